@@ -1,0 +1,1 @@
+"""Everything that touches the world, one file per system; only `wiring.py` imports from here."""

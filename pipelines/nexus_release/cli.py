@@ -1,0 +1,66 @@
+"""The command `nexus`. Every command is a file under `commands/`, imported when it is called and not before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from nexus_release.errors import NexusError
+
+COMMANDS = {
+    "release": "Run a release from data to a proposal.",
+    "step": "Run one step, as containers do.",
+    "render": "Render an environment's manifests, or check that they are fresh.",
+    "canary": "Give a release a share of the traffic by a commit.",
+    "promote": "Make a release the stable one by a commit.",
+    "rollback": "Go back to an earlier release by a commit.",
+    "explain": "Walk from a revision, release or model to everything behind it.",
+    "status": "Show what Git says, what runs here, and where they disagree.",
+    "up": "Bring up on this machine what the remote's main says, and follow it.",
+    "down": "Stop what `nexus up` started.",
+    "demo": "Tell the whole story on this machine, from a dataset to a rollback.",
+    "schema": "Print the JSON Schema of the environments' files.",
+    "completion": "Print the shell completion script.",
+}
+"""Word -> help line. Written here so that `nexus --help` imports no command."""
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"nexus_release.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nexus-platform", prog_name="nexus")
+def nexus() -> None:
+    """Run your own large language models from Git."""
+
+
+def main() -> None:
+    """Ends with 0, 1 (error), 2 (bad input) or 3 (a gate refused the release)."""
+    try:
+        nexus.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except NexusError as error:
+        click.echo(f"nexus: {error}", err=True)
+        sys.exit(error.exit_status)

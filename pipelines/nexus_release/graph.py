@@ -1,0 +1,176 @@
+"""The release as data: which steps there are, what feeds each, and when each runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nexus_release.frozen import Frozen
+from nexus_release.names import EnvironmentName, ModelName
+from nexus_release.step import Resources, Step
+from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
+from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
+from nexus_release.steps.quantize import QuantizeIn, QuantizeOut, QuantizeRecipe, quantize
+from nexus_release.steps.register import RegisterIn, RegisterOut, register
+from nexus_release.steps.render import RenderIn, RenderOut, render
+from nexus_release.steps.train import TrainIn, TrainOut, TrainRecipe, train
+from nexus_release.steps.validate import DataGate, ValidateIn, ValidateOut, validate
+
+
+class ReleaseParams(Frozen):
+    """What a person asks for. Everything else a release finds out."""
+
+    model: ModelName
+    environment: EnvironmentName
+    dataset: str
+    data_gate: DataGate
+    train: TrainRecipe
+    quantize: QuantizeRecipe
+    quality_gate: QualityGate
+
+
+@dataclass(frozen=True)
+class Node:
+    step: Step
+    inputs: Mapping[str, str]
+    """Field of the step's input -> `params.<field>`, `<node>` (its whole output) or `<node>.<field>`."""
+    when: tuple[str, ...] = field(default=())
+    """`<node>.<field>`: booleans that must all be true, else the node and all that follow it are skipped."""
+
+
+_STEPS: tuple[Node, ...] = (
+    Node(
+        Step(
+            name="validate",
+            run=validate,
+            given=ValidateIn,
+            gives=ValidateOut,
+            effects=("read:dataset", "write:store"),
+            retries=2,
+            timeout_seconds=1800,
+            resources=Resources(memory="4Gi"),
+            cacheable=True,
+            image="release",
+        ),
+        {"model": "params.model", "dataset": "params.dataset", "gate": "params.data_gate"},
+    ),
+    Node(
+        Step(
+            name="train",
+            run=train,
+            given=TrainIn,
+            gives=TrainOut,
+            effects=("read:base-model", "read:store", "write:store"),
+            retries=1,
+            timeout_seconds=24 * 3600,
+            resources=Resources(cpu="2", memory="8Gi", gpu=True),
+            cacheable=True,
+            image="train",
+        ),
+        {"dataset": "validate.dataset", "recipe": "params.train"},
+        when=("validate.accepted",),
+    ),
+    Node(
+        Step(
+            name="quantize",
+            run=quantize,
+            given=QuantizeIn,
+            gives=QuantizeOut,
+            effects=("read:store", "write:store"),
+            retries=1,
+            timeout_seconds=6 * 3600,
+            resources=Resources(cpu="2", memory="8Gi", gpu=True),
+            cacheable=True,
+            image="train",
+        ),
+        {"model": "train.model", "dataset": "validate.dataset", "recipe": "params.quantize"},
+    ),
+    Node(
+        Step(
+            name="evaluate",
+            run=evaluate,
+            given=EvaluateIn,
+            gives=EvaluateOut,
+            effects=("read:store",),
+            retries=1,
+            timeout_seconds=6 * 3600,
+            resources=Resources(cpu="2", memory="8Gi", gpu=True),
+            cacheable=True,
+            image="train",
+        ),
+        {
+            "base": "train.model",
+            "artifact": "quantize.artifact",
+            "dataset": "validate.dataset",
+            "gate": "params.quality_gate",
+        },
+    ),
+    Node(
+        Step(
+            name="register",
+            run=register,
+            given=RegisterIn,
+            gives=RegisterOut,
+            effects=("read:store", "read:registry", "write:registry"),
+            retries=3,
+            timeout_seconds=900,
+            resources=Resources(),
+            cacheable=False,
+            image="release",
+        ),
+        {
+            "model": "params.model",
+            "validated": "validate",
+            "train_recipe": "params.train",
+            "trained": "train",
+            "quantize_recipe": "params.quantize",
+            "artifact": "quantize.artifact",
+            "evaluated": "evaluate",
+        },
+        when=("evaluate.accepted",),
+    ),
+    Node(
+        Step(
+            name="render",
+            run=render,
+            given=RenderIn,
+            gives=RenderOut,
+            effects=("read:git", "read:registry", "write:store"),
+            retries=3,
+            timeout_seconds=900,
+            resources=Resources(),
+            cacheable=False,
+            image="release",
+        ),
+        {
+            "environment": "params.environment",
+            "model": "params.model",
+            "release": "register.release",
+            "content": "register.content",
+            "version": "register.version",
+        },
+    ),
+    Node(
+        Step(
+            name="propose",
+            run=propose,
+            given=ProposeIn,
+            gives=ProposeOut,
+            effects=("read:store", "read:git", "write:git"),
+            retries=3,
+            timeout_seconds=900,
+            resources=Resources(),
+            cacheable=False,
+            image="release",
+        ),
+        {
+            "environment": "params.environment",
+            "model": "params.model",
+            "release": "register.release",
+            "record": "render.record",
+        },
+    ),
+)
+
+NODES: Mapping[str, Node] = {node.step.name: node for node in _STEPS}
+"""In the order in which they run."""

@@ -1,0 +1,1 @@
+"""Pure functions from (environment, releases) to `{path: text}`."""

@@ -1,0 +1,134 @@
+"""What the steps need of the world. Each port has one adapter under `adapters/`, chosen in `wiring.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from nexus_release.frozen import Artifact, Frozen
+
+
+class Store(Protocol):
+    """Content-addressed folders. What `get` returns has been hashed again and is the caller's to read, not to change."""
+
+    def put(self, folder: Path) -> Artifact:
+        """Copies `folder` in, whole or not at all; the same content twice is one entry. Files become 0644."""
+
+    def get(self, digest: str) -> Path:
+        """Raises Missing, or DigestMismatch where the bytes have changed."""
+
+    def uri(self, digest: str) -> str:
+        """Where the artifact is, as the registry records it."""
+
+
+class Datasets(Protocol):
+    def read(self, uri: str) -> bytes:
+        """Raises BadInput for an unknown scheme, Missing for no such file, Unreachable after bounded retries."""
+
+
+class BaseModels(Protocol):
+    def fetch(self, uri: str, into: Path) -> None:
+        """Puts a checkpoint's files into `into`: safetensors, JSON and text only; code and pickles are refused."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    first_loss: float
+    last_loss: float
+
+
+class Trainer(Protocol):
+    def train(self, *, rows: Sequence[Mapping[str, Any]], base: Path | None, recipe: Any, into: Path) -> TrainingResult:
+        """Writes a transformers checkpoint into `into`. Deterministic: same rows and recipe, same bytes."""
+
+
+class Quantizer(Protocol):
+    def quantize(self, *, model: Path, rows: Sequence[Mapping[str, Any]], recipe: Any, into: Path) -> None:
+        """Writes a compressed-tensors checkpoint into `into`. Deterministic."""
+
+
+@dataclass(frozen=True)
+class RowScore:
+    """One model on one row, teacher-forced: for each predicted position, the log-probability (natural) given to
+    the true next token, and the id that the model found most likely."""
+
+    log_probabilities: Sequence[float]
+    choices: Sequence[int]
+
+
+class Evaluator(Protocol):
+    engine: str
+    """Name and version, as the record keeps it."""
+
+    def score(self, model: Path, texts: Sequence[str], *, compute_type: str) -> list[RowScore]:
+        """Scores of every text. Raises BadInput for a checkpoint that the engine cannot load."""
+
+
+class RegisteredVersion(Frozen):
+    version: int
+    run: str
+    uri: str
+    """`models:/name/version`."""
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    model: str
+    release: str
+    artifact_uri: str
+    artifact_digest: str
+    dataset_digest: str
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    content: str
+    """The record's content as canonical JSON, kept as the run's artifact."""
+
+
+class Registry(Protocol):
+    """All methods raise Unreachable after bounded retries where the registry does not answer."""
+
+    def register(self, entry: RegistryEntry) -> RegisteredVersion:
+        """One version per release id, however often it is called."""
+
+    def find(self, model: str, release: str) -> RegisteredVersion | None: ...
+
+    def alias(self, model: str, alias: str) -> int | None: ...
+
+    def set_alias(self, model: str, alias: str, version: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit to be made: `edit` changes the files of a clone and returns the paths that it meant to change."""
+
+    message: str
+    trailers: Mapping[str, str]
+    edit: Callable[[Path], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Landed:
+    branch: str
+    commits: tuple[str, ...]
+    """Full hashes on main, oldest first; empty where main already said the same."""
+
+
+class Repository(Protocol):
+    """The Git remote. Nothing outside a temporary clone is written, nothing is ever forced."""
+
+    def propose(
+        self, branch: str, commits: Sequence[Commit], *, check: Callable[[Path, Path], None], land: bool
+    ) -> Landed:
+        """Makes `commits` on top of main in a fresh clone, runs `check(before, after)` on the two trees, pushes the
+        branch, and where `land` moves main from the value that it had. On a race all is done again on the new main.
+
+        Raises Unreachable, RemoteRefused, Conflict (after bounded tries), or what `check` raises.
+        """
+
+    def checkout(self, into: Path, revision: str = "main") -> str:
+        """Writes the files of `revision` into the empty folder `into`; returns the commit's full hash."""
+
+    def head(self) -> str:
+        """The full hash of main."""

@@ -1,0 +1,33 @@
+"""Makes the smaller checkpoint that is served."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nexus_release.digests import Digest
+from nexus_release.frozen import Artifact, Frozen
+from nexus_release.wiring import Tools
+
+Scheme = Literal["FP8_DYNAMIC", "W8A8", "W4A16"]
+
+
+class QuantizeRecipe(Frozen):
+    scheme: Scheme = "W8A8"
+    calibration_rows: int = 128
+    """Rows of the training set; FP8_DYNAMIC uses none."""
+    seed: int = 0
+
+
+class QuantizeIn(Frozen):
+    model: Artifact
+    dataset: Digest
+    recipe: QuantizeRecipe
+
+
+class QuantizeOut(Frozen):
+    artifact: Artifact
+    """A compressed-tensors checkpoint that vLLM loads."""
+
+
+def quantize(given: QuantizeIn, tools: Tools) -> QuantizeOut:
+    raise NotImplementedError

@@ -1,0 +1,97 @@
+"""The one place that picks adapters. Steps receive a `Tools` and never learn what stands behind its ports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from nexus_release.errors import BadInput
+from nexus_release.frozen import Frozen
+from nexus_release.ports import BaseModels, Datasets, Evaluator, Quantizer, Registry, Repository, Store, Trainer
+
+
+class Connections(Frozen):
+    """Where the world is, read once from the process environment. Decisions are in Git, addresses are here."""
+
+    work: str
+    """NEXUS_WORK: `file://` URI of the folder that holds the store and the results of steps."""
+    registry: str
+    """MLFLOW_TRACKING_URI."""
+    remote: str
+    """NEXUS_REMOTE: path or URL of the Git remote."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, state: Path | None = None) -> Connections:
+        """Defaults are the laptop's: everything under `.nexus/` in the current folder."""
+        home = (state or Path(environ.get("NEXUS_STATE", ".nexus"))).absolute()
+        return cls(
+            work=environ.get("NEXUS_WORK", home.as_uri()),
+            registry=environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000"),
+            remote=environ.get("NEXUS_REMOTE", str(home / "remote.git")),
+        )
+
+
+class Tools:
+    """The ports, each made when a step first asks for it, so that a step pays only for what it uses."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+
+    @cached_property
+    def work(self) -> Path:
+        """The local folder behind the work URI."""
+        parts = urlsplit(self.connections.work)
+        if parts.scheme != "file" or parts.netloc:
+            raise BadInput("NEXUS_WORK", self.connections.work, "give a file:///absolute/path that all steps share")
+        return Path(parts.path)
+
+    @cached_property
+    def store(self) -> Store:
+        from nexus_release.adapters.store import FolderStore
+
+        return FolderStore(self.work / "store")
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        from nexus_release.adapters.datasets import UriDatasets
+
+        return UriDatasets()
+
+    @cached_property
+    def base_models(self) -> BaseModels:
+        from nexus_release.adapters.base_models import UriBaseModels
+
+        return UriBaseModels(registry=self.connections.registry)
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        from nexus_release.adapters.trainer import TransformersTrainer
+
+        return TransformersTrainer()
+
+    @cached_property
+    def quantizer(self) -> Quantizer:
+        from nexus_release.adapters.quantizer import LlmCompressorQuantizer
+
+        return LlmCompressorQuantizer()
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        from nexus_release.adapters.evaluator import CTranslateEvaluator
+
+        return CTranslateEvaluator()
+
+    @cached_property
+    def registry(self) -> Registry:
+        from nexus_release.adapters.mlflow_registry import MlflowRegistry
+
+        return MlflowRegistry(self.connections.registry)
+
+    @cached_property
+    def repository(self) -> Repository:
+        from nexus_release.adapters.git import GitRepository
+
+        return GitRepository(self.connections.remote)
