@@ -20,7 +20,10 @@ _SLUG_LIMIT = 31  # with "-" and 8 hex digits of the release a service name stay
 
 
 def model_slug(model: str) -> str:
-    """A DNS label for `model`: itself where it already is one, else its readable part and a hash, so that two models never share one."""
+    """A DNS label for `model`: itself where it already is one, else its readable part and a hash.
+
+    Two models never share a slug.
+    """
     label = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
     if not label[0].isalpha():
         label = f"m-{label}"  # a Service's name starts with a letter (RFC 1035)

@@ -11,7 +11,7 @@ from nexus_release.frozen import Artifact, Frozen
 
 
 class Store(Protocol):
-    """Content-addressed folders. What `get` returns has been hashed again and is the caller's to read, not to change."""
+    """Content-addressed folders. What `get` returns has been hashed again, and is to be read only."""
 
     def put(self, folder: Path) -> Artifact:
         """Copies `folder` in, whole or not at all; the same content twice is one entry. Files become 0644."""

@@ -1,0 +1,147 @@
+"""The release record: what made a release, and the id that follows from it.
+
+A record is `{content, observed}` in `gitops/releases/<model>/<id>.json`, append-only. The id is the SHA-256 of
+`content`'s canonical JSON; `content` holds strings, integers and booleans only, no address, no clock and no run id,
+so that the same data, code and recipe give the same id on any engine. `observed` is what happened once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from nexus_release.digests import Digest, HexId, canonical_json, digest_bytes
+from nexus_release.errors import BadInput, DigestMismatch, Missing
+from nexus_release.frozen import Artifact, Frozen
+from nexus_release.names import ModelName, model_slug
+
+
+class DatasetContent(Frozen):
+    digest: Digest
+    source: Digest
+    contract: Digest
+    rows: int
+
+
+class CodeContent(Frozen):
+    steps: Digest
+    """Digest of the library's own source files."""
+    environment: Digest
+    """Digest of the names and versions of everything that the steps import."""
+
+
+class MetricContent(Frozen):
+    name: str
+    base: str
+    candidate: str
+    difference: str
+    low: str
+    high: str
+    bound: str
+    passed: bool
+
+
+class EvaluationContent(Frozen):
+    suite: Digest
+    engine: str
+    base_compute_type: str
+    compute_type: str
+    rows: int
+    tokens: int
+    metrics: tuple[MetricContent, ...]
+    gate: dict[str, str]
+    accepted: bool
+
+
+class Content(Frozen):
+    """Everything that a release is made of."""
+
+    version: Literal[1] = 1
+    model: ModelName
+    dataset: DatasetContent
+    base: Digest
+    base_source: str
+    recipe: dict[str, str]
+    """`train.<field>`, `quantize.<field>` -> value as text."""
+    code: CodeContent
+    artifact: Artifact
+    evaluation: EvaluationContent
+
+
+class Observed(Frozen):
+    """What happened once, on one machine; nothing follows from it."""
+
+    registry_uri: str
+    run: str
+    artifact_uri: str
+    commit: str
+    """The commit that the release was proposed on."""
+    dirty: bool
+    """True where the working tree that ran the steps differed from its commit (laptops only)."""
+    machine: str
+    time: str
+    """UTC, RFC 3339."""
+
+
+class Record(Frozen):
+    content: Content
+    observed: Observed
+
+
+def release_id(content: Content) -> str:
+    return hashlib.sha256(content_json(content)).hexdigest()
+
+
+def content_json(content: Content) -> bytes:
+    return canonical_json(content.model_dump(mode="json"))
+
+
+def parse_content(text: str) -> Content:
+    return Content.model_validate_json(text)
+
+
+def record_path(model: str, release: str) -> str:
+    """Path under the repository's root."""
+    return f"gitops/releases/{model_slug(model)}/{release}.json"
+
+
+def record_text(record: Record) -> str:
+    """The file, for people and for diffs: sorted, indented, one final newline."""
+    return json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_record(root: Path, model: str, release: str, digest: str | None = None) -> Record:
+    """Reads a record and proves its id, and its file's digest where one is given.
+
+    Raises Missing, BadInput (unknown or missing fields) or DigestMismatch.
+    """
+    path = root / record_path(model, release)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Missing(f"{record_path(model, release)}: no such release record") from None
+    if digest is not None and digest_bytes(data) != digest:
+        raise DigestMismatch(record_path(model, release), digest, digest_bytes(data))
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{record_path(model, release)}: {field}", first.get("input"), first["msg"]) from None
+    found = release_id(record.content)
+    if found != release:
+        raise DigestMismatch(f"{record_path(model, release)}: content", release, found)
+    return record
+
+
+def decimal(value: float) -> str:
+    """A measurement as text: 4 significant digits, never with an exponent. Raises ValueError for NaN and infinity."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no measurement")
+    return format(Decimal(f"{value:.3e}"), "f") if value else "0"
