@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, ModelName
 from nexus_release.step import Resources, Step
@@ -174,3 +175,52 @@ _STEPS: tuple[Node, ...] = (
 
 NODES: Mapping[str, Node] = {node.step.name: node for node in _STEPS}
 """In the order in which they run."""
+
+
+def gather(node: Node, params: ReleaseParams, outs: Mapping[str, Frozen]) -> Frozen:
+    """The input of `node`, from what was asked for and what earlier nodes found out."""
+    return node.step.given.model_validate(
+        {field: _resolve(source, params, outs) for field, source in node.inputs.items()}
+    )
+
+
+def runs(node: Node, outs: Mapping[str, Frozen]) -> bool:
+    """False where a guard is false, or where a node that feeds this one was skipped."""
+    feeds = {source.split(".")[0] for source in (*node.inputs.values(), *node.when)} - {"params"}
+    return feeds <= outs.keys() and all(_resolve(guard, None, outs) for guard in node.when)
+
+
+def check_graph(nodes: Mapping[str, Node] = NODES) -> None:
+    """Proves that every source exists before it is read, and has the type of the field that it feeds.
+
+    Raises BadInput that names the node and the field. An order in which nothing is read before it is
+    written has no cycle.
+    """
+    known: dict[str, type[Frozen]] = {"params": ReleaseParams}
+    for name, node in nodes.items():
+        if missing := node.step.given.model_fields.keys() ^ node.inputs.keys():
+            raise BadInput(f"{name}.inputs", sorted(missing), f"name exactly the fields of {node.step.given.__name__}")
+        for field_name, source in node.inputs.items():
+            wanted = node.step.given.model_fields[field_name].annotation
+            if (found := _annotation(source, known)) != wanted:
+                raise BadInput(f"{name}.inputs.{field_name}", source, f"it is {found}, the field wants {wanted}")
+        for guard in node.when:
+            if _annotation(guard, known) is not bool:
+                raise BadInput(f"{name}.when", guard, "a guard is a boolean field of an earlier node")
+        known[name] = node.step.gives
+
+
+def _resolve(source: str, params: ReleaseParams | None, outs: Mapping[str, Frozen]) -> object:
+    head, _, field_name = source.partition(".")
+    value = params if head == "params" else outs[head]
+    return getattr(value, field_name) if field_name else value
+
+
+def _annotation(source: str, known: Mapping[str, type[Frozen]]) -> object:
+    head, _, field_name = source.partition(".")
+    if head not in known:
+        return "unknown: no earlier node of that name"
+    if not field_name:
+        return known[head]
+    found = known[head].model_fields.get(field_name)
+    return found.annotation if found else "unknown: no such field"

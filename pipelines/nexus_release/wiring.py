@@ -39,6 +39,8 @@ class Tools:
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
+        self.notes: dict[str, str] = {}
+        """What a step wants said in `summary.json` that no other step reads: commits, run ids."""
 
     @cached_property
     def work(self) -> Path:

@@ -1,0 +1,109 @@
+# `make` alone prints this menu. Every target works from a fresh clone with Python 3.11 to 3.13, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STATE ?= .nexus
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+RUN_EXTRAS := --extra gateway --extra worker --extra release --extra train --group tools
+# PyTorch's own index of CPU builds; the wheels are named by hash in requirements/torch.txt.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+DEMO_FLAGS ?=
+NEXUS_ENGINE ?= $(ENGINE)
+export NEXUS_ENGINE
+# Every process would compile its imports anew without bytecode: MLflow alone takes 15 s then.
+export PYTHONDONTWRITEBYTECODE =
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev setup-vllm demo up down test test-all check fmt lock generate services crds docs-demo clean
+
+help: ## print this menu
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: setup ## the whole loop on this machine: dataset, release, answer, canary, promotion, rollback
+	$(BIN)/nexus demo $(DEMO_FLAGS)
+
+up: setup ## the same, and stay up: gateway, MLflow, engines
+	$(BIN)/nexus demo --stay $(DEMO_FLAGS)
+
+down: ## stop what `make up` started
+	@if [ -x $(BIN)/nexus ]; then $(BIN)/nexus down; fi
+
+setup: $(STATE)/setup/run ## make .venv with nexus, nexus-gateway and nexus-worker
+
+setup-dev: $(STATE)/setup/dev ## the same with everything that tests and checks need
+
+setup-vllm: $(STATE)/setup/vllm ## make .venv-vllm: a real vLLM on the CPU, for ENGINE=vllm
+
+test: setup-dev ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: setup-dev ## lint, types, locks and generated files fresh, rendered manifests true
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python ops/check_fresh.py locks generated
+	$(BIN)/nexus render --check
+
+fmt: setup-dev ## format and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup-dev ## compile requirements/*.txt from pyproject.toml
+	$(LOCK) pyproject.toml $(RUN_EXTRAS) --extra kserve --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml $(RUN_EXTRAS) -c requirements/dev.txt -o requirements/run.txt
+	$(LOCK) pyproject.toml --extra gateway -c requirements/dev.txt -o requirements/gateway.txt
+	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt
+
+generate: setup-dev ## write every generated file anew
+	$(BIN)/nexus schema > environments/schema.json
+	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
+	$(BIN)/nexus render
+
+services: ## install the system tools that some tests use (Debian, root)
+	ops/services.sh
+
+crds: ## download the upstream CRDs that rendered manifests are held against
+	$(PYTHON) ops/download_crds.py crds
+
+docs-demo: setup ## write docs/demo.md from the last run of the demo
+	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
+
+clean: down ## remove everything that make has made
+	rm -rf $(STATE) .venv .venv-vllm
+
+# --- environments -----------------------------------------------------------------------------------------------
+
+$(BIN)/uv: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Nexus needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 2; }
+	@echo "==> .venv with uv, by its hash"
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)"; exit 2; }
+	@mkdir -p $(STATE)
+	@awk '/^uv==/{take=1} take{print} take&&!/\\$$/{exit}' requirements/dev.txt > $(STATE)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(STATE)/uv.txt
+	@touch $@
+
+# What one lock holds and no more, then torch, which the locks leave out, then Nexus itself.
+define install
+	@mkdir -p $(STATE)/setup
+	@echo "==> $(1)"
+	UV_COMPILE_BYTECODE=1 UV_CONCURRENT_INSTALLS=4 $(BIN)/uv pip sync --python $(BIN)/python $(1)
+	@echo "==> torch, its CPU build"
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --retries 0 --require-hashes \
+	  --extra-index-url $(TORCH_INDEX) -r requirements/torch.txt
+	@$(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' || \
+	  { echo "torch is a CUDA build; requirements/torch.txt names the CPU wheels"; exit 1; }
+	@echo "==> Nexus"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+endef
+
+$(STATE)/setup/run: requirements/run.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
+	@if [ $(STATE)/setup/dev -nt requirements/dev.txt ]; then mkdir -p $(@D); touch $@; else $(MAKE) --no-print-directory install-run; fi
+
+.PHONY: install-run
+install-run:
+	$(call install,requirements/run.txt)
+	@touch $(STATE)/setup/run
+
+$(STATE)/setup/dev: requirements/dev.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
+	$(call install,requirements/dev.txt)
+	@touch $(STATE)/setup/run $@

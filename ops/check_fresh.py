@@ -1,0 +1,78 @@
+"""Proves that what is generated follows from its sources: `check_fresh.py locks generated`.
+
+Exits 1 and names each file that differs, with the command that mends it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+RUN = ["--extra", "gateway", "--extra", "worker", "--extra", "release", "--extra", "train", "--group", "tools"]
+LOCKS: dict[str, list[str]] = {
+    "requirements/dev.txt": [*RUN, "--extra", "kserve", "--group", "dev"],
+    "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
+    "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
+    "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
+}
+GENERATED: dict[str, list[str]] = {
+    "environments/schema.json": ["nexus", "schema"],
+    "gateway/routes.schema.json": ["nexus-gateway", "schema"],
+}
+
+
+def locks() -> list[str]:
+    """A lock is fresh where compiling with its own pins as preferences gives it back."""
+    return [path for path, flags in LOCKS.items() if _compiled(path, flags) != _pins((ROOT / path).read_text())]
+
+
+def generated() -> list[str]:
+    return [
+        path
+        for path, command in GENERATED.items()
+        if subprocess.run([BIN / command[0], *command[1:]], check=True, capture_output=True, text=True).stdout
+        != (ROOT / path).read_text()
+    ]
+
+
+def _compiled(path: str, flags: list[str]) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "lock.txt"
+        shutil.copyfile(ROOT / path, copy)
+        options = ["--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header"]
+        subprocess.run(
+            [BIN / "uv", "pip", "compile", *options, "--python-version", "3.11", "pyproject.toml", *flags, "-o", copy],
+            check=True,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        return _pins(copy.read_text())
+
+
+def _pins(text: str) -> list[str]:
+    """The requirement lines; hashes may grow when a wheel is added for a pinned version, and comments may move."""
+    return [line.removesuffix(" \\") for line in text.splitlines() if line and line[0] not in " #"]
+
+
+CHECKS: dict[str, tuple[Callable[[], list[str]], str]] = {
+    "locks": (locks, "make lock"),
+    "generated": (generated, "make generate"),
+}
+
+
+def main(names: list[str]) -> int:
+    stale = [(path, CHECKS[name][1]) for name in names for path in CHECKS[name][0]()]
+    for path, mend in stale:
+        print(f"{path} does not follow from its sources: run `{mend}` and commit")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""`nexus release FILE`: from data to a proposal, on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nexus_release.release import Listener
+
+
+@click.command("release", epilog="Example: nexus release pipelines/specs/pydoc-chat.yaml --env local")
+@click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--env", "environment", default="local", show_default=True, help="Environment that it is proposed for.")
+@click.option("--dataset", help="URI that stands in for the file's `dataset`.")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(spec: Path, environment: str, dataset: str | None, root: Path, as_json: bool) -> None:
+    """Run the release that SPEC describes. Ends with 3 where a gate refuses it."""
+    from nexus_release.errors import GateRefused
+    from nexus_release.release import run_release
+    from nexus_release.spec import parameters, read_spec
+    from nexus_release.wiring import Connections, Tools
+
+    asked = read_spec(spec)
+    if dataset:
+        asked = asked.model_copy(update={"dataset": dataset})
+    logging.basicConfig(level=logging.WARNING, format="  %(message)s")
+    logging.getLogger("nexus").setLevel(logging.INFO)
+    done = run_release(
+        parameters(asked, root, environment), Tools(Connections.from_environment()), None if as_json else _told()
+    )
+    if as_json:
+        click.echo(json.dumps(json.loads(done.summary.read_text()), indent=2))
+    else:
+        click.echo(f"summary: {done.summary}")
+    if done.outcome == "refused":
+        raise GateRefused(done.reason)
+
+
+def _told() -> Listener:
+    from nexus_release.release import Listener, StepDone
+
+    def ended(step: StepDone) -> None:
+        click.echo(f"{step.name}: {'unchanged, reused' if step.reused else f'{step.seconds:.1f} s'}")
+
+    return Listener(started=lambda name: click.echo(f"{name} ...", err=True), done=ended)

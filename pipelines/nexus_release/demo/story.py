@@ -1,0 +1,178 @@
+"""The main job, act by act: `tell` is the story, what each act does is in the functions below it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nexus_release.demo import corpus
+from nexus_release.demo.asking import Answer, ask, client, count_releases
+from nexus_release.demo.narrator import Narrator
+from nexus_release.errors import GateRefused, NexusError
+from nexus_release.frozen import Frozen
+from nexus_release.graph import ReleaseParams
+from nexus_release.release import Listener, Release, StepDone, run_release
+from nexus_release.spec import ReleaseSpec, parameters
+from nexus_release.steps.register import RegisterOut
+from nexus_release.wiring import Tools
+
+MODEL = "pydoc-chat"
+ENVIRONMENT = "local"
+QUESTION = "What does os.path.join do?"
+CANARY_WEIGHT = 20  # percent: enough that a few hundred questions show it
+KEY = "dev-key"  # the laptop's; the gateway takes it on loopback only
+_SIGMAS = 4.0  # a true share is seen further off than this once in 16,000 demos
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything: the demo proper, or the short form that tests run."""
+
+    spec: ReleaseSpec
+    questions: int
+
+
+@dataclass
+class Stage:
+    """Where the demo plays."""
+
+    root: Path
+    """The checkout; nothing is written to it."""
+    state: Path
+    """`.nexus`."""
+    tools: Tools
+    scale: Scale
+    releases: dict[str, str] = field(default_factory=dict)
+    """Release id -> what the story calls it."""
+
+
+def tell(stage: Stage, say: Narrator) -> None:
+    """From a dataset to an answer that names its commit, then a canary, a promotion and a rollback."""
+    with say.act("The remote and the cluster"):
+        plant_remote(stage, say)
+        start_cluster(stage, say)
+    with say.act("A first release: data, model, evidence, commit"):
+        first = release_edition(stage, say, 1)
+    with say.act("The cluster brings up what the commit says"):
+        follow(stage, say)
+    with say.act("An answer, and where it comes from"):
+        answer = question(stage, say)
+        trace(stage, say, answer)
+    with say.act("The data changes: a second release, at weight 0"):
+        second = release_edition(stage, say, 2)
+        follow(stage, say)
+    with say.act(f"A commit gives it {CANARY_WEIGHT} % of the traffic"):
+        shift(stage, say, second)
+        follow(stage, say)
+        count(stage, say, second)
+    with say.act("A commit promotes it"):
+        promote(stage, say, second)
+        follow(stage, say)
+        expect(question(stage, say), second)
+    with say.act("A commit rolls back"):
+        roll_back(stage, say)
+        follow(stage, say)
+        expect(question(stage, say), first)
+
+
+def plant_remote(stage: Stage, say: Narrator) -> None:
+    from nexus_release.adapters.git_seed import seed
+
+    planted = seed(stage.tools.connections.remote, stage.root)
+    say.say(f"remote {stage.tools.connections.remote}: main is {planted.commit[:12]} ({planted.what})")
+    if planted.dirty:
+        say.say("the working tree has changes that are not committed; they are recorded, and the commit is what runs")
+
+
+def start_cluster(stage: Stage, say: Narrator) -> None:
+    from nexus_release.local.control import ensure_up
+
+    state = ensure_up(stage.state, stage.root)
+    say.say(f"registry (MLflow) {state.registry}   gateway {state.gateway}")
+
+
+def release_edition(stage: Stage, say: Narrator, edition: int) -> str:
+    """Builds the data, runs the release, and returns its id. Raises GateRefused."""
+    path = stage.state / "data" / f"pydoc-{edition}.jsonl"
+    built = corpus.build(path, edition)
+    say.say(f"dataset {path.name}: {built.rows} rows from {built.sources} documents of this Python")
+    spec = stage.scale.spec.model_copy(update={"dataset": path.absolute().as_uri()})
+    done = run_release(parameters(spec, stage.root, ENVIRONMENT), stage.tools, _listener(say))
+    if done.outcome == "refused":
+        raise GateRefused(done.reason)
+    release = cast(RegisterOut, done.outs["register"]).release
+    stage.releases[release] = f"release {edition}"
+    show_evidence(cast(EvaluateOut, done.outs["evaluate"]), say)
+    say.say(f"release {edition} is {release[:12]}; summary in {done.summary}")
+    return release
+
+
+def show_evidence(evaluated: EvaluateOut, say: Narrator) -> None:
+    """What the gate has seen, as the record keeps it."""
+    say.table(
+        ("quantized against base", "base", "quantized", "difference", "interval", "bound"),
+        [
+            (m.name, m.base, m.candidate, m.difference, f"{m.low} to {m.high}", m.bound)
+            for m in evaluated.metrics
+        ],
+    )
+    say.say(f"{evaluated.tokens} tokens of {evaluated.rows} held-out rows by {evaluated.engine}: {evaluated.reason}")
+
+
+def follow(stage: Stage, say: Narrator) -> None:
+    """Waits until the cluster has applied main."""
+    head = stage.tools.repository.head()
+    state = stage.cluster.wait_applied(head)
+    say.say(f"applied commit {head[:12]}; the gateway serves revision {state.revision[:12]}")
+    say.table(
+        ("engine", "release", "address", "process"),
+        [(engine.service, engine.release[:12], engine.address, str(engine.pid)) for engine in state.engines],
+    )
+
+
+def question(stage: Stage, say: Narrator) -> Answer:
+    """One streamed answer, with what its headers say."""
+    sdk = client(stage.cluster.gateway, KEY)
+    say.say(f"asked of {MODEL} by the OpenAI SDK: {QUESTION}")
+    with say.quote() as heard:
+        answer = ask(sdk, MODEL, QUESTION, tokens=48, heard=heard)
+    found = answer.provenance
+    say.table(
+        ("x-nexus-revision", "x-nexus-route", "x-nexus-release"),
+        [(found.revision[:12], found.route, f"{found.release[:12]} ({stage.releases.get(found.release, 'unknown')})")],
+    )
+    return answer
+
+
+def trace(stage: Stage, say: Narrator, answer: Answer) -> None:
+    """`nexus explain`, from the header back to the data."""
+    say.say(f"nexus explain {answer.provenance.revision[:12]}")
+    for line in stage.explain(answer.provenance.revision):
+        say.say(f"  {line}")
+
+
+def expect(answer: Answer, release: str) -> None:
+    if answer.provenance.release != release:
+        raise NexusError(f"release {release[:12]} should have answered, but {answer.provenance.release[:12]} did")
+
+
+def count(stage: Stage, say: Narrator, canary: str) -> None:
+    """Counts who answers, and holds the share against the weight in the route."""
+    total = stage.scale.questions
+    answered = count_releases(client(stage.cluster.gateway, KEY), MODEL, total)
+    say.table(
+        ("answered by", "answers", "share"),
+        [(stage.releases.get(r, r[:12]), str(n), f"{100 * n / total:.1f} %") for r, n in sorted(answered.items())],
+    )
+    share, weight = answered[canary] / total, CANARY_WEIGHT / 100
+    allowed = _SIGMAS * math.sqrt(weight * (1 - weight) / total)
+    if abs(share - weight) > allowed:
+        raise NexusError(f"the canary answered {share:.1%} of {total}; {weight:.0%} ± {allowed:.1%} was asked for")
+
+
+def _listener(say: Narrator) -> Listener:
+    def done(step: StepDone) -> None:
+        say.say(f"{step.name:<9} {'unchanged, reused' if step.reused else f'{step.seconds:.1f} s'}")
+
+    return Listener(done=done)

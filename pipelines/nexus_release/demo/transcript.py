@@ -1,0 +1,34 @@
+"""Turns a run's `demo.md` into a page that is the same for everybody: `python -m nexus_release.demo.transcript IN OUT`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+_IDS = re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{40}\b|\b[0-9a-f]{12}\b|\b[0-9a-f]{8}\b(?=[^0-9a-f])")
+_SECONDS = re.compile(r"\b\d+\.\d+ s\b")
+_PORTS = re.compile(r"127\.0\.0\.1:\d+")
+
+_HEAD = """<!-- Made by `make docs-demo` from a run of `make demo`; identifiers, ports and times are put in words. -->
+
+"""
+
+
+def normalise(text: str) -> str:
+    """The same id becomes the same word everywhere, numbered in the order in which ids first appear."""
+    seen: dict[str, str] = {}
+
+    def name(match: re.Match[str]) -> str:
+        short = match.group()[:8]
+        return seen.setdefault(short, f"‹id {len(seen) + 1}›")
+
+    return _PORTS.sub("127.0.0.1:‹port›", _SECONDS.sub("‹time›", _IDS.sub(name, text)))
+
+
+def main(source: Path, target: Path) -> None:
+    target.write_text(_HEAD + normalise(source.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

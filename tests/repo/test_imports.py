@@ -1,0 +1,110 @@
+"""Who may import whom. The rules are in docs/architecture.md; this file holds them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..support.repository import PACKAGES, ROOT, module_name, sources
+
+ALL = [path for package in PACKAGES for path in sources(package)]
+HEAVY = {
+    "ctranslate2", "datasets", "fastapi", "fsspec", "httpx", "huggingface_hub", "kserve", "kubernetes",
+    "llmcompressor", "mlflow", "numpy", "openai", "pandas", "pandera", "rich", "safetensors", "tokenizers",
+    "torch", "transformers", "uvicorn",
+}  # fmt: skip
+
+
+def imports(path: Path, *, at_import_time: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = _top_level(tree.body) if at_import_time else ast.walk(tree)
+    return {name for node in nodes for name in _imported(node)}
+
+
+def _top_level(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """What runs when the module is imported, without what only a type checker sees."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from _top_level(node.orelse)
+        elif isinstance(node, ast.ClassDef | ast.If | ast.Try | ast.With):
+            yield from _top_level(node.body)
+        else:
+            yield node
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def importers(target: str) -> set[str]:
+    return {
+        module_name(path)
+        for path in ALL
+        if any(name == target or name.startswith(target + ".") for name in imports(path))
+    }
+
+
+def test_gateway_and_release_never_import_each_other() -> None:
+    assert not {name for name in importers("nexus_release") if not name.startswith("nexus_release")}
+    assert not {name for name in importers("nexus_gateway") if not name.startswith("nexus_gateway")}
+
+
+def test_only_the_evaluator_borrows_the_worker_s_engine() -> None:
+    assert {name for name in importers("nexus_worker") if not name.startswith("nexus_worker")} == {
+        "nexus_release.adapters.evaluator"
+    }
+
+
+def test_only_the_wiring_imports_adapters() -> None:
+    users = importers("nexus_release.adapters")
+    assert {name for name in users if not name.startswith("nexus_release.adapters")} == {"nexus_release.wiring"}
+
+
+def test_manifests_and_steps_do_no_io_through_orchestrators() -> None:
+    sdks = {"kfp", "hera", "airflow", "kserve", "kubernetes"}
+    for path in sources("nexus_release"):
+        used = {name.split(".")[0] for name in imports(path)} & sdks
+        assert not used, f"{module_name(path)} imports {used}"
+
+
+@pytest.mark.parametrize("path", sources("nexus_release"), ids=module_name)
+def test_release_modules_import_nothing_heavy_at_import_time(path: Path) -> None:
+    narrates = path.parent.name == "demo"
+    heavy = {name.split(".")[0] for name in imports(path, at_import_time=True)} & HEAVY
+    assert heavy <= ({"rich"} if narrates else set()), f"import {heavy} inside the function that needs it"
+
+
+def test_nobody_imports_through_a_top_level_folder() -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for path in [*ALL, *ROOT.joinpath("tests").rglob("*.py")]:
+        used = {name.split(".")[0] for name in imports(path)} & (folders - {"ops"})
+        assert not used, f"{path.relative_to(ROOT)} imports {used}, which would be a second copy of a package"
+
+
+def test_importing_every_module_writes_nothing_and_opens_no_connection(tmp_path: Path) -> None:
+    program = (
+        "import sys, socket, importlib\n"
+        "def refuse(*_): raise AssertionError('a connection at import time')\n"
+        "socket.socket.connect = refuse\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+    )
+    names = [module_name(path) for path in ALL if path.name != "__main__.py"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *names],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
+    assert list(tmp_path.iterdir()) == []
