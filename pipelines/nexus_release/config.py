@@ -1,0 +1,204 @@
+"""The settings of an environment: `environments/base.yaml`, and over it `environments/<env>/settings.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+
+from nexus_release.documents import Location, read_yaml, validated
+from nexus_release.errors import BadInput
+from nexus_release.frozen import Frozen
+from nexus_release.names import EnvironmentName
+from nexus_release.steps.evaluate import QualityGate
+from nexus_release.steps.validate import DataGate
+
+BASE = "environments/base.yaml"
+NOT_ENVIRONMENTS = frozenset({"argocd", "overlays", "releases"})
+"""What stands beside the environments' folders in `gitops/`."""
+
+
+def _canonical_cpu(value: str) -> str:
+    if value.endswith("m") and int(value[:-1]) % 1000 == 0:
+        raise ValueError(f"write {int(value[:-1]) // 1000}: an API server would rewrite it, and Argo CD see a drift")
+    return value
+
+
+def _canonical_memory(value: str) -> str:
+    number, unit = int(value[:-2]), value[-2:]
+    if unit != "Ti" and number % 1024 == 0:
+        larger = {"Mi": "Gi", "Gi": "Ti"}[unit]
+        raise ValueError(f"write {number // 1024}{larger}: an API server would rewrite it, and Argo CD see a drift")
+    return value
+
+
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Cpu = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*m?$"), AfterValidator(_canonical_cpu)]
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$"), AfterValidator(_canonical_memory)]
+Image = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?@sha256:[0-9a-f]{64}$")]
+Artifacts = Annotated[str, StringConstraints(pattern=r"^(pvc|s3|gs)://[a-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")]
+
+
+class Section(Frozen):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Replicas(Section):
+    """Pods of each InferenceService. Where both are equal nothing scales; else KServe's HPA does, by CPU."""
+
+    minimum: int = Field(ge=1)
+    """Pods that always run."""
+    maximum: int = Field(ge=1)
+    """Pods at most."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Replicas:
+        if self.maximum < self.minimum:
+            raise ValueError(f"maximum {self.maximum} is below minimum {self.minimum}")
+        return self
+
+
+class EngineResources(Section):
+    """What one pod asks for, and is held to: requests and limits are equal."""
+
+    cpu: Cpu
+    """Cores: `4`, or millicores: `500m`."""
+    memory: Memory
+    """With its unit: `512Mi`, `16Gi`."""
+
+
+class Toleration(Section):
+    """As Kubernetes has it."""
+
+    key: str
+    """The taint's key."""
+    operator: Literal["Equal", "Exists"]
+    """`Exists` takes no value."""
+    value: str | None = None
+    """The taint's value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+    """The taint's effect."""
+
+
+class Gpu(Section):
+    """GPUs of one pod, and the nodes that have them."""
+
+    enabled: bool
+    """False runs the engine on the CPU; the other fields then mean nothing."""
+    count: int = Field(ge=1)
+    """GPUs a pod; the engine splits the model's tensors over all of them."""
+    node_selector: dict[str, str]
+    """Labels of the node pool. Keep generations of GPUs apart: figures of one say nothing of another."""
+    tolerations: tuple[Toleration, ...]
+    """Taints of the node pool that these pods may ignore."""
+
+
+class Timeouts(Section):
+    """Deadlines of a request at the gateway."""
+
+    first_byte_seconds: int = Field(ge=1)
+    """Until the engine's first byte."""
+    chunk_seconds: int = Field(ge=1)
+    """Between two chunks of a stream."""
+    total_seconds: int = Field(ge=1)
+    """Of the whole request."""
+
+
+class Gates(Section):
+    """How good data and model must be for this environment."""
+
+    data: DataGate
+    """Held by the step `validate`."""
+    quality: QualityGate
+    """Held by the step `evaluate`."""
+
+
+class Settings(Section):
+    """One environment. Never promoted: what is promoted is in `models/`."""
+
+    namespace: Label
+    """Kubernetes namespace of everything that is rendered."""
+    domain: Domain
+    """The cluster's domain for Services, with `svc`."""
+    landing: Literal["merge", "review"]
+    """`merge`: a proposal lands by itself once its checks pass. `review`: it stays a branch for people."""
+    runtime: Literal["nexus-worker", "nexus-vllm"]
+    """The ServingRuntime of this environment's models."""
+    image: Image | None
+    """The runtime's image by digest; null only where engines are processes on this machine."""
+    artifacts: Artifacts
+    """Where the cluster finds the content-addressed store; a release is at `<artifacts>/sha256/<hex>`."""
+    replicas: Replicas
+    """Pods of each release."""
+    resources: EngineResources
+    """CPU and memory of each pod."""
+    gpu: Gpu
+    """GPUs of each pod."""
+    timeouts: Timeouts
+    """Deadlines of each model's route."""
+    retain: int = Field(ge=0)
+    """Former stable releases that stay warm, so that a rollback moves traffic and starts nothing."""
+    gates: Gates
+    """What a release must pass to be proposed here."""
+
+    @model_validator(mode="after")
+    def _runs_in_a_cluster(self) -> Settings:
+        if self.landing == "review" and self.image is None:
+            raise ValueError("image is null, but what people review runs in a cluster: give repository:tag@sha256:...")
+        return self
+
+
+def load_settings(root: Path, environment: str) -> Settings:
+    """Raises BadInput or Missing that name file, field, value and mend."""
+    own = settings_path(environment)
+    if environment not in environment_names(root):
+        raise BadInput("environment", environment, f"one of {', '.join(environment_names(root))}")
+    base, over = _mapping(root, BASE), _mapping(root, own)
+    return validated(Settings, _merged(base, over), lambda location: own if _has(over, location) else BASE)
+
+
+def environment_names(root: Path) -> tuple[str, ...]:
+    """Sorted. Raises BadInput for a folder whose name cannot be one."""
+    names = sorted(path.parent.name for path in (root / "environments").glob("*/settings.yaml"))
+    for name in names:
+        try:
+            TypeAdapter(EnvironmentName).validate_python(name)
+        except ValidationError as error:
+            raise BadInput("environments/", name, error.errors(include_url=False)[0]["msg"]) from None
+        if name in NOT_ENVIRONMENTS:
+            raise BadInput("environments/", name, f"gitops/{name}/ is something else; choose another name")
+    return tuple(names)
+
+
+def settings_path(environment: str) -> str:
+    return f"environments/{environment}/settings.yaml"
+
+
+def _mapping(root: Path, path: str) -> Mapping[str, object]:
+    document = read_yaml(root, path)
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise BadInput(path, document, "write `key: value` lines")
+    return document
+
+
+def _merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """Mappings are merged key by key; anything else, lists too, is replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _has(document: object, location: Location) -> bool:
+    for part in location:
+        if isinstance(document, dict) and part in document:
+            document = document[part]
+        else:
+            return isinstance(document, list)  # a list is one file's whole
+    return True

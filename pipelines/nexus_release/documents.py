@@ -1,0 +1,132 @@
+"""YAML as Nexus reads and writes it: no surprises in, stable bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nexus_release.errors import BadInput, Missing
+
+Location = tuple[int | str, ...]
+"""Keys and indices from a document's root to one of its values."""
+
+M = TypeVar("M", bound=BaseModel)
+
+_MAX_BYTES = 1 << 20  # far above any file that people write, far below what a parser needs minutes for
+_MAX_DEPTH = 32
+
+
+def read_yaml(root: Path, path: str) -> object:
+    """The one document in `root / path`. Raises Missing or BadInput, which name `path`."""
+    try:
+        data = (root / path).read_bytes()
+    except FileNotFoundError:
+        raise Missing(f"{path}: no such file") from None
+    return parse_yaml(data, path)
+
+
+def parse_yaml(data: bytes, where: str) -> object:
+    """Refuses (BadInput) what hides or multiplies values: duplicate keys, aliases, tags, deep nesting, long files."""
+    if len(data) > _MAX_BYTES:
+        raise BadInput(where, f"{len(data)} bytes", f"keep the file within {_MAX_BYTES} bytes")
+    try:
+        return _StrictLoader(data).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise BadInput(
+            place, error.problem or "", "write plain YAML: one document, each key once, no aliases"
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadInput(where, str(error).splitlines()[0], "write plain YAML in UTF-8") from None
+
+
+def yaml_text(value: object, *, sort_keys: bool = True) -> str:
+    """The same value is the same text. Strings that YAML 1.1 or 1.2 could read as anything else are quoted."""
+    return yaml.dump(
+        value, Dumper=_StableDumper, sort_keys=sort_keys, allow_unicode=True, default_flow_style=False, width=1 << 20
+    )
+
+
+def validated(model: type[M], document: object, where: Callable[[Location], str]) -> M:
+    """`document` as `model`. Raises BadInput for the first fault; `where` gives the file that a location is from."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        location: Location = first["loc"]
+        field = ".".join(str(part) for part in location) or "(whole file)"
+        raise BadInput(f"{where(location)}: {field}", first.get("input"), _mend(model, location, first)) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it untyped
+        if isinstance(event, yaml.AliasEvent):
+            raise _refusal("an alias", event)
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise _refusal("nested too deep", event)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise _refusal("a key that is no string", key)
+            if key.value in seen:
+                raise _refusal(f"the key {key.value} again", key)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _refusal(problem: str, at: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+
+
+class _StableDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # PyYAML follows YAML 1.1, where 12e4 and 0o17 are strings; Kubernetes follows 1.2, where they are numbers.
+    risky = value[:1] in "0123456789.+-" or value in ("y", "Y", "n", "N")
+    style = "'" if risky and "\n" not in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_StableDumper.add_representer(str, _string)
+
+
+def _mend(model: type[BaseModel], location: Location, fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        known = _model_at(model, location[:-1])
+        return f"unknown key; known here: {', '.join(sorted(known.model_fields))}" if known else "unknown key"
+    if fault["type"] == "missing":
+        return f"{location[-1]} is missing; set it"
+    return str(fault["msg"])
+
+
+def _model_at(model: type[BaseModel] | None, location: Sequence[int | str]) -> type[BaseModel] | None:
+    for part in location:
+        if model is not None and isinstance(part, str):
+            found = model.model_fields.get(part)
+            model = _inner_model(found.annotation) if found else None
+    return model
+
+
+def _inner_model(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _inner_model(part))), None)

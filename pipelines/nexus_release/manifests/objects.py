@@ -1,0 +1,42 @@
+"""What the rendered Kubernetes objects have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nexus_release.documents import yaml_text
+
+Object = dict[str, object]
+
+PREFIX = "nexus.internal/"  # .internal is reserved for private use (ICANN, 2024): nobody else's names can meet ours
+MODEL = PREFIX + "model"
+RELEASE = PREFIX + "release"
+
+SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+# Order within one Argo CD Application. Across Applications there is none: there changes go expand, shift, contract.
+WAVES = {"Namespace": -3, "ServingRuntime": 1, "InferenceService": 2, "ConfigMap": 3}
+
+
+def wave(kind: str) -> dict[str, str]:
+    return {SYNC_WAVE: str(WAVES[kind])}
+
+
+def labels(**more: str) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": "nexus", **more}
+
+
+def kustomization(folder: str, resources: Sequence[str], **more: object) -> dict[str, str]:
+    """`kustomization.yaml` of `folder`, as {path: text}."""
+    body: Mapping[str, object] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        **({"resources": sorted(resources)} if resources else {}),
+        **more,
+    }
+    return {f"{folder}/kustomization.yaml": yaml_text(body)}
+
+
+def application(folder: str, objects: Mapping[str, Object]) -> dict[str, str]:
+    """One folder that Argo CD syncs: one object per file, and the kustomization that lists them."""
+    files = {f"{folder}/{name}": yaml_text(body) for name, body in objects.items()}
+    return {**files, **kustomization(folder, list(objects))}

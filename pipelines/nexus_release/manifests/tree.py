@@ -1,0 +1,131 @@
+"""The rendered tree of an environment, `gitops/<env>/`: a pure function of settings, plans and records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nexus_release.config import Settings, load_settings
+from nexus_release.errors import BadInput
+from nexus_release.journal import write_whole
+from nexus_release.manifests.gateway import gateway
+from nexus_release.manifests.inference import inference_service
+from nexus_release.manifests.namespace import namespace
+from nexus_release.manifests.objects import application
+from nexus_release.manifests.runtimes import serving_runtime
+from nexus_release.names import model_slug, service_name
+from nexus_release.plan import Plan, read_plans
+from nexus_release.record import Record, read_record
+
+PARTS = ("gateway", "namespace", "runtimes")
+"""Folders of an environment that are no models."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a rendered tree follows from, besides the renderer."""
+
+    environment: str
+    settings: Settings
+    plans: Mapping[str, Plan]
+    """By model."""
+    records: Mapping[str, Record]
+    """By release id: every release that a plan names."""
+
+
+def load_inputs(root: Path, environment: str) -> Inputs:
+    """Reads and proves what the tree is made of. Raises BadInput, Missing or DigestMismatch."""
+    plans = read_plans(root, environment)
+    records = {
+        pointer.release: _record(root, plan.model, pointer.release, pointer.record)
+        for plan in plans.values()
+        for pointer in plan.pointers
+    }
+    return Inputs(environment, load_settings(root, environment), plans, records)
+
+
+def render(inputs: Inputs) -> dict[str, str]:
+    """{path under the repository's root: text}, sorted by path. Raises BadInput for what cannot be rendered."""
+    top, settings = tree_path(inputs.environment), inputs.settings
+    plans = [inputs.plans[model] for model in sorted(inputs.plans)]
+    files = {
+        **application(f"{top}/namespace", {"namespace.yaml": namespace(settings)}),
+        **application(f"{top}/runtimes", {f"{settings.runtime}.yaml": serving_runtime(settings)}),
+        **gateway(f"{top}/gateway", plans, settings),
+    }
+    for plan in plans:
+        files |= _model(top, plan, inputs)
+    return dict(sorted(files.items()))
+
+
+def write(root: Path, environment: str, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Makes the environment's folder hold `files` and nothing else; returns the paths that changed, sorted.
+
+    Each file is written whole; a run that is cut short is mended by the next.
+    """
+    changed = compare(root, environment, files)
+    for path, change in changed.items():
+        if change == "stale":
+            _remove(root, environment, path)
+        else:
+            write_whole(root / path, files[path])
+    return tuple(changed)
+
+
+def differences(root: Path, environment: str, files: Mapping[str, str]) -> tuple[str, ...]:
+    """The paths that `write` would change, sorted."""
+    return tuple(compare(root, environment, files))
+
+
+def compare(root: Path, environment: str, files: Mapping[str, str]) -> dict[str, str]:
+    """Path -> `new`, `changed` or `stale`, sorted, for each file that is not as in `files`."""
+    top = tree_path(environment)
+    found = {path.relative_to(root).as_posix(): path for path in (root / top).rglob("*") if not path.is_dir()}
+    changes = dict.fromkeys(found.keys() - files.keys(), "stale")
+    for path, text in files.items():
+        if path not in found:
+            changes[path] = "new"
+        elif found[path].is_symlink() or found[path].read_bytes() != text.encode():
+            changes[path] = "changed"
+    return dict(sorted(changes.items()))
+
+
+def tree_path(environment: str) -> str:
+    return f"gitops/{environment}"
+
+
+def service_path(environment: str, model: str, release: str) -> str:
+    """The InferenceService of a release, under the repository's root."""
+    return f"{tree_path(environment)}/{model_slug(model)}/{service_name(model, release)}.yaml"
+
+
+def _model(top: str, plan: Plan, inputs: Inputs) -> dict[str, str]:
+    slug = model_slug(plan.model)
+    if slug in PARTS:
+        raise BadInput("model", plan.model, f"{top}/{slug}/ is a part of every environment; give it another name")
+    return application(
+        f"{top}/{slug}",
+        {
+            f"{service_name(plan.model, release)}.yaml": inference_service(
+                inputs.records[release].content, inputs.settings
+            )
+            for release in plan.releases
+        },
+    )
+
+
+def _record(root: Path, model: str, release: str, digest: str) -> Record:
+    record = read_record(root, model, release, digest)
+    if record.content.model != model:
+        raise BadInput(f"{model}: release", release, f"it is a release of {record.content.model}")
+    return record
+
+
+def _remove(root: Path, environment: str, path: str) -> None:
+    top = root / tree_path(environment)
+    file = root / path
+    file.unlink()
+    for folder in file.relative_to(top).parents:
+        if folder != Path() and not any((top / folder).iterdir()):
+            (top / folder).rmdir()

@@ -1,0 +1,275 @@
+"""Every rendered object is held strictly against its kind: unknown fields, wrong types and missing values are faults.
+
+In every clone by the types that installed packages carry, and against the upstream CRDs where NEXUS_CRDS points to
+a folder of them. The committed tree is held to the same, and so is a made-up one in every state of its plans.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from nexus_release.config import environment_names, load_settings
+from nexus_release.manifests.gateway import ROUTES_FOLDER
+from nexus_release.manifests.tree import Inputs, differences, load_inputs, render
+
+from ..support.crd_schemas import crd_faults, defaulted, find_schema
+from ..support.kserve_types import KINDS, kserve_faults
+from ..support.releases import MODELS, STATES, make_plan, make_pointer, make_record
+from ..support.repository import ROOT
+
+ENVIRONMENTS = environment_names(ROOT)
+KUBERNETES = "1.36"  # the newest that both kubernetes-validate and the upstream CRDs know
+ROUTES_SCHEMA = ROOT / "gateway" / "routes.schema.json"
+Document = dict[str, Any]
+
+
+@cache
+def trees() -> dict[str, str]:
+    """Every rendered file there is: the committed ones, and made-up ones in every environment and state."""
+    files = {path.relative_to(ROOT).as_posix(): path.read_text() for env in ENVIRONMENTS for path in committed(env)}
+    for environment in ENVIRONMENTS:
+        for state in STATES:
+            files |= {f"{state}/{path}": text for path, text in made_up(environment, state).items()}
+    return files
+
+
+def committed(environment: str) -> Iterator[Path]:
+    return (path for path in sorted((ROOT / "gitops" / environment).rglob("*")) if path.is_file())
+
+
+def made_up(environment: str, state: Any) -> dict[str, str]:
+    records = [make_record(model, seed) for model in MODELS for seed in (1, 2, 3)]
+    plans = {model: make_plan(model, state) for model in MODELS}
+    by_id = {make_pointer(record).release: record for record in records}
+    return render(Inputs(environment, load_settings(ROOT, environment), plans, by_id))
+
+
+@cache
+def objects() -> dict[str, Document]:
+    """Path -> object, without routes and kustomizations, which are no Kubernetes objects."""
+    return {
+        path: yaml.safe_load(text)
+        for path, text in trees().items()
+        if f"/{ROUTES_FOLDER}/" not in path and not path.endswith("/kustomization.yaml")
+    }
+
+
+def environment_of(path: str) -> str:
+    """The folder of an environment, `[<state>/]gitops/<env>`, that `path` is in."""
+    state, _, rest = path.partition("gitops/")
+    return f"{state}gitops/{rest.split('/')[0]}"
+
+
+def of_kind(kind: str) -> dict[str, Document]:
+    found = {path: body for path, body in objects().items() if body["kind"] == kind}
+    assert found
+    return found
+
+
+def faults(document: Document) -> list[str]:
+    if document["kind"] in KINDS:
+        found = kserve_faults(document)
+        folder = os.environ.get("NEXUS_CRDS")
+        return found + (crd_faults(Path(folder), document) or []) if folder else found
+    try:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+        return [str(error)]
+    return []
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_committed_tree_is_what_its_sources_give(environment: str) -> None:
+    assert differences(ROOT, environment, render(load_inputs(ROOT, environment))) == ()
+
+
+def test_every_object_is_valid_to_the_last_field() -> None:
+    found = {path: faults(body) for path, body in objects().items()}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_each_file_holds_one_object_and_no_name_is_used_twice() -> None:
+    names: dict[tuple[str, ...], str] = {}
+    for path, body in objects().items():
+        assert len(list(yaml.safe_load_all(trees()[path]))) == 1
+        key = (environment_of(path), body["kind"], body["metadata"]["name"])
+        assert names.setdefault(key, path) == path
+
+
+def test_the_gateway_alone_splits_traffic() -> None:
+    for service in of_kind("InferenceService").values():
+        assert "canary" not in service["spec"]
+        assert "canaryTrafficPercent" not in service["spec"]["predictor"]
+
+
+def test_every_service_names_a_runtime_and_a_format_that_its_environment_has() -> None:
+    for path, service in of_kind("InferenceService").items():
+        model = service["spec"]["predictor"]["model"]
+        runtime = objects()[f"{environment_of(path)}/runtimes/{model['runtime']}.yaml"]
+        assert model["modelFormat"] in runtime["spec"]["supportedModelFormats"]
+        assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+        assert runtime["metadata"]["namespace"] == service["metadata"]["namespace"]
+
+
+def test_every_service_states_all_that_kserve_would_fill_in() -> None:
+    for service in of_kind("InferenceService").values():
+        annotations = service["metadata"]["annotations"]
+        assert annotations["serving.kserve.io/deploymentMode"] == "Standard"
+        assert annotations["serving.kserve.io/autoscalerClass"] in ("none", "hpa")
+        for amounts in service["spec"]["predictor"]["model"]["resources"].values():
+            assert {"cpu", "memory"} <= amounts.keys()
+
+
+def test_artifacts_and_images_are_named_by_digest() -> None:
+    for service in of_kind("InferenceService").values():
+        assert re.search(r"/sha256/[0-9a-f]{64}$", service["spec"]["predictor"]["model"]["storageUri"])
+    for path, runtime in of_kind("ServingRuntime").items():
+        for container in runtime["spec"]["containers"]:
+            in_a_cluster = "gitops/local/" not in path
+            assert in_a_cluster == bool(re.search(r"@sha256:[0-9a-f]{64}$", container.get("image", "")))
+
+
+def test_runtimes_pass_the_restricted_pod_security_standard_of_their_namespace() -> None:
+    for space in of_kind("Namespace").values():
+        assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for runtime in of_kind("ServingRuntime").values():
+        assert all(volume.keys() <= {"name", "emptyDir"} for volume in runtime["spec"]["volumes"])
+        assert "hostIPC" not in runtime["spec"]
+        for container in runtime["spec"]["containers"]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["runAsNonRoot"] is True
+            assert security["runAsUser"] > 0
+            assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def set_field(*keys: str | int, to: Any) -> Callable[[Document], None]:
+    def plant(document: Document) -> None:
+        place: Any = document
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = to
+
+    return plant
+
+
+PREDICTOR = ("spec", "predictor")
+CONTAINER = ("spec", "containers", 0)
+PLANTED = {
+    "misspelt field": ("InferenceService", set_field(*PREDICTOR, "minReplica", to=1)),
+    "text for a number": ("InferenceService", set_field(*PREDICTOR, "maxReplicas", to="3")),
+    "truth for a number": ("InferenceService", set_field(*PREDICTOR, "minReplicas", to=True)),
+    "number for a quantity": ("InferenceService", set_field(*PREDICTOR, "model", "resources", "limits", "cpu", to=4)),
+    "misspelt deep field": ("InferenceService", set_field(*PREDICTOR, "model", "storageURI", to="pvc://x")),
+    "misspelt toleration": ("InferenceService", set_field(*PREDICTOR, "tolerations", 0, "operater", to="Exists")),
+    "text for a list": ("InferenceService", set_field(*PREDICTOR, "model", "args", to="--port=1")),
+    "field of another place": ("ServingRuntime", set_field("spec", "modelFormat", to={"name": "vLLM"})),
+    "misspelt probe": ("ServingRuntime", set_field(*CONTAINER, "startupProbe", "failureTreshold", to=3)),
+    "text for truth": ("ServingRuntime", set_field(*CONTAINER, "securityContext", "runAsNonRoot", to="true")),
+    "number for a variable": ("ServingRuntime", set_field(*CONTAINER, "env", 0, "value", to=1)),
+    "unknown namespace field": ("Namespace", set_field("spec", to={"finalizer": []})),
+    "number for a label": ("Namespace", set_field("metadata", "labels", "a", to=1)),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_found(name: str) -> None:
+    kind, plant = PLANTED[name]
+    document = copy.deepcopy(next(body for path, body in of_kind(kind).items() if "gitops/prod/" in path))
+    assert faults(document) == []
+    plant(document)
+    assert faults(document)
+
+
+@pytest.fixture
+def crds() -> Path:
+    if "NEXUS_CRDS" not in os.environ:
+        pytest.skip("NEXUS_CRDS names no folder of upstream CRDs (`make crds` downloads them)")
+    return Path(os.environ["NEXUS_CRDS"])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_upstream_crd_alone_finds_the_planted_faults(crds: Path, kind: str) -> None:
+    planted = [(name, plant) for name, (of, plant) in PLANTED.items() if of == kind]
+    for name, plant in planted:
+        document = copy.deepcopy(next(body for path, body in of_kind(kind).items() if "gitops/prod/" in path))
+        assert crd_faults(crds, document) == []
+        plant(document)
+        # A CRD takes a bare number for a quantity, and rewrites it.
+        assert bool(crd_faults(crds, document)) == (name != "number for a quantity")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_api_server_has_no_default_to_add(crds: Path, kind: str) -> None:
+    for body in of_kind(kind).values():
+        schema = find_schema(crds, body["apiVersion"], kind)
+        assert schema
+        assert defaulted(schema, body) == body
+
+
+def kustomize() -> list[str]:
+    """The command that builds a folder; a skip where there is none, a failure where CI must have it."""
+    for command in (["kustomize", "build"], ["kubectl", "kustomize"]):
+        if shutil.which(command[0]):
+            return command
+    if os.environ.get("CI") == "true":
+        pytest.fail("neither kustomize nor kubectl is here: run `make services`")
+    pytest.skip("neither kustomize nor kubectl is here (`make services` installs kustomize)")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_folder_is_built_by_kustomize_into_its_own_objects(environment: str, tmp_path: Path) -> None:
+    command = kustomize()
+    files = made_up(environment, "contracted")
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    for folder in sorted((tmp_path / "gitops" / environment).iterdir()):
+        built = subprocess.run([*command, folder], check=True, capture_output=True, text=True).stdout
+        found = [body for body in yaml.safe_load_all(built) if body]
+        if folder.name == "gateway":
+            hold_routes(found, folder)
+        else:
+            written = [yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")]
+            wanted = [body for body in written if body["kind"] != "Kustomization"]
+            assert sorted(found, key=json.dumps) == sorted(wanted, key=json.dumps)
+
+
+def hold_routes(found: list[Document], folder: Path) -> None:
+    """One ConfigMap of a stable name, with one key per model."""
+    (config_map,) = found
+    assert faults(config_map) == []
+    assert config_map["metadata"]["name"] == "nexus-gateway-routes"
+    assert config_map["data"] == {path.name: path.read_text() for path in (folder / ROUTES_FOLDER).iterdir()}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_committed_folders_are_built_by_kustomize(environment: str) -> None:
+    command = kustomize()
+    for folder in sorted((ROOT / "gitops" / environment).iterdir()):
+        subprocess.run([*command, folder], check=True, capture_output=True)
+
+
+def test_every_route_is_one_that_the_gateway_takes() -> None:
+    routes = {path: yaml.safe_load(text) for path, text in trees().items() if f"/{ROUTES_FOLDER}/" in path}
+    assert routes
+    if not ROUTES_SCHEMA.exists():
+        pytest.skip("gateway/routes.schema.json is not here")
+    validator = jsonschema.Draft202012Validator(json.loads(ROUTES_SCHEMA.read_text()))
+    found = {path: [error.message for error in validator.iter_errors(body)] for path, body in routes.items()}
+    assert {path: lines for path, lines in found.items() if lines} == {}

@@ -1,0 +1,133 @@
+"""Releases, plans and whole repository trees, made up but valid in every part."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from nexus_release.digests import digest_bytes
+from nexus_release.frozen import Artifact
+from nexus_release.manifests.tree import load_inputs, render, write
+from nexus_release.plan import Plan, Pointer, admitted, plan_path, plan_text, promoted, shifted
+from nexus_release.record import (
+    CodeContent,
+    Content,
+    DatasetContent,
+    EvaluationContent,
+    MetricContent,
+    Observed,
+    Record,
+    record_path,
+    record_text,
+    release_id,
+)
+
+from .repository import ROOT
+
+State = Literal["first", "canary", "promoted", "contracted"]
+STATES: tuple[State, ...] = ("first", "canary", "promoted", "contracted")
+MODELS = ("pydoc-chat", "acme/Llama-4:8B@chat")
+"""One whose name is its slug, and one with everything that an alias may hold."""
+
+
+def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
+    """A record whose content, and so its id, follows from the arguments alone."""
+
+    def digest(what: str) -> str:
+        return digest_bytes(f"{model} {seed} {what}".encode())
+
+    metric = MetricContent(
+        name="perplexity",
+        base="21.30",
+        candidate="21.51",
+        difference="0.00986",
+        low="0.00712",
+        high="0.01243",
+        bound="0.05",
+        passed=accepted,
+    )
+    content = Content(
+        model=model,
+        dataset=DatasetContent(digest=digest("rows"), source=digest("source"), contract=digest("contract"), rows=4211),
+        base=digest("base"),
+        base_source="scratch://qwen2",
+        recipe={"train.steps": "400", "quantize.scheme": "W8A8"},
+        code=CodeContent(steps=digest("steps"), environment=digest("environment")),
+        artifact=Artifact(digest=digest("artifact"), bytes=3_407_872, files=6),
+        evaluation=EvaluationContent(
+            suite=digest("suite"),
+            engine="ctranslate2 4.8.0",
+            base_compute_type="float32",
+            compute_type="int8_float32",
+            rows=200,
+            tokens=18_044,
+            metrics=(metric,),
+            gate={"max_perplexity_increase": "0.05"},
+            accepted=accepted,
+        ),
+    )
+    observed = Observed(
+        registry_uri=f"models:/{model}/{seed}",
+        run=f"run-{seed}",
+        artifact_uri="file:///store",
+        commit="0" * 40,
+        dirty=False,
+        machine="a test",
+        time="2026-01-01T00:00:00Z",
+    )
+    return Record(content=content, observed=observed)
+
+
+def make_pointer(record: Record) -> Pointer:
+    return Pointer(release=release_id(record.content), record=digest_bytes(record_text(record).encode()))
+
+
+def make_plan(model: str, state: State) -> Plan:
+    """A model's plan after its first release, a canary at 20 %, its promotion, and a third release at weight 0."""
+    one, two, three = (make_pointer(make_record(model, seed)) for seed in (1, 2, 3))
+    plan = admitted(None, model, one)
+    if state == "first":
+        return plan
+    plan = shifted(admitted(plan, model, two), two.release, 20)
+    if state == "canary":
+        return plan
+    plan = promoted(plan, two.release, 1)
+    return plan if state == "promoted" else admitted(plan, model, three)
+
+
+def plant_environments(root: Path) -> None:
+    """The repository's own settings, without its plans."""
+    shutil.copytree(ROOT / "environments", root / "environments", ignore=shutil.ignore_patterns("models"))
+
+
+def plant_record(root: Path, record: Record) -> Pointer:
+    pointer = make_pointer(record)
+    path = root / record_path(record.content.model, pointer.release)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(record_text(record), encoding="utf-8")
+    return pointer
+
+
+def plant_plan(root: Path, environment: str, plan: Plan) -> None:
+    """The plan, and the environment's tree rendered anew."""
+    path = root / plan_path(environment, plan.model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(plan_text(plan), encoding="utf-8")
+    write(root, environment, render(load_inputs(root, environment)))
+
+
+def plant_repository(root: Path, environment: str, state: State) -> None:
+    """A repository with two models in `state`, their records, and the rendered tree."""
+    plant_environments(root)
+    for model in MODELS:
+        for seed in (1, 2, 3):
+            plant_record(root, make_record(model, seed))
+    for model in MODELS:
+        plant_plan(root, environment, make_plan(model, state))
+
+
+def release_name(text: str) -> str:
+    """Any text as a release id."""
+    return hashlib.sha256(text.encode()).hexdigest()
