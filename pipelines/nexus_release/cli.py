@@ -14,6 +14,7 @@ COMMANDS = {
     "release": "Run a release from data to a proposal.",
     "step": "Run one step, as containers do.",
     "render": "Render an environment's manifests, or check that they are fresh.",
+    "check": "Say whether a change of the tree may land.",
     "canary": "Give a release a share of the traffic by a commit.",
     "promote": "Make a release the stable one by a commit.",
     "rollback": "Go back to an earlier release by a commit.",
@@ -51,9 +52,7 @@ def nexus() -> None:
 def main() -> None:
     """Ends with 0, 1 (error), 2 (bad input) or 3 (a gate refused the release)."""
     try:
-        nexus.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        sys.exit(nexus.main(standalone_mode=False))  # click returns the status of an Exit; commands return None
     except click.Abort:
         click.echo("stopped", err=True)
         sys.exit(130)
@@ -63,3 +62,7 @@ def main() -> None:
     except NexusError as error:
         click.echo(f"nexus: {error}", err=True)
         sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

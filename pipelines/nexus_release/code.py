@@ -41,7 +41,9 @@ def environment() -> set[str]:
     """`name==version` of the installed closure of the extras above, with markers applied to this machine."""
     python = f"python=={sys.version_info.major}.{sys.version_info.minor}"
     return {python} | {
-        f"{_normal(found.name)}=={found.version}" for found in _closure(DISTRIBUTION, EXTRAS) if found.name != DISTRIBUTION
+        f"{_normal(found.name)}=={found.version}"
+        for found in _closure(DISTRIBUTION, EXTRAS)
+        if found.name != DISTRIBUTION
     }
 
 

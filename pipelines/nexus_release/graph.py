@@ -126,6 +126,7 @@ _STEPS: tuple[Node, ...] = (
             "trained": "train",
             "quantize_recipe": "params.quantize",
             "artifact": "quantize.artifact",
+            "quality_gate": "params.quality_gate",
             "evaluated": "evaluate",
         },
         when=("evaluate.accepted",),

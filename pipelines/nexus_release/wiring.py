@@ -6,11 +6,15 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.ports import BaseModels, Datasets, Evaluator, Quantizer, Registry, Repository, Store, Trainer
+
+if TYPE_CHECKING:
+    from nexus_release.adapters.git_seed import Planted
 
 
 class Connections(Frozen):
@@ -22,6 +26,8 @@ class Connections(Frozen):
     """MLFLOW_TRACKING_URI."""
     remote: str
     """NEXUS_REMOTE: path or URL of the Git remote."""
+    dirty: bool = False
+    """NEXUS_DIRTY=1: the code that runs is not what is committed. Recorded with each release."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, state: Path | None = None) -> Connections:
@@ -29,9 +35,18 @@ class Connections(Frozen):
         home = (state or Path(environ.get("NEXUS_STATE", ".nexus"))).absolute()
         return cls(
             work=environ.get("NEXUS_WORK", home.as_uri()),
-            registry=environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000"),
+            registry=environ.get("MLFLOW_TRACKING_URI") or _local_registry(home),
             remote=environ.get("NEXUS_REMOTE", str(home / "remote.git")),
+            dirty=environ.get("NEXUS_DIRTY") == "1",
         )
+
+
+def _local_registry(home: Path) -> str:
+    """Where `nexus up` has put MLflow: port 5000 may be somebody else's."""
+    from nexus_release.local.state import read_state
+
+    state = read_state(home)
+    return state.registry if state else "http://127.0.0.1:5000"
 
 
 class Tools:
@@ -97,3 +112,11 @@ class Tools:
         from nexus_release.adapters.git import GitRepository
 
         return GitRepository(self.connections.remote)
+
+
+def plant_remote(connections: Connections, checkout: Path) -> Planted:
+    """Makes the laptop's remote from the checkout, or brings it up to date with it."""
+    from nexus_release.adapters.git_seed import plant
+    from nexus_release.renderer import render_with_own_code
+
+    return plant(connections.remote, checkout, render_with_own_code)
