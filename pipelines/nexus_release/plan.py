@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from nexus_release.digests import Digest, HexId
-from nexus_release.documents import read_yaml, validated, yaml_text
+from nexus_release.documents import parse_yaml, validated, yaml_text
 from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.names import ModelName, model_slug, service_name
@@ -62,7 +62,7 @@ def plan_path(environment: str, model: str) -> str:
 def read_plan(root: Path, environment: str, model: str) -> Plan | None:
     """None where the environment has no such model. Raises BadInput."""
     try:
-        return _read(root, environment, plan_path(environment, model))
+        return _read(root, plan_path(environment, model))
     except Missing:
         return None
 
@@ -70,7 +70,7 @@ def read_plan(root: Path, environment: str, model: str) -> Plan | None:
 def read_plans(root: Path, environment: str) -> dict[str, Plan]:
     """Every plan of an environment by its model, sorted. Raises BadInput."""
     files = sorted((root / "environments" / environment / "models").glob("*.yaml"))
-    plans = [_read(root, environment, path.relative_to(root).as_posix()) for path in files]
+    plans = [_read(root, path.relative_to(root).as_posix()) for path in files]
     return {plan.model: plan for plan in sorted(plans, key=lambda plan: plan.model)}
 
 
@@ -122,8 +122,17 @@ def _changed(plan: Plan, **fields: object) -> Plan:
     return Plan.model_validate({**{name: getattr(plan, name) for name in Plan.model_fields}, **fields})
 
 
-def _read(root: Path, environment: str, path: str) -> Plan:
-    plan = validated(Plan, read_yaml(root, path), lambda _: path)
+def parse_plan(data: bytes, path: str) -> Plan:
+    """A plan from its file's bytes; `path` is under the repository's root. Raises BadInput."""
+    plan = validated(Plan, parse_yaml(data, path), lambda _: path)
+    environment = path.split("/")[1]
     if (expected := plan_path(environment, plan.model)) != path:
         raise BadInput(f"{path}: model", plan.model, f"its plan is {expected}")
     return plan
+
+
+def _read(root: Path, path: str) -> Plan:
+    try:
+        return parse_plan((root / path).read_bytes(), path)
+    except FileNotFoundError:
+        raise Missing(f"{path}: no such plan") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,7 +113,30 @@ class Commit:
 class Landed:
     branch: str
     commits: tuple[str, ...]
-    """Full hashes on main, oldest first; empty where main already said the same."""
+    """Full hashes, oldest first; empty where main already said the same."""
+    landed: bool
+    """True where main now says it."""
+
+
+@dataclass(frozen=True)
+class LoggedCommit:
+    hash: str
+    subject: str
+    time: str
+    """UTC offset as committed, RFC 3339."""
+    trailers: Mapping[str, str]
+
+
+class History(Protocol):
+    """Main's history at one moment."""
+
+    def commits(self, *paths: str) -> list[LoggedCommit]:
+        """Newest first; only those that changed one of `paths`, where some are named."""
+
+    def file(self, commit: str, path: str) -> bytes | None: ...
+
+    def folder(self, commit: str, path: str) -> dict[str, bytes]:
+        """Base name -> bytes of the files directly in `path`; empty where there is no such folder."""
 
 
 class Repository(Protocol):
@@ -132,3 +156,5 @@ class Repository(Protocol):
 
     def head(self) -> str:
         """The full hash of main."""
+
+    def history(self) -> AbstractContextManager[History]: ...

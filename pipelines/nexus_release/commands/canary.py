@@ -1,0 +1,23 @@
+"""`nexus canary MODEL --weight N`: a share of the traffic for the newer release."""
+
+from __future__ import annotations
+
+import click
+
+from nexus_release.commands.change import carry_out, options
+
+
+@click.command("canary", epilog="Example: nexus canary pydoc-chat --weight 20")
+@click.argument("model")
+@click.option("--weight", type=int, required=True, help="Percent of the traffic, 0 to 100.")
+@click.option("--release", "prefix", default="", help="Beginning of the release id; refused if it is not the canary.")
+@options
+def command(
+    model: str, weight: int, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Give the canary of MODEL a share of the traffic by one commit."""
+    from nexus_release.plan_changes import canary
+
+    carry_out(
+        lambda repository, plan: canary(plan, model, weight, prefix), model, environment, remote, dry_run, as_json
+    )

@@ -1,0 +1,21 @@
+"""`nexus rollback MODEL`: back to an earlier release."""
+
+from __future__ import annotations
+
+import click
+
+from nexus_release.commands.change import carry_out, options
+
+
+@click.command("rollback", epilog="Example: nexus rollback pydoc-chat")
+@click.argument("model")
+@click.option("--to", "prefix", default="", help="Beginning of the release id [default: the stable one before].")
+@options
+def command(model: str, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool) -> None:
+    """Give MODEL the plan that it had when another release was stable, byte for byte, by one commit."""
+    from nexus_release.plan_changes import rollback
+
+    carry_out(
+        lambda repository, plan: rollback(repository, plan, model, environment, prefix),
+        model, environment, remote, dry_run, as_json,
+    )  # fmt: skip
