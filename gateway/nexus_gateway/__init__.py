@@ -1,0 +1,1 @@
+"""The request: what turns a client's call into a streamed answer."""

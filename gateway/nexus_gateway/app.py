@@ -1,0 +1,103 @@
+"""The gateway's pages on FastAPI. The relayed paths are handed to the story; everything else is answered here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from nexus_gateway.asgi import AsgiExchange
+from nexus_gateway.auth import administrator, authenticate
+from nexus_gateway.errors import Refusal
+from nexus_gateway.exchange import RequestHead
+from nexus_gateway.gateway import Gateway
+from nexus_gateway.proxy import answer
+
+RELAYED = ("/v1/chat/completions",)
+
+
+class Relay:
+    """An ASGI endpoint that gives the request to the story as it is."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = AsgiExchange(scope, receive, send)
+        await exchange.run(answer(self._gateway, exchange))
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        gateway.begin(asyncio.get_running_loop())
+        yield
+        gateway.close()
+
+    app = FastAPI(title="Nexus gateway", lifespan=life, docs_url=None, redoc_url=None)
+    for path in RELAYED:
+        app.add_route(path, Relay(gateway), methods=["POST"])  # type: ignore[arg-type]  # Starlette takes an ASGI app too
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, refusal: Refusal) -> Response:
+        headers = {name.decode(): value.decode() for name, value in refusal.headers}
+        return Response(refusal.body(), refusal.condition.status, headers, media_type="application/json")
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        """Requests may be sent here."""
+        state = "draining" if gateway.draining else "ready"
+        body = {"status": state, "revision": gateway.served.current.revision}
+        return JSONResponse(body, 503 if gateway.draining else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        """The models that the key may use."""
+        key = authenticate(_head(request), gateway.keys)
+        served = gateway.served.current
+        names = [name for name in sorted(served.table.routes) if key.models is None or name in key.models]
+        created = int(served.loaded)
+        entries = [{"id": name, "object": "model", "created": created, "owned_by": "nexus"} for name in names]
+        return {"object": "list", "data": entries}
+
+    @app.get("/v1/circuit-breakers")
+    async def circuit_breakers(request: Request) -> dict[str, Any]:
+        administrator(_head(request), gateway.keys)
+        now = time.monotonic()
+        return {name: gateway.breakers.show(name, now) for name in sorted(gateway.served.current.table.upstreams)}
+
+    @app.get("/admin/config")
+    async def config(request: Request) -> dict[str, Any]:
+        """What is served, and what was refused since."""
+        administrator(_head(request), gateway.keys)
+        served = gateway.served
+        refused = served.refused
+        return {
+            "revision": served.current.revision,
+            "loaded": served.current.loaded,
+            "files": sorted(served.current.files),
+            "routes": sorted(served.current.table.routes),
+            "refusal": {"revision": refused.revision, "reason": refused.reason} if refused else None,
+        }
+
+    return app
+
+
+def _head(request: Request) -> RequestHead:
+    client = request.client.host if request.client else ""
+    return RequestHead(request.method, request.url.path, list(request.headers.raw), client)

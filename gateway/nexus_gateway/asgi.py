@@ -1,0 +1,133 @@
+"""The ASGI edge of the story: an `Exchange` over `receive` and `send`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from nexus_gateway.asked import LARGEST
+from nexus_gateway.errors import BODY_TIMEOUT, BODY_TOO_LARGE, ClientGone, Refusal
+from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive
+
+BODY_SECONDS = 30.0
+"""For the whole body."""
+
+
+class AsgiExchange:
+    """Answers are put into a queue that `run` empties, so that the story itself never awaits the server."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        self.head = RequestHead(scope["method"], scope["path"], list(scope["headers"]), client[0] if client else "")
+        self.closed: Waiter[None] = Waiter()
+        self._receive, self._send = receive, send
+        self._out: asyncio.Queue[tuple[Message, Waiter[None]] | None] = asyncio.Queue()
+        self._reader: asyncio.Task[None] | None = None
+        self._body: Waiter[bytes] = Waiter()
+        self._gone = False
+
+    async def run(self, story: Coroutine[Any, Any, None]) -> None:
+        """Drives the story to its end. Raises what it raises."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def finished(error: BaseException | None) -> None:
+            self._out.put_nowait(None)
+            if not ended.done():
+                ended.set_result(None) if error is None else ended.set_exception(error)
+
+        drive(story, finished)
+        try:
+            await self._write()
+            await ended
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        finally:
+            if self._reader is not None:
+                self._reader.cancel()
+
+    def body(self) -> Waiter[bytes]:
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+        return self._body
+
+    def start(self, status: int, headers: Headers) -> None:
+        self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    def send(self, data: bytes) -> Waiter[None]:
+        return self._put({"type": "http.response.body", "body": data, "more_body": True})
+
+    def end(self) -> None:
+        self._put({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _put(self, message: Message) -> Waiter[None]:
+        if self._gone:
+            return _failed(ClientGone())
+        waiter: Waiter[None] = Waiter()
+        self._out.put_nowait((message, waiter))
+        return waiter
+
+    async def _write(self) -> None:
+        """The server's `send` returns when there is room for more: that is the backpressure."""
+        while (entry := await self._out.get()) is not None:
+            message, waiter = entry
+            if self._gone:
+                waiter.fail(ClientGone())
+                continue
+            try:
+                await self._send(message)
+            except OSError:
+                self._leave()
+                waiter.fail(ClientGone())
+            else:
+                waiter.give(None)
+
+    async def _read(self) -> None:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._read_body()
+        except TimeoutError:
+            self._body.fail(Refusal(BODY_TIMEOUT, headers=((b"connection", b"close"),)))
+            return
+        except (Refusal, ClientGone) as error:
+            self._body.fail(error)
+            return
+        self._body.give(body)
+        while (await self._receive())["type"] != "http.disconnect":
+            pass  # nothing else comes after a body
+        self._leave()
+
+    async def _read_body(self) -> bytes:
+        length = self.head.first(b"content-length")
+        if length.isdigit() and int(length) > LARGEST:
+            raise _too_large()
+        pieces, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._leave()
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > LARGEST:
+                raise _too_large()
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+
+    def _leave(self) -> None:
+        self._gone = True
+        self.closed.give(None)
+
+
+def _too_large() -> Refusal:
+    # What was not read is still on its way, so the connection cannot carry another request.
+    return Refusal(BODY_TOO_LARGE, f"the body is larger than {LARGEST} bytes", headers=((b"connection", b"close"),))
+
+
+def _failed(error: BaseException) -> Waiter[None]:
+    waiter: Waiter[None] = Waiter()
+    waiter.fail(error)
+    return waiter

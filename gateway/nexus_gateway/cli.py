@@ -1,0 +1,93 @@
+"""The command `nexus-gateway`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nexus-platform", prog_name="nexus-gateway")
+def gateway() -> None:
+    """Answer every request to your models, and say what made each answer."""
+
+
+@gateway.command(epilog="Example: nexus-gateway serve --routes gitops/local/gateway/routes.d --port 8000")
+@click.option("--routes", type=_PATH, help="Route file, or folder of them [default: GATEWAY_UPSTREAMS and others].")
+@click.option("--keys", type=_PATH, help="Key file [default: GATEWAY_API_KEYS, else dev-key on loopback].")
+@click.option("--resolve", type=_PATH, help='JSON {"host:port": "address:port"}, as curl has it; for a laptop.')
+@click.option("--state", type=_PATH, help="Folder for the last good configuration, to start from after a bad one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=8000, show_default=True)
+def serve(
+    routes: Path | None, keys: Path | None, resolve: Path | None, state: Path | None, host: str, port: int
+) -> None:
+    """Serve until SIGTERM. New configuration is taken as it appears; where it is bad, the last good one serves on."""
+    import os
+
+    from nexus_gateway.config_errors import ConfigRefused
+    from nexus_gateway.running import run
+
+    try:
+        run(os.environ, routes, keys, resolve, state, host, port)
+    except ConfigRefused as error:
+        click.echo(f"nexus-gateway: {error}", err=True)
+        sys.exit(2)
+
+
+@gateway.command(epilog="Example: nexus-gateway check gitops/local/gateway/routes.d")
+@click.argument("routes", type=_PATH)
+@click.option("--json", "as_json", is_flag=True)
+def check(routes: Path, as_json: bool) -> None:
+    """Load ROUTES as the gateway would, and print their revision. Ends with 2 where they are refused."""
+    from nexus_gateway.config_errors import ConfigRefused
+    from nexus_gateway.snapshot import Source, load
+
+    try:
+        snapshot = load(Source(routes, None, 10.0))
+    except ConfigRefused as error:
+        click.echo(json.dumps({"refused": str(error)}) if as_json else f"nexus-gateway: {error}", err=not as_json)
+        sys.exit(2)
+    found = {"revision": snapshot.revision, "routes": sorted(snapshot.table.routes)}
+    click.echo(json.dumps(found) if as_json else f"revision {snapshot.revision}, {len(found['routes'])} routes")
+
+
+@gateway.command()
+def schema() -> None:
+    """Print the JSON Schema of route files."""
+    from nexus_gateway.routes import RoutesFile
+
+    click.echo(json.dumps(RoutesFile.model_json_schema(), indent=2))
+
+
+@gateway.group()
+def keys() -> None:
+    """Make API keys."""
+
+
+@keys.command(epilog="Example: nexus-gateway keys new --id team-a --model chat")
+@click.option("--id", "name", required=True, help="What logs call the key.")
+@click.option("--model", "models", multiple=True, help="A model that it may use; several times [default: all].")
+@click.option("--admin", is_flag=True, help="It may see /admin/* and /v1/circuit-breakers.")
+def new(name: str, models: tuple[str, ...], admin: bool) -> None:
+    """Print a new key once, and the entry for the key file, which does not hold it."""
+    import yaml
+
+    from nexus_gateway.keys import digest, new_key
+
+    key = new_key()
+    entry: dict[str, object] = {"id": name, "digest": f"sha256:{digest(key.encode()).hex()}"}
+    if models:
+        entry["models"] = list(models)
+    if admin:
+        entry["scopes"] = ["admin"]
+    click.echo(f"# the key, shown this once: {key}\n{yaml.safe_dump({'keys': [entry]}, sort_keys=False)}", nl=False)
+
+
+def main() -> None:
+    gateway()

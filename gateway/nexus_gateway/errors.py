@@ -1,0 +1,62 @@
+"""What a client is told when something fails: one row a condition, one class for all rows, OpenAI's envelope.
+
+The table is the truth: the code raises its rows, and docs/reference/errors.md is made from it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Condition:
+    status: int
+    code: str
+    """Ours, in `error.code`: different causes have different codes even where the status is the same."""
+    meaning: str
+
+
+INVALID_API_KEY = Condition(401, "invalid_api_key", "no credential, a wrong one, or two that differ")
+MISSING_SCOPE = Condition(403, "missing_scope", "the key may not see this page")
+MODEL_NOT_ALLOWED = Condition(403, "model_not_allowed", "the key's policy does not name the model")
+MODEL_NOT_FOUND = Condition(404, "model_not_found", "no route has that name")
+INVALID_BODY = Condition(400, "invalid_body", "no JSON, or a field of the wrong kind, or one that stands twice")
+BODY_TIMEOUT = Condition(408, "body_timeout", "the body did not arrive within its deadline")
+BODY_TOO_LARGE = Condition(413, "body_too_large", "the body is larger than the limit")
+UNSUPPORTED_MEDIA = Condition(415, "unsupported_media_type", "the body is not plain application/json")
+UPSTREAM_RATE_LIMITED = Condition(429, "upstream_rate_limited", "the engine has too much to do; see retry-after")
+UPSTREAM_FAILED = Condition(502, "upstream_failed", "the engine did not give a usable answer")
+CIRCUIT_OPEN = Condition(503, "circuit_open", "the engine failed repeatedly and is left alone for a while")
+DRAINING = Condition(503, "draining", "this gateway is going; ask again and another answers")
+UPSTREAM_TIMEOUT = Condition(504, "upstream_timeout", "the engine's first byte did not come within its deadline")
+STREAM_BROKEN = Condition(502, "stream_broken", "the answer broke off after it had begun; what came is not all")
+INTERNAL = Condition(500, "internal_error", "a fault of the gateway itself; the request id finds it in the log")
+
+CONDITIONS = tuple(value for value in list(globals().values()) if isinstance(value, Condition))
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class Refusal(Exception):
+    """A request that ends with one of the conditions. `reason` is for the client and holds nothing secret."""
+
+    def __init__(self, condition: Condition, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(reason or condition.meaning)
+        self.condition, self.headers = condition, headers
+
+    def body(self) -> bytes:
+        return json.dumps({"error": self.envelope()}).encode()
+
+    def event(self) -> bytes:
+        """The terminal event of a stream that has begun. The blank line before it ends whatever was cut off."""
+        return b"\n\ndata: " + self.body() + b"\n\n"
+
+    def envelope(self) -> dict[str, object]:
+        status = self.condition.status
+        kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        return {"message": str(self), "type": kind, "param": None, "code": self.condition.code}
+
+
+class ClientGone(Exception):
+    """The client closed its connection; nobody is left to be told. Logged as 499."""

@@ -1,0 +1,127 @@
+"""One request and its answer, as any server can offer it, and the waiters that the story awaits.
+
+The story (`proxy.py`) is a coroutine that awaits nothing but waiters. So it needs no event loop of its own: `drive`
+steps it with `.send()` whenever a waiter is settled, from a socket's callback or from an asyncio edge alike, and no
+task is made for a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Waiter(Generic[T]):
+    """A value that comes later. Settled once; later settling changes nothing. One coroutine awaits it."""
+
+    __slots__ = ("_callback", "_error", "_value", "settled")
+
+    def __init__(self) -> None:
+        self.settled = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._callback: Callable[[], None] | None = None
+
+    def __await__(self) -> Generator[Waiter[T], None, T]:
+        if not self.settled:
+            yield self
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # settled with a value, since it has no error
+
+    def give(self, value: T) -> None:
+        if not self.settled:
+            self._value = value
+            self._settle()
+
+    def fail(self, error: BaseException) -> None:
+        if not self.settled:
+            self._error = error
+            self._settle()
+
+    def then(self, callback: Callable[[], None]) -> None:
+        """Calls back when settled, at once where it is already."""
+        if self.settled:
+            callback()
+        else:
+            self._callback = callback
+
+    @property
+    def error(self) -> BaseException | None:
+        return self._error
+
+    @property
+    def value(self) -> T:
+        """Of a waiter that is settled without an error."""
+        return self._value  # type: ignore[return-value]  # its caller has asked for `error`
+
+    def _settle(self) -> None:
+        self.settled = True
+        if self._callback is not None:
+            callback, self._callback = self._callback, None
+            callback()
+
+
+def given(value: T) -> Waiter[T]:
+    """A waiter that is settled already."""
+    waiter: Waiter[T] = Waiter()
+    waiter.give(value)
+    return waiter
+
+
+def drive(story: Coroutine[Any, None, None], finished: Callable[[BaseException | None], None]) -> None:
+    """Runs `story` as far as it goes, and on from each waiter; `finished` is told how it ended."""
+
+    def resume() -> None:
+        try:
+            waiter = story.send(None)
+        except StopIteration:
+            finished(None)
+        except BaseException as error:
+            finished(error)
+        else:
+            waiter.then(resume)
+
+    resume()
+
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, in the order in which they came."""
+
+
+@dataclass(slots=True)
+class RequestHead:
+    method: str
+    path: str
+    headers: Headers
+    client: str
+    """Address without port; empty where the server does not know."""
+
+    def first(self, name: bytes) -> bytes:
+        return next((value for key, value in self.headers if key == name), b"")
+
+    def every(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.headers if key == name]
+
+
+class Exchange(Protocol):
+    """What an edge offers for one request."""
+
+    head: RequestHead
+    closed: Waiter[None]
+    """Settled when the client has gone before the answer's end."""
+
+    def body(self) -> Waiter[bytes]:
+        """The whole body. Fails with Refusal (too large, too slow) or ClientGone."""
+
+    def start(self, status: int, headers: Headers) -> None:
+        """The answer's head. Once."""
+
+    def send(self, data: bytes) -> Waiter[None]:
+        """Some of the answer's body; settled when there is room for more. Fails with ClientGone."""
+
+    def end(self) -> None:
+        """The answer is whole."""

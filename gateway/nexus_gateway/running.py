@@ -1,0 +1,72 @@
+"""A gateway process from its start to its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from nexus_gateway.app import create_app
+from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.gateway import Gateway
+from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
+from nexus_gateway.served import Served, Watcher, first
+from nexus_gateway.server import make_server
+from nexus_gateway.settings import Settings, read_settings, routes_of_environment
+from nexus_gateway.snapshot import Source, build, read_resolve
+from nexus_gateway.telemetry.logs import LogWriter, event_line
+
+
+def run(
+    environ: Mapping[str, str],
+    routes: Path | None,
+    keys: Path | None,
+    resolve: Path | None,
+    state: Path | None,
+    host: str,
+    port: int,
+) -> None:
+    """Returns after SIGTERM or SIGINT, when all answers are out. Raises ConfigRefused."""
+    settings = read_settings(environ)
+    known = _keys(settings, keys, host)
+    source = Source(routes, resolve, settings.first_byte_seconds) if routes else None
+    served = _served(settings, source, resolve, state)
+    logs = LogWriter(sys.stdout)
+    gateway = Gateway(served, known, settings.breaker, logs)
+    watcher = Watcher(source, served, state, gateway.forget_soon) if source else None
+    server = make_server(create_app(gateway), gateway, host, port)
+    logs.start()
+    _greet(logs, served, known)
+    if watcher:
+        watcher.start()
+    try:
+        server.run()
+    finally:
+        if watcher:
+            watcher.stop()
+        logs.write(event_line("stopped"))
+        logs.stop()
+
+
+def _keys(settings: Settings, file: Path | None, host: str) -> Keys:
+    if file and settings.api_keys is not None:
+        raise ConfigRefused("--keys and GATEWAY_API_KEYS both give keys: unset one of them")
+    return read_keys(file) if file else keys_of_environment(settings.api_keys, host)
+
+
+def _served(settings: Settings, source: Source | None, resolve: Path | None, state: Path | None) -> Served:
+    if source is None:
+        if not settings.has_routes:
+            raise ConfigRefused("no routes: give --routes FILE|FOLDER, or GATEWAY_UPSTREAMS")
+        return Served(build(routes_of_environment(settings), read_resolve(resolve), settings.first_byte_seconds))
+    if settings.has_routes:
+        raise ConfigRefused("--routes and GATEWAY_UPSTREAMS (or GATEWAY_ROUTE_POLICIES) both give routes")
+    return first(source, state)
+
+
+def _greet(logs: LogWriter, served: Served, keys: Keys) -> None:
+    logs.write(event_line("started", revision=served.current.revision, routes=sorted(served.current.table.routes)))
+    if digest(DEV_KEY.encode()) in keys:
+        logs.write(event_line("the key dev-key is open to everybody on this machine", "warning"))
+    if served.refused:
+        logs.write(event_line("configuration refused; the last good one serves", "error", reason=served.refused.reason))

@@ -1,0 +1,113 @@
+"""uvicorn with limits of our own, which it has not: on the head's bytes, headers and time, and on idle connections."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from nexus_gateway.gateway import Gateway
+
+HEAD_BYTES = 32 << 10
+HEAD_COUNT = 100
+HEAD_SECONDS = 10.0
+IDLE_SECONDS = 75
+GRACE_SECONDS = 60
+"""For answers that are under way when SIGTERM comes."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """Closes what does not become a request in time, and refuses heads that are too large or ambiguous."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._in_head, self._head_bytes = True, 0
+        self._deadline: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
+                self._turn_away(431)
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        self._stop_clock()
+        names = [name for name, _ in self.headers]
+        if len(names) > HEAD_COUNT or sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._turn_away(431)
+        elif names.count(b"host") != 1:
+            self._turn_away(400)
+        else:
+            super().on_headers_complete()
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _turn_away(self, status: int) -> None:
+        if not self.transport.is_closing():
+            phrase = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}[status]
+            self.transport.write(b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % (status, phrase))
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """On the first signal the gateway says that it drains; what is under way is finished."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own raises the signal again at the end, so that a clean stop would look like a kill."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._gateway.draining = True
+        super().handle_exit(sig, frame)
+
+
+def make_server(app: FastAPI, gateway: Gateway, host: str, port: int) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=LimitedProtocol,
+        ws="none",
+        loop="uvloop",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=2048,
+    )
+    return _Server(config, gateway)

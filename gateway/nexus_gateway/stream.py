@@ -1,0 +1,88 @@
+"""Follows a stream of server-sent events as its bytes go by: where events end, and what three of them say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+LARGEST_EVENT = 1 << 20
+"""Bytes; an event without an end would otherwise be kept without end."""
+
+_DONE = b"[DONE]"
+
+
+class BadStream(Exception):
+    """Bytes that are no stream of an OpenAI engine. The reason may be told to clients."""
+
+
+class EventReader:
+    """Told of every byte that is relayed; parses the first event, those with usage, and knows the last.
+
+    Bytes are passed on as they came. Only a little is kept: the event that is not complete yet.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.events = 0
+        self.done = False
+        """True once `[DONE]` has come: nothing after it belongs to the answer."""
+        self.usage: tuple[int, int] | None = None
+        """(prompt tokens, tokens of the answer)."""
+
+    def feed(self, data: bytes) -> int:
+        """How many bytes of `data` belong to the answer. Raises BadStream for what must not be relayed."""
+        text = self._rest + data
+        place = 0
+        while not self.done and (end := _end_of_event(text, place)):
+            self._event(text[place:end])
+            place = end
+        self._rest = b"" if self.done else text[place:]
+        if len(self._rest) > LARGEST_EVENT:
+            raise BadStream("an event of its stream is too large")
+        return len(data) - (len(text) - place) if self.done else len(data)
+
+    def _event(self, event: bytes) -> None:
+        data = _data(event)
+        if not data:
+            return  # a comment, or a field that we do not know
+        self.events += 1
+        if data == _DONE:
+            self.done = True
+        elif self.events == 1 or b'"usage"' in data or b'"error"' in data:
+            self._read(_json(data))
+
+    def _read(self, document: Any) -> None:
+        if not isinstance(document, dict) or document.get("error"):
+            raise BadStream("it reported an error in its stream")
+        if (usage := usage_of(document)) is not None:
+            self.usage = usage
+
+
+def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
+    """(prompt tokens, tokens of the answer); None where it says none, or something that cannot be true."""
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    if not all(type(count) is int and 0 <= count < 1 << 31 for count in counts):
+        return None
+    return counts[0], counts[1]  # type: ignore[return-value]  # both are integers, by the line above
+
+
+def _end_of_event(text: bytes, place: int) -> int:
+    """Index after the blank line that ends the event which begins at `place`; 0 where there is none yet."""
+    ends = [found + len(line) for line in (b"\n\n", b"\r\n\r\n", b"\r\r") if (found := text.find(line, place)) >= 0]
+    return min(ends, default=0)
+
+
+def _data(event: bytes) -> bytes:
+    """The joined `data` fields of one event."""
+    lines = event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadStream("its stream holds an event that is no JSON") from None

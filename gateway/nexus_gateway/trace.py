@@ -1,0 +1,41 @@
+"""Ids of a request: taken from the client where they are well-formed, made where not, passed on both ways."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from nexus_gateway.exchange import Headers, RequestHead
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACE_ID = re.compile(rb"[0-9a-f]{32}")
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")  # W3C Trace Context, version 00
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    request_id: str
+    trace_id: str
+    span_id: str
+    flags: str
+
+    @property
+    def headers(self) -> Headers:
+        return [
+            (b"x-request-id", self.request_id.encode()),
+            (b"x-trace-id", self.trace_id.encode()),
+            (b"traceparent", f"00-{self.trace_id}-{self.span_id}-{self.flags}".encode()),
+        ]
+
+
+def trace(head: RequestHead) -> Trace:
+    """`traceparent` counts before `x-trace-id`; the span is always our own."""
+    asked = head.first(b"x-request-id")
+    request_id = asked.decode() if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+    parent = _TRACEPARENT.fullmatch(head.first(b"traceparent"))
+    if parent and parent.group(1) != b"0" * 32:
+        return Trace(request_id, parent.group(1).decode(), secrets.token_hex(8), parent.group(3).decode())
+    simple = head.first(b"x-trace-id")
+    trace_id = simple.decode() if _TRACE_ID.fullmatch(simple) else secrets.token_hex(16)
+    return Trace(request_id, trace_id, secrets.token_hex(8), "01")

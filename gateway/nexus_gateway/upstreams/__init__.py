@@ -1,0 +1,1 @@
+"""What answers requests: one file per scheme behind one small Protocol."""

@@ -1,0 +1,178 @@
+"""One HTTP/1.1 connection to an upstream: bytes in, waiters settled, no task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import httptools
+
+from nexus_gateway.exchange import Headers, Waiter
+from nexus_gateway.upstreams.protocol import ResponseHead, UpstreamFault, UpstreamSlow
+
+LARGEST_HEAD = 32 << 10  # bytes; engines send a few hundred
+HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket is left alone
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
+class Connection(asyncio.Protocol):
+    """Belongs to one call at a time. `idle` is called when it may take another."""
+
+    def __init__(self, idle: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
+        self._idle, self._lost = idle, lost
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._reset()
+        self.used = False
+        """True once it has carried a call: its end then may be only the other side's idle timeout."""
+        self.alive = True
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: Headers = []
+        self._head_bytes = self._buffered = 0
+        self._head: Waiter[ResponseHead] = Waiter()
+        self._chunks: deque[bytes] = deque()
+        self._waiting: Waiter[bytes] | None = None
+        self._whole = self._paused = self._keep = self._released = False
+        self._fault: BaseException | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.heard = False
+        """True once a byte of the present answer has come."""
+
+    # --- the call --------------------------------------------------------------------------------------------------
+
+    def send(self, head: bytes, body: bytes) -> None:
+        self._reset()
+        transport = self._open_transport()
+        transport.writelines((head, body))
+
+    def head(self, seconds: float) -> Waiter[ResponseHead]:
+        self._bound(self._head, seconds, "its first byte did not come within the deadline")
+        return self._head
+
+    def chunk(self, seconds: float) -> Waiter[bytes]:
+        waiter: Waiter[bytes] = Waiter()
+        if self._chunks:
+            data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks.clear()
+            self._buffered = 0
+            if self._paused:
+                self._paused = False
+                self._open_transport().resume_reading()
+            waiter.give(data)
+        elif self._fault is not None:
+            waiter.fail(self._fault)
+        elif self._whole:
+            waiter.give(b"")
+            self._release()
+        else:
+            self._waiting = waiter
+            self._bound(waiter, seconds, "it was silent for too long in the middle of its answer")
+        return waiter
+
+    def abort(self, error: BaseException) -> None:
+        """Cuts the connection: what it would still say belongs to a call that nobody waits for."""
+        self._fail(error)
+        self.alive = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        self.alive = False
+        if self._transport is not None:
+            self._transport.close()
+
+    def _bound(self, waiter: Waiter[ResponseHead] | Waiter[bytes], seconds: float, reason: str) -> None:
+        if not waiter.settled:
+            self._unbind()
+            self._timer = self._loop.call_later(max(0.0, seconds), self.abort, UpstreamSlow(reason))
+
+    def _unbind(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fail(self, error: BaseException) -> None:
+        self._unbind()
+        if self._whole:
+            return
+        self._fault = self._fault or error
+        self._head.fail(error)
+        if self._waiting is not None:
+            self._waiting.fail(error)
+
+    # --- the socket ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport, by create_connection
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UpstreamFault) as error:
+            reason = error.reason if isinstance(error, UpstreamFault) else "it does not speak HTTP"
+            self.abort(UpstreamFault(reason))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.alive = False
+        if not self._whole:
+            self._fail(UpstreamFault("it closed the connection before its answer was whole"))
+        self._lost(self)
+
+    # --- the parser ------------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > LARGEST_HEAD:
+            raise UpstreamFault(f"its head is larger than {LARGEST_HEAD} bytes")
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # an interim answer; the real one follows
+            self._headers = []
+            return
+        self._unbind()
+        headers = [header for header in self._headers if header[0] not in _FRAMING]
+        self._head.give(ResponseHead(status, headers))
+
+    def on_body(self, data: bytes) -> None:
+        if self._waiting is not None and not self._waiting.settled:
+            waiter, self._waiting = self._waiting, None
+            self._unbind()
+            waiter.give(data)
+            return
+        self._chunks.append(data)
+        self._buffered += len(data)
+        if self._buffered > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._open_transport().pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            return
+        self._whole = True
+        self._unbind()
+        self._keep = self._parser.should_keep_alive()
+        if self._waiting is not None and not self._waiting.settled:
+            waiter, self._waiting = self._waiting, None
+            self._release()
+            waiter.give(b"")
+
+    def _release(self) -> None:
+        """Free for another call, once this call's has read the end of its answer: before that, bytes wait here."""
+        if self._released:
+            return
+        self._released = self.used = True
+        if self._keep and self.alive:
+            self._idle(self)
+        else:
+            self.close()
+
+    def _open_transport(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise UpstreamFault("it is not connected")
+        return self._transport

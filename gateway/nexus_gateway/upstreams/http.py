@@ -1,0 +1,154 @@
+"""`http://` and `https://`: a pool of connections for one endpoint, last in first out.
+
+httpx's own pool looks at every connection on each request, which costs more than the request itself once a burst has
+left some hundred idle ones. Here the newest idle connection is taken from the end of a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from urllib.parse import urlsplit
+
+from nexus_gateway.exchange import Waiter
+from nexus_gateway.upstreams.connection import Connection
+from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
+
+CONNECT_SECONDS = 5.0
+_IDLE = 1024  # connections kept for one endpoint; above it the oldest is closed
+
+
+class HttpUpstream:
+    def __init__(self, url: str, address: str | None = None) -> None:
+        """`address` (`host:port`) is where to connect instead; the Host header and TLS name stay the URL's."""
+        parts = urlsplit(url)
+        self._path = parts.path.rstrip("/")
+        self._authority = parts.netloc.encode()
+        self._name = parts.hostname or ""
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        host, port = self._name, parts.port or (443 if self._tls else 80)
+        if address is not None:
+            host, _, text = address.rpartition(":")
+            port = int(text)
+        self._host, self._port = host.strip("[]"), port
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    def send(self, call: Call) -> HttpAnswer:
+        return HttpAnswer(self, self._request_head(call), call.body)
+
+    def close(self) -> None:
+        self._closed = True
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive:
+                return connection
+        return None
+
+    async def connect(self) -> Connection:
+        """Raises UpstreamFault. The reason names no address: it may be told to clients."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._put, self._drop),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._name if self._tls else None,
+                )
+        except TimeoutError:
+            raise UpstreamFault("it did not take the connection in time") from None
+        except ssl.SSLError:
+            raise UpstreamFault("its TLS certificate is not valid for it") from None
+        except OSError:
+            raise UpstreamFault("it does not take connections") from None
+        return connection
+
+    def _put(self, connection: Connection) -> None:
+        if self._closed or len(self._idle) >= _IDLE:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def _request_head(self, call: Call) -> bytes:
+        lines = [b"POST %s%s HTTP/1.1" % (self._path.encode(), call.path.encode()), b"host: " + self._authority]
+        lines += [name + b": " + value for name, value in call.headers]
+        return b"\r\n".join((*lines, b"content-length: %d" % len(call.body), b"", b""))
+
+
+class HttpAnswer:
+    """One call. A pooled connection that the other side closed while it was idle is replaced, once and unseen."""
+
+    def __init__(self, upstream: HttpUpstream, head: bytes, body: bytes) -> None:
+        self._upstream, self._request = upstream, (head, body)
+        self._connection: Connection | None = None
+        self._head: Waiter[ResponseHead] = Waiter()
+        self._connecting: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+
+    def head(self, seconds: float) -> Waiter[ResponseHead]:
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + seconds
+        if (pooled := self._upstream.take()) is not None:
+            self._use(pooled)
+        else:
+            self._connect()
+        return self._head
+
+    def chunk(self, seconds: float) -> Waiter[bytes]:
+        if self._connection is None:
+            waiter: Waiter[bytes] = Waiter()
+            waiter.fail(self._error or UpstreamFault("it is not connected"))
+            return waiter
+        return self._connection.chunk(seconds)
+
+    def abort(self, error: BaseException) -> None:
+        self._error = error
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.abort(error)
+        self._head.fail(error)
+
+    def _connect(self) -> None:
+        # The one task of a call, and only of a call that finds no idle connection.
+        self._connecting = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        try:
+            connection = await self._upstream.connect()
+        except UpstreamFault as error:
+            self._head.fail(error)
+            return
+        finally:
+            self._connecting = None
+        if self._head.settled:  # given up meanwhile
+            connection.close()
+        else:
+            self._use(connection)
+
+    def _use(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.send(*self._request)
+        left = self._until - asyncio.get_running_loop().time()
+        heard = connection.head(left)
+        heard.then(lambda: self._settle(connection, heard))
+
+    def _settle(self, connection: Connection, heard: Waiter[ResponseHead]) -> None:
+        error = heard.error
+        if error is None:
+            self._head.give(heard.value)
+        elif connection.used and not connection.heard and not isinstance(error, UpstreamSlow) and self._error is None:
+            self._connect()
+        else:
+            self._head.fail(error)

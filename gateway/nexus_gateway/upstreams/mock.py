@@ -1,0 +1,90 @@
+"""`mock://local` answers, `mock://fail` does not, `mock://slow?ttft=0.5&itl=0.1` takes its time (seconds)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
+
+T = TypeVar("T")
+
+_WORDS = ("This ", "is ", "the ", "mock ", "upstream.")
+
+
+class MockUpstream:
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        query = parse_qs(parts.query)
+        self._fails = parts.hostname == "fail"
+        self._ttft, self._itl = (float(query.get(name, ["0"])[0]) for name in ("ttft", "itl"))
+
+    def send(self, call: Call) -> MockAnswer:
+        asked = json.loads(call.body)
+        return MockAnswer(asked, fails=self._fails, ttft=self._ttft, itl=self._itl)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MockAnswer:
+    def __init__(self, asked: dict[str, object], *, fails: bool, ttft: float, itl: float) -> None:
+        self._fails, self._ttft, self._itl = fails, ttft, itl
+        self._stream = bool(asked.get("stream"))
+        self._chunks = deque(_stream(asked) if self._stream else [_whole(asked)])
+        self._waiting: Waiter[ResponseHead] | Waiter[bytes] | None = None
+
+    def head(self, seconds: float) -> Waiter[ResponseHead]:
+        if self._fails:
+            waiter: Waiter[ResponseHead] = Waiter()
+            waiter.fail(UpstreamFault("the mock was asked to fail"))
+            return waiter
+        kind = b"text/event-stream" if self._stream else b"application/json"
+        return self._later(ResponseHead(200, [(b"content-type", kind)]), self._ttft, seconds)
+
+    def chunk(self, seconds: float) -> Waiter[bytes]:
+        return self._later(self._chunks.popleft() if self._chunks else b"", self._itl, seconds)
+
+    def abort(self, error: BaseException) -> None:
+        if self._waiting is not None:
+            self._waiting.fail(error)
+
+    def _later(self, value: T, after: float, seconds: float) -> Waiter[T]:
+        if not after:
+            return given(value)
+        waiter: Waiter[T] = Waiter()
+        self._waiting = waiter  # type: ignore[assignment]  # only `fail` is called through it
+        loop = asyncio.get_running_loop()
+        if after > seconds:
+            loop.call_later(seconds, waiter.fail, UpstreamSlow("the mock took too long"))
+        else:
+            loop.call_later(after, waiter.give, value)
+        return waiter
+
+
+def _whole(asked: dict[str, object]) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "".join(_WORDS)}, "finish_reason": "stop"}
+    return json.dumps({**_head(asked, "chat.completion"), "choices": [choice], "usage": _USAGE}).encode()
+
+
+def _stream(asked: dict[str, object]) -> list[bytes]:
+    head = _head(asked, "chat.completion.chunk")
+    pieces: list[dict[str, object]] = [
+        {"index": 0, "delta": {"content": word}, "finish_reason": None} for word in _WORDS
+    ]
+    pieces[0]["delta"] = {"role": "assistant", "content": _WORDS[0]}
+    pieces.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    events: list[dict[str, object]] = [{**head, "choices": [piece]} for piece in pieces]
+    events.append({**head, "choices": [], "usage": _USAGE})
+    return [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
+
+
+_USAGE = {"prompt_tokens": 1, "completion_tokens": len(_WORDS), "total_tokens": len(_WORDS) + 1}
+
+
+def _head(asked: dict[str, object], kind: str) -> dict[str, object]:
+    return {"id": "chatcmpl-mock", "object": kind, "created": 0, "model": asked.get("model", "")}

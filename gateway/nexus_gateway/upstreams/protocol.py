@@ -1,0 +1,60 @@
+"""What the story asks of an upstream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nexus_gateway.exchange import Headers, Waiter
+
+
+class UpstreamFault(Exception):
+    """The upstream did not give a usable answer. `reason` may be told to clients: it names no address."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UpstreamSlow(UpstreamFault):
+    """A deadline has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an upstream."""
+
+    path: str
+    """Under the upstream's own address: `/v1/chat/completions`."""
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    status: int
+    headers: Headers
+
+    def first(self, name: bytes) -> bytes:
+        return next((value for key, value in self.headers if key == name), b"")
+
+
+class Answer(Protocol):
+    """One call under way. Waiters fail with UpstreamFault, or with what `abort` was given."""
+
+    def head(self, seconds: float) -> Waiter[ResponseHead]: ...
+
+    def chunk(self, seconds: float) -> Waiter[bytes]:
+        """The next bytes of the body; empty at its end."""
+
+    def abort(self, error: BaseException) -> None:
+        """Gives the call up: the upstream is cut off, whoever waits gets `error`. Harmless when the call has ended."""
+
+
+class Upstream(Protocol):
+    """One endpoint."""
+
+    def send(self, call: Call) -> Answer: ...
+
+    def close(self) -> None:
+        """Closes idle connections; calls that are under way go on."""
