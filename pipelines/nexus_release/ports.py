@@ -60,8 +60,9 @@ class RowScore:
 
 
 class Evaluator(Protocol):
-    engine: str
-    """Name and version, as the record keeps it."""
+    @property
+    def engine(self) -> str:
+        """Name and version, as the record keeps it."""
 
     def score(self, model: Path, texts: Sequence[str], *, compute_type: str) -> list[RowScore]:
         """Scores of every text. Raises BadInput for a checkpoint that the engine cannot load."""
@@ -107,6 +108,7 @@ class Commit:
     message: str
     trailers: Mapping[str, str]
     edit: Callable[[Path], Sequence[str]]
+    """A path that ends with `/` stands for everything below it."""
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,18 @@ class LoggedCommit:
 
 
 class History(Protocol):
-    """Main's history at one moment."""
+    """Main's history at one moment. `HEAD` is its newest commit."""
 
     def commits(self, *paths: str) -> list[LoggedCommit]:
-        """Newest first; only those that changed one of `paths`, where some are named."""
+        """Newest first, and bounded; only those that changed one of `paths`, where some are named."""
 
     def file(self, commit: str, path: str) -> bytes | None: ...
 
     def folder(self, commit: str, path: str) -> dict[str, bytes]:
         """Base name -> bytes of the files directly in `path`; empty where there is no such folder."""
+
+    def paths(self, commit: str, folder: str) -> list[str]:
+        """Every file below `folder`, under the repository's root; empty where there is no such folder."""
 
 
 class Repository(Protocol):
@@ -148,11 +153,14 @@ class Repository(Protocol):
         """Makes `commits` on top of main in a fresh clone, runs `check(before, after)` on the two trees, pushes the
         branch, and where `land` moves main from the value that it had. On a race all is done again on the new main.
 
-        Raises Unreachable, RemoteRefused, Conflict (after bounded tries), or what `check` raises.
+        Where an edit changes nothing its commit is left out. Raises Unreachable, RemoteRefused, Conflict (after
+        bounded tries), NexusError for an edit that changes more than it says, or what `edit` and `check` raise; but
+        for Unreachable, main is then what others have made it.
         """
 
     def checkout(self, into: Path, revision: str = "main") -> str:
-        """Writes the files of `revision` into the empty folder `into`; returns the commit's full hash."""
+        """Writes the files of `revision` (main, a commit of main, or a branch) into the empty folder `into`; returns
+        the commit's full hash. Raises Missing or Unreachable."""
 
     def head(self) -> str:
         """The full hash of main."""

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from nexus_release.digests import Digest, HexId, canonical_json, digest_bytes
+from nexus_release.digests import Digest, canonical_json, digest_bytes
 from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.names import ModelName, model_slug
@@ -121,22 +121,26 @@ def read_record(root: Path, model: str, release: str, digest: str | None = None)
 
     Raises Missing, BadInput (unknown or missing fields) or DigestMismatch.
     """
-    path = root / record_path(model, release)
+    path = record_path(model, release)
     try:
-        data = path.read_bytes()
+        return parse_record((root / path).read_bytes(), path, release, digest)
     except FileNotFoundError:
-        raise Missing(f"{record_path(model, release)}: no such release record") from None
+        raise Missing(f"{path}: no such release record") from None
+
+
+def parse_record(data: bytes, path: str, release: str, digest: str | None = None) -> Record:
+    """The same for a record's bytes; `path` is named in errors."""
     if digest is not None and digest_bytes(data) != digest:
-        raise DigestMismatch(record_path(model, release), digest, digest_bytes(data))
+        raise DigestMismatch(path, digest, digest_bytes(data))
     try:
         record = Record.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{record_path(model, release)}: {field}", first.get("input"), first["msg"]) from None
+        raise BadInput(f"{path}: {field}", first.get("input"), first["msg"]) from None
     found = release_id(record.content)
     if found != release:
-        raise DigestMismatch(f"{record_path(model, release)}: content", release, found)
+        raise DigestMismatch(f"{path}: content", release, found)
     return record
 
 

@@ -81,7 +81,7 @@ class Tools:
     def base_models(self) -> BaseModels:
         from nexus_release.adapters.base_models import UriBaseModels
 
-        return UriBaseModels(registry=self.connections.registry)
+        return UriBaseModels(self.connections.registry, self.work / "store")
 
     @cached_property
     def trainer(self) -> Trainer:

@@ -38,6 +38,17 @@ class Narrator:
         self._console.print(f"   {escape(text)}")
         self._lines.append(f"- {text}")
 
+    def block(self, lines: Sequence[str]) -> None:
+        """Lines that are shown as they are."""
+        for line in lines:
+            self._console.print(f"     {escape(line)}", style="dim")
+        self._lines += ["", "```", *lines, "```", ""]
+
+    def end(self, lines: Sequence[str]) -> None:
+        self._console.print(f"\n[bold green]Done.[/] The story is in {escape(str(self._path))}")
+        for line in lines:
+            self._console.print(f"   {escape(line)}")
+
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         shown = Table(*head, box=None, padding=(0, 2, 0, 3), header_style="dim")
         for row in rows:

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from nexus_release.demo import corpus
 from nexus_release.demo.asking import Answer, ask, client, count_releases
 from nexus_release.demo.narrator import Narrator
+from nexus_release.demo.stage import MODEL, Stage
 from nexus_release.errors import GateRefused, NexusError
-from nexus_release.frozen import Frozen
-from nexus_release.graph import ReleaseParams
-from nexus_release.release import Listener, Release, StepDone, run_release
-from nexus_release.spec import ReleaseSpec, parameters
+from nexus_release.explain import explain, lines
+from nexus_release.local.control import wait_applied
+from nexus_release.plan import Plan, read_plan
+from nexus_release.plan_changes import PlanChange, canary, make, promote, rollback
+from nexus_release.release import Listener, StepDone, run_release
+from nexus_release.spec import parameters
+from nexus_release.steps.evaluate import EvaluateOut
 from nexus_release.steps.register import RegisterOut
-from nexus_release.wiring import Tools
+from nexus_release.wiring import plant_remote
 
-MODEL = "pydoc-chat"
 ENVIRONMENT = "local"
 QUESTION = "What does os.path.join do?"
 CANARY_WEIGHT = 20  # percent: enough that a few hundred questions show it
 KEY = "dev-key"  # the laptop's; the gateway takes it on loopback only
+_ANSWER_TOKENS = 48
 _SIGMAS = 4.0  # a true share is seen further off than this once in 16,000 demos
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much of everything: the demo proper, or the short form that tests run."""
-
-    spec: ReleaseSpec
-    questions: int
-
-
-@dataclass
-class Stage:
-    """Where the demo plays."""
-
-    root: Path
-    """The checkout; nothing is written to it."""
-    state: Path
-    """`.nexus`."""
-    tools: Tools
-    scale: Scale
-    releases: dict[str, str] = field(default_factory=dict)
-    """Release id -> what the story calls it."""
 
 
 def tell(stage: Stage, say: Narrator) -> None:
     """From a dataset to an answer that names its commit, then a canary, a promotion and a rollback."""
     with say.act("The remote and the cluster"):
-        plant_remote(stage, say)
+        plant(stage, say)
         start_cluster(stage, say)
     with say.act("A first release: data, model, evidence, commit"):
         first = release_edition(stage, say, 1)
@@ -63,33 +47,29 @@ def tell(stage: Stage, say: Narrator) -> None:
         second = release_edition(stage, say, 2)
         follow(stage, say)
     with say.act(f"A commit gives it {CANARY_WEIGHT} % of the traffic"):
-        shift(stage, say, second)
+        carry_out(stage, say, lambda plan: canary(plan, MODEL, CANARY_WEIGHT))
         follow(stage, say)
         count(stage, say, second)
     with say.act("A commit promotes it"):
-        promote(stage, say, second)
+        carry_out(stage, say, lambda plan: promote(plan, MODEL, ENVIRONMENT))
         follow(stage, say)
         expect(question(stage, say), second)
     with say.act("A commit rolls back"):
-        roll_back(stage, say)
+        carry_out(stage, say, lambda plan: rollback(stage.tools.repository, plan, MODEL, ENVIRONMENT))
         follow(stage, say)
         expect(question(stage, say), first)
 
 
-def plant_remote(stage: Stage, say: Narrator) -> None:
-    from nexus_release.adapters.git_seed import seed
-
-    planted = seed(stage.tools.connections.remote, stage.root)
+def plant(stage: Stage, say: Narrator) -> None:
+    planted = plant_remote(stage.tools.connections, stage.root)
     say.say(f"remote {stage.tools.connections.remote}: main is {planted.commit[:12]} ({planted.what})")
     if planted.dirty:
         say.say("the working tree has changes that are not committed; they are recorded, and the commit is what runs")
 
 
 def start_cluster(stage: Stage, say: Narrator) -> None:
-    from nexus_release.local.control import ensure_up
-
-    state = ensure_up(stage.state, stage.root)
-    say.say(f"registry (MLflow) {state.registry}   gateway {state.gateway}")
+    up = stage.raise_cluster()
+    say.say(f"registry (MLflow) {up.registry}, gateway {up.gateway}")
 
 
 def release_edition(stage: Stage, say: Narrator, edition: int) -> str:
@@ -102,7 +82,7 @@ def release_edition(stage: Stage, say: Narrator, edition: int) -> str:
     if done.outcome == "refused":
         raise GateRefused(done.reason)
     release = cast(RegisterOut, done.outs["register"]).release
-    stage.releases[release] = f"release {edition}"
+    stage.names[release] = f"release {edition}"
     show_evidence(cast(EvaluateOut, done.outs["evaluate"]), say)
     say.say(f"release {edition} is {release[:12]}; summary in {done.summary}")
     return release
@@ -112,10 +92,7 @@ def show_evidence(evaluated: EvaluateOut, say: Narrator) -> None:
     """What the gate has seen, as the record keeps it."""
     say.table(
         ("quantized against base", "base", "quantized", "difference", "interval", "bound"),
-        [
-            (m.name, m.base, m.candidate, m.difference, f"{m.low} to {m.high}", m.bound)
-            for m in evaluated.metrics
-        ],
+        [(m.name, m.base, m.candidate, m.difference, f"{m.low} to {m.high}", m.bound) for m in evaluated.metrics],
     )
     say.say(f"{evaluated.tokens} tokens of {evaluated.rows} held-out rows by {evaluated.engine}: {evaluated.reason}")
 
@@ -123,7 +100,7 @@ def show_evidence(evaluated: EvaluateOut, say: Narrator) -> None:
 def follow(stage: Stage, say: Narrator) -> None:
     """Waits until the cluster has applied main."""
     head = stage.tools.repository.head()
-    state = stage.cluster.wait_applied(head)
+    state = wait_applied(stage.state, head)
     say.say(f"applied commit {head[:12]}; the gateway serves revision {state.revision[:12]}")
     say.table(
         ("engine", "release", "address", "process"),
@@ -133,14 +110,14 @@ def follow(stage: Stage, say: Narrator) -> None:
 
 def question(stage: Stage, say: Narrator) -> Answer:
     """One streamed answer, with what its headers say."""
-    sdk = client(stage.cluster.gateway, KEY)
+    sdk = client(stage.gateway, KEY)
     say.say(f"asked of {MODEL} by the OpenAI SDK: {QUESTION}")
     with say.quote() as heard:
-        answer = ask(sdk, MODEL, QUESTION, tokens=48, heard=heard)
+        answer = ask(sdk, MODEL, QUESTION, tokens=_ANSWER_TOKENS, heard=heard)
     found = answer.provenance
     say.table(
         ("x-nexus-revision", "x-nexus-route", "x-nexus-release"),
-        [(found.revision[:12], found.route, f"{found.release[:12]} ({stage.releases.get(found.release, 'unknown')})")],
+        [(found.revision[:12], found.route, f"{found.release[:12]} ({stage.name(found.release)})")],
     )
     return answer
 
@@ -148,8 +125,21 @@ def question(stage: Stage, say: Narrator) -> Answer:
 def trace(stage: Stage, say: Narrator, answer: Answer) -> None:
     """`nexus explain`, from the header back to the data."""
     say.say(f"nexus explain {answer.provenance.revision[:12]}")
-    for line in stage.explain(answer.provenance.revision):
-        say.say(f"  {line}")
+    say.block(lines(explain(stage.tools.repository, answer.provenance.revision, ENVIRONMENT)))
+
+
+def carry_out(stage: Stage, say: Narrator, decide: Callable[[Plan | None], PlanChange]) -> None:
+    """One change of the plan: one commit."""
+    repository = stage.tools.repository
+    with tempfile.TemporaryDirectory(prefix="nexus-demo-") as folder:
+        repository.checkout(Path(folder))
+        change = decide(read_plan(Path(folder), ENVIRONMENT, MODEL))
+    done = make(repository, ENVIRONMENT, change)
+    say.say(
+        f"{change.message}: commit {done.commits[-1][:12]}"
+        if done.commits
+        else f"{change.message}: main says so already"
+    )
 
 
 def expect(answer: Answer, release: str) -> None:
@@ -157,15 +147,15 @@ def expect(answer: Answer, release: str) -> None:
         raise NexusError(f"release {release[:12]} should have answered, but {answer.provenance.release[:12]} did")
 
 
-def count(stage: Stage, say: Narrator, canary: str) -> None:
+def count(stage: Stage, say: Narrator, release: str) -> None:
     """Counts who answers, and holds the share against the weight in the route."""
     total = stage.scale.questions
-    answered = count_releases(client(stage.cluster.gateway, KEY), MODEL, total)
+    answered = count_releases(client(stage.gateway, KEY), MODEL, total)
     say.table(
         ("answered by", "answers", "share"),
-        [(stage.releases.get(r, r[:12]), str(n), f"{100 * n / total:.1f} %") for r, n in sorted(answered.items())],
+        [(stage.name(r), str(n), f"{100 * n / total:.1f} %") for r, n in sorted(answered.items())],
     )
-    share, weight = answered[canary] / total, CANARY_WEIGHT / 100
+    share, weight = answered[release] / total, CANARY_WEIGHT / 100
     allowed = _SIGMAS * math.sqrt(weight * (1 - weight) / total)
     if abs(share - weight) > allowed:
         raise NexusError(f"the canary answered {share:.1%} of {total}; {weight:.0%} ± {allowed:.1%} was asked for")

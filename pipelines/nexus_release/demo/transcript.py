@@ -1,4 +1,4 @@
-"""Turns a run's `demo.md` into a page that is the same for everybody: `python -m nexus_release.demo.transcript IN OUT`."""
+"""Turns a run's `demo.md` into a page that is the same for everybody; `make docs-demo` runs it."""
 
 from __future__ import annotations
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 from nexus_release.digests import Digest
 from nexus_release.frozen import Artifact, Frozen
+from nexus_release.steps.train import read_rows
 from nexus_release.wiring import Tools
 
 Scheme = Literal["FP8_DYNAMIC", "W8A8", "W4A16"]
@@ -30,4 +33,10 @@ class QuantizeOut(Frozen):
 
 
 def quantize(given: QuantizeIn, tools: Tools) -> QuantizeOut:
-    raise NotImplementedError
+    """Raises BadInput where the model's shape does not fit the scheme."""
+    rows = read_rows(tools.store.get(given.dataset) / "train.jsonl")
+    with tempfile.TemporaryDirectory(prefix="nexus-quantize-") as folder:
+        tools.quantizer.quantize(
+            model=tools.store.get(given.model.digest), rows=rows, recipe=given.recipe, into=Path(folder)
+        )
+        return QuantizeOut(artifact=tools.store.put(Path(folder)))
