@@ -1,0 +1,112 @@
+"""From an accepted body to the last byte of its answer, streamed or whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from nexus_worker.engines.engine import Engine
+from nexus_worker.errors import ApiError
+from nexus_worker.generation import Generation, generate
+from nexus_worker.metrics import Metrics
+from nexus_worker.replies import END, Reply, error_event, event
+from nexus_worker.requests import ChatRequest, CompletionRequest
+
+_log = logging.getLogger("nexus.worker")
+
+_CLIENT_LEFT = 499  # never sent: there is nobody to read it
+
+
+class Answering:
+    """One engine under one public name. `draining` refuses what is new, and lets finish what has begun."""
+
+    def __init__(self, engine: Engine, *, model: str, always_usage: bool) -> None:
+        self.engine, self.model = engine, model
+        self.metrics = Metrics(model, engine)
+        self.draining = False
+        self.in_flight = 0
+        self._always_usage = always_usage
+        self._created = int(time.time())
+
+    async def answer(
+        self, request: Request, body: ChatRequest | CompletionRequest, reply_type: type[Reply]
+    ) -> Response:
+        """Raises ApiError: before the first byte of a stream, so that the status can still say it."""
+        if self.draining:
+            raise ApiError(503, "ServiceUnavailableError", "the engine is shutting down")
+        if body.model not in {None, self.model}:
+            raise ApiError(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
+        reply, generation = reply_type(self.model), body.for_engine(self.engine)
+        if not body.stream:
+            return await _unless_client_leaves(request, self._whole(generation, reply))
+        with_usage = self._always_usage or (body.stream_options is not None and body.stream_options.include_usage)
+        return StreamingResponse(self._events(generation, reply, with_usage), media_type="text/event-stream")
+
+    async def _whole(self, generation: Generation, reply: Reply) -> Response:
+        with self._counted():
+            async with aclosing(generate(self.engine, self.metrics, generation)) as pieces:
+                text = "".join([piece async for piece in pieces])
+        return JSONResponse(reply.whole(text, generation))
+
+    async def _events(self, generation: Generation, reply: Reply, with_usage: bool) -> AsyncGenerator[bytes, None]:
+        """After the first byte a failure is an error event, and then there is no [DONE]."""
+        with self._counted():
+            try:
+                for chunk in reply.opening():
+                    yield event(chunk)
+                async with aclosing(generate(self.engine, self.metrics, generation)) as pieces:
+                    async for piece in pieces:
+                        yield event(reply.piece(piece))
+            except Exception:
+                _log.exception("a stream failed")
+                yield error_event(ApiError(500, "InternalServerError", "the engine failed; see the worker's log"))
+                return
+            yield event(reply.closing(generation.finish_reason))
+            if with_usage:
+                yield event(reply.usage(generation))
+            yield END
+
+    def model_card(self) -> dict[str, Any]:
+        return {
+            "id": self.model,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "nexus",
+            "root": self.model,
+            "parent": None,
+            "max_model_len": self.engine.context,
+        }
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
+async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+    """A stream notices by itself that nobody reads it; whole answers are watched here, and cancelled."""
+    answer, left = asyncio.ensure_future(work), asyncio.ensure_future(_client_left(request))
+    try:
+        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        return Response(status_code=_CLIENT_LEFT)
+    finally:
+        for task in (answer, left):
+            task.cancel()
+        await asyncio.gather(answer, left, return_exceptions=True)
+
+
+async def _client_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,81 @@
+"""The HTTP surface: OpenAI's paths and vLLM's, errors in OpenAI's envelope."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nexus_worker.answering import Answering
+from nexus_worker.body_limit import BodyLimit
+from nexus_worker.errors import ApiError
+from nexus_worker.replies import ChatReply, CompletionReply
+from nexus_worker.requests import ChatRequest, CompletionRequest
+
+_log = logging.getLogger("nexus.worker")
+
+_TYPES = {404: "NotFoundError", 405: "MethodNotAllowedError", 413: "RequestEntityTooLargeError"}
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def create_app(answering: Answering) -> FastAPI:
+    app = FastAPI(title="nexus-worker", description=f"{answering.model} by {answering.engine.name}")
+    app.add_middleware(BodyLimit)
+    _add_error_handlers(app)
+
+    @app.post("/v1/chat/completions")
+    async def chat(body: ChatRequest, request: Request) -> Response:
+        return await answering.answer(request, body, ChatReply)
+
+    @app.post("/v1/completions")
+    async def completions(body: CompletionRequest, request: Request) -> Response:
+        return await answering.answer(request, body, CompletionReply)
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [answering.model_card()]}
+
+    @app.get("/health")
+    async def health() -> Response:
+        return Response(status_code=503 if answering.draining else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(answering.metrics.exposition(), media_type=_METRICS)
+
+    return app
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def handle(kind: type[Exception], translate: Callable[[Any], ApiError]) -> None:
+        async def handler(request: Request, error: Exception) -> JSONResponse:
+            translated = translate(error)
+            return JSONResponse(translated.envelope(), translated.status)
+
+        app.add_exception_handler(kind, handler)
+
+    handle(ApiError, lambda error: error)
+    handle(RequestValidationError, _invalid)
+    handle(
+        HTTPException, lambda error: ApiError(error.status_code, _TYPES.get(error.status_code, "Error"), error.detail)
+    )
+    handle(Exception, _unexpected)
+
+
+def _invalid(error: RequestValidationError) -> ApiError:
+    """Names the first field and what is wrong with it, without repeating the body."""
+    first = error.errors()[0]
+    path = [part for part in first["loc"] if part != "body"]
+    # Where the body is no JSON, the place is a character's number.
+    field = path[0] if path and isinstance(path[0], str) else None
+    return ApiError.bad_request(f"{field or 'body'}: {first['msg']}", field)
+
+
+def _unexpected(error: Exception) -> ApiError:
+    _log.error("a request failed", exc_info=error)
+    return ApiError(500, "InternalServerError", "the engine failed; see the worker's log")

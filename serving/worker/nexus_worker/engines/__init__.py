@@ -1,0 +1,1 @@
+"""What generates tokens: CTranslate2, or a mock."""
