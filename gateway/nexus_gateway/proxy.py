@@ -162,7 +162,7 @@ async def relay_stream(exchange: Exchange, call: Answer, timeouts: Timeouts, ids
             if keep := reader.feed(data):
                 await exchange.send(data[:keep])
         if not reader.done:
-            raise UpstreamFault("its stream ended without [DONE]")
+            raise UpstreamFault("its stream ended before its end mark")
     except (UpstreamFault, BadStream) as fault:
         if not reader.done:
             raise _Broken(STREAM_BROKEN, str(fault)) from None

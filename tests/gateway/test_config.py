@@ -1,0 +1,238 @@
+"""Configuration: whole or not at all, swapped under load, the last good one kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from nexus_gateway.snapshot import revision
+from nexus_release.revisions import routes_revision
+
+from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, until, write_routes
+from ..support.repository import ROOT
+from ..support.upstream import Engine
+
+
+def test_the_release_side_computes_the_same_revision() -> None:
+    for files in ({}, {"a.yaml": b"x: 1\n"}, {"b.yaml": b"", "a.yaml": b"x: 1\n"}, {"é.yaml": bytes(range(256))}):
+        assert revision(files) == routes_revision(files)
+
+
+def test_a_name_or_a_border_that_moves_changes_the_revision() -> None:
+    assert len({revision(f) for f in ({"a": b"bc"}, {"ab": b"c"}, {"a": b"b", "c": b""}, {"a": b"", "bc": b""})}) == 4
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "unknown key": ({**direct("chat", "mock://local"), "extra": 1}, "extra"),
+    "unknown upstream": ({"routes": {"chat": {"strategy": "direct", "upstream": "gone"}}}, "'gone'"),
+    "unknown strategy": ({"routes": {"chat": {"strategy": "magic"}}}, "routes.chat"),
+    "weights": (
+        {
+            "upstreams": {"a": {"url": "mock://local"}},
+            "routes": {"chat": {"strategy": "weighted", "targets": [{"upstream": "a", "weight": 90}]}},
+        },
+        "add up to 90",
+    ),
+    "percent": (
+        {
+            "upstreams": {"a": {"url": "mock://local"}},
+            "routes": {"chat": {"strategy": "canary", "primary": "a", "canary": "a", "percent": 101}},
+        },
+        "percent",
+    ),
+    "negative deadline": (direct("chat", "mock://local", chunk_seconds=-1), "chunk_seconds"),
+    "scheme": (direct("chat", "ftp://host"), "ftp://host"),
+    "credential in an address": (direct("chat", "http://user:secret@host"), "credentials"),
+    "release": (direct("chat", "mock://local", release="latest"), "release"),
+    "a list": ([], "whole file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_routes_are_refused_with_file_and_place(tmp_path: Path, name: str) -> None:
+    document, named = BAD[name]
+    (tmp_path / "chat.yaml").write_text(json.dumps(document))
+    done = subprocess.run([str(BIN / "nexus-gateway"), "check", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("routes: [", "no YAML"),
+        ("routes: {}\nroutes: {}\n", "stands twice"),
+        ("a: &a [1]\nb: *a\n", "aliases"),
+        ("!!python/object/apply:os.system ['true']", "no YAML"),
+        ("\x00", "no YAML"),
+    ],
+)
+def test_yaml_that_hides_something_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "chat.yaml").write_text(text)
+    done = subprocess.run([str(BIN / "nexus-gateway"), "check", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "chat.yaml" in done.stderr
+    assert named in done.stderr
+
+
+def test_the_same_model_in_two_files_is_refused(tmp_path: Path) -> None:
+    write_routes(tmp_path, {"a": direct("chat", "mock://local"), "b": direct("chat", "mock://fail")})
+    done = subprocess.run([str(BIN / "nexus-gateway"), "check", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "b.yaml: upstreams.chat-1: another file has it too" in done.stderr
+
+
+def test_check_prints_the_revision_that_serve_answers(tmp_path: Path) -> None:
+    routes = write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
+    said = subprocess.run([str(BIN / "nexus-gateway"), "check", str(routes), "--json"], capture_output=True, text=True)
+    gateway = Gateway(tmp_path, "--routes", str(routes)).wait()
+    assert gateway.ask().headers["x-nexus-revision"] == json.loads(said.stdout)["revision"]
+    assert gateway.stop() == 0
+
+
+def test_the_committed_schema_takes_what_the_gateway_takes() -> None:
+    schema = json.loads((ROOT / "gateway" / "routes.schema.json").read_text())
+    jsonschema.validate(direct("chat", "mock://local", first_byte_seconds=1), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(BAD["unknown key"][0], schema)
+
+
+def test_a_bad_file_never_replaces_a_good_one_nor_after_a_restart(tmp_path: Path) -> None:
+    routes = write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
+    flags = ("--routes", str(routes), "--state", str(tmp_path / "state"))
+    gateway = Gateway(tmp_path, *flags).wait()
+    good = gateway.config()["revision"]
+    (routes / "chat.yaml").write_text("routes: {chat: {strategy: magic}}")
+    refusal = until(lambda: gateway.config()["refusal"], "the bad file is refused")
+    assert "chat.yaml: routes.chat" in refusal["reason"]
+    assert "gateway_config_refused 1.0" in gateway.get("/metrics").text
+    assert (gateway.ask().status_code, gateway.config()["revision"]) == (200, good)
+    assert gateway.stop() == 0
+
+    again = Gateway(tmp_path, *flags).wait()
+    assert (again.ask().status_code, again.config()["revision"]) == (200, good)
+    assert "routes.chat" in again.config()["refusal"]["reason"]
+    write_routes(routes, {"chat": direct("chat", "mock://local", OTHER)})
+    until(lambda: again.config()["refusal"] is None, "the mended file is taken")
+    assert again.ask().headers["x-nexus-release"] == OTHER
+    assert again.stop() == 0
+
+
+def test_a_bad_file_at_the_first_start_stops_it(tmp_path: Path) -> None:
+    write_routes(tmp_path / "routes", {"chat": BAD["unknown key"][0]})
+    gateway = Gateway(tmp_path, "--routes", str(tmp_path / "routes"))
+    assert gateway.process.wait(20) == 2
+
+
+def test_routes_from_two_places_stop_the_start(tmp_path: Path) -> None:
+    routes = write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
+    gateway = Gateway(tmp_path, "--routes", str(routes), env={"GATEWAY_UPSTREAMS": "a=mock://local"})
+    assert gateway.process.wait(20) == 2
+    assert "both give routes" in gateway.log.read_text()
+
+
+def test_a_swap_as_the_kubelet_makes_it_is_noticed(tmp_path: Path) -> None:
+    """`routes/chat.yaml -> ..data/chat.yaml`, `..data -> ..1`, and `..data` is replaced by a rename."""
+    for number, release in enumerate((RELEASE, OTHER)):
+        write_routes(tmp_path / f"..{number}", {"chat": direct("chat", "mock://local", release)})
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    (mount / "..data").symlink_to(tmp_path / "..0")
+    (mount / "chat.yaml").symlink_to("..data/chat.yaml")
+    gateway = Gateway(tmp_path, "--routes", str(mount)).wait()
+    assert gateway.ask().headers["x-nexus-release"] == RELEASE
+    (mount / "..fresh").symlink_to(tmp_path / "..1")
+    (mount / "..fresh").rename(mount / "..data")
+    until(lambda: gateway.ask().headers["x-nexus-release"] == OTHER, "the new release answers")
+    assert gateway.stop() == 0
+
+
+def test_swaps_under_load_lose_no_request_and_every_header_names_what_answered(tmp_path: Path, engine: Engine) -> None:
+    """Two configurations, one by one engine each; an answer's revision and release must belong together."""
+    made = {
+        RELEASE: write_routes(tmp_path / "a", {"chat": direct("chat", engine.url("ok"), RELEASE)}),
+        OTHER: write_routes(tmp_path / "b", {"chat": direct("chat", engine.url("other"), OTHER)}),
+    }
+    behaviour = {RELEASE: "ok", OTHER: "other"}
+    revisions = {revision({"chat.yaml": (f / "chat.yaml").read_bytes()}): release for release, f in made.items()}
+    link = tmp_path / "routes"
+    link.symlink_to(made[RELEASE])
+    gateway = Gateway(tmp_path, "--routes", str(link)).wait()
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def load(worker: int) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            answer = gateway.ask(headers={"x-request-id": f"{worker}-{number}"})
+            said = (answer.headers.get("x-nexus-revision"), answer.headers.get("x-nexus-release"))
+            if answer.status_code != 200 or revisions.get(said[0] or "") != said[1]:
+                wrong.append(f"{answer.status_code} {said}")
+            asked[f"{worker}-{number}"] = said[1] or ""
+
+    asked: dict[str, str] = {}
+    workers = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for number in range(20):
+        wanted = (OTHER, RELEASE)[number % 2]
+        fresh = tmp_path / "fresh"
+        fresh.symlink_to(made[wanted])
+        fresh.rename(link)
+        until(lambda wanted=wanted: revisions[gateway.config()["revision"]] == wanted, "the swap is served")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+    stop.set()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
+    answered = {
+        seen.headers["x-request-id"]: seen.behaviour for seen in engine.seen if seen.headers["x-request-id"] in asked
+    }
+    assert {request: behaviour[release] for request, release in asked.items()} == answered
+    assert gateway.stop() == 0
+
+
+def test_addresses_are_resolved_as_the_file_says_and_the_host_stays(tmp_path: Path, engine: Engine) -> None:
+    cluster = "http://chat-predictor.nexus.svc.cluster.local/ok"
+    resolve = tmp_path / "resolve.json"
+    resolve.write_text(json.dumps({"chat-predictor.nexus.svc.cluster.local:80": f"127.0.0.1:{engine.port}"}))
+    routes = write_routes(tmp_path / "routes", {"chat": direct("chat", cluster)})
+    gateway = Gateway(tmp_path, "--routes", str(routes), "--resolve", str(resolve)).wait()
+    assert gateway.ask().status_code == 200
+    assert engine.of("ok")[-1].headers["host"] == "chat-predictor.nexus.svc.cluster.local"
+    assert gateway.stop() == 0
+
+
+def test_the_seed_s_variables_build_the_same_routes(tmp_path: Path, engine: Engine) -> None:
+    env = {
+        "GATEWAY_UPSTREAMS": f"llama={engine.url('ok')};mock=mock://local;primary=mock://local;canary=mock://local",
+        "GATEWAY_ROUTE_POLICIES": '{"chat": {"strategy":"canary","primary":"primary","canary":"canary","percent":5}}',
+    }
+    gateway = Gateway(tmp_path, env=env).wait()
+    assert [m["id"] for m in gateway.get("/v1/models").json()["data"]] == ["canary", "chat", "llama", "mock", "primary"]
+    assert [gateway.ask(model).status_code for model in ("llama", "mock", "chat")] == [200, 200, 200]
+    assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_UPSTREAMS", "llama"),
+        ("GATEWAY_UPSTREAMS", "a=mock://local;a=mock://fail"),
+        ("GATEWAY_UPSTREAMS", "a=ftp://x"),
+        ("GATEWAY_ROUTE_POLICIES", "{"),
+        ("GATEWAY_REQUEST_TIMEOUT_SECONDS", "soon"),
+        ("GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES", "0"),
+    ],
+)
+def test_a_variable_that_cannot_be_meant_is_named(tmp_path: Path, name: str, value: str) -> None:
+    gateway = Gateway(tmp_path, env={"GATEWAY_UPSTREAMS": "a=mock://local", name: value})
+    assert gateway.process.wait(20) == 2
+    said = gateway.log.read_text()
+    assert name in said or "ftp://x" in said

@@ -1,0 +1,163 @@
+"""What a client is told when the engine misbehaves, and what the engine is told when the client leaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ..support.gateway import Gateway, code, direct, until, write_routes
+from ..support.upstream import Engine
+
+BEFORE = [
+    ("nobody", 502, "upstream_failed"),
+    ("close", 502, "upstream_failed"),
+    ("garbage", 502, "upstream_failed"),
+    ("big-head", 502, "upstream_failed"),
+    ("no-json", 502, "upstream_failed"),
+    ("500", 502, "upstream_failed"),
+    ("401", 502, "upstream_failed"),
+    ("redirect", 502, "upstream_failed"),
+    ("stall", 504, "upstream_timeout"),
+    ("429", 429, "upstream_rate_limited"),
+]
+
+
+@pytest.mark.parametrize(("model", "status", "said"), BEFORE, ids=[row[0] for row in BEFORE])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_fault_before_the_first_byte_is_a_status(
+    gateway: Gateway, model: str, status: int, said: str, stream: bool
+) -> None:
+    answer = gateway.ask(model, stream=stream)
+    assert (answer.status_code, code(answer)) == (status, said)
+    assert "10.1.2.3" not in answer.text, "the engine's own words are not for clients"
+    assert answer.headers["x-nexus-route"] == model
+
+
+def test_retry_after_of_an_engine_is_clamped(gateway: Gateway) -> None:
+    assert gateway.ask("429").headers["retry-after"] == "3600"
+
+
+def test_a_bad_request_by_the_engine_s_word_is_the_client_s_to_read(gateway: Gateway) -> None:
+    answer = gateway.ask("400")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "status 400 from 10.1.2.3")
+
+
+def test_an_error_event_before_any_text_is_a_status(gateway: Gateway) -> None:
+    answer = gateway.ask("error-event", stream=True)
+    assert (answer.status_code, code(answer)) == (502, "upstream_failed")
+
+
+@pytest.mark.parametrize("model", ["reset", "short", "late-error-event", "stall-midway"])
+def test_a_fault_after_the_first_byte_is_one_terminal_event_and_no_done(gateway: Gateway, model: str) -> None:
+    answer = gateway.ask(model, stream=True)
+    events = [line.removeprefix("data: ") for line in answer.text.split("\n") if line.startswith("data: ")]
+    errors = [json.loads(event) for event in events if '"error"' in event and "stream_broken" in event]
+    assert answer.status_code == 200
+    assert len(errors) == 1
+    assert json.loads(events[-1]) == errors[0]
+    assert "[DONE]" not in answer.text
+
+
+def test_bytes_one_at_a_time_are_the_same_answer_and_nothing_follows_done(gateway: Gateway) -> None:
+    text = gateway.ask("split", stream=True).text
+    assert text.startswith(": hello\r\n\r\ndata: ")
+    assert text.endswith("data: [DONE]\r\n\r\n")
+    assert [word in text for word in ("one ", "two ", "three", "after the end")] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("model", "stream"), [("patient", True), ("waiting", True), ("waiting", False)])
+def test_a_client_that_leaves_cuts_the_engine_off(gateway: Gateway, engine: Engine, model: str, stream: bool) -> None:
+    behaviour = {"patient": "stall-midway", "waiting": "stall"}[model]
+    before = len(engine.of(behaviour))
+    body = json.dumps({"model": model, "stream": stream, "messages": []}).encode()
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        seen = until(lambda: engine.of(behaviour)[before:], "the engine is asked")[0]
+        if model == "patient":
+            assert client.recv(100)
+    assert seen.cut_off.wait(1.0), "the engine works on for nobody"
+
+
+def test_a_client_that_does_not_read_stops_the_engine_s_sending(gateway: Gateway, engine: Engine) -> None:
+    """The engine has 64 MiB to say; what neither side's buffers hold must stay with it."""
+    body = b'{"model": "flood", "stream": true, "messages": []}'
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        assert client.recv(100)
+        rss = _rss(gateway)
+        assert gateway.ask("ok").status_code == 200, "others are served meanwhile"
+        assert _rss(gateway) - rss < 16 << 20
+    seen = until(lambda: engine.of("flood"), "the engine is asked")[-1]
+    assert seen.cut_off.wait(5.0)
+
+
+def _rss(gateway: Gateway) -> int:
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def test_a_pooled_connection_that_the_engine_closed_is_replaced_unseen(tmp_path: Path) -> None:
+    engine = Engine().start()
+    gateway = Gateway(
+        tmp_path, "--routes", str(write_routes(tmp_path / "r", {"chat": direct("chat", engine.url("ok"))}))
+    )
+    gateway.wait()
+    assert gateway.ask().status_code == 200
+    assert gateway.ask().status_code == 200
+    assert engine.connections == 1, "one connection carries both"
+    port = engine.port
+    engine.stop()
+    assert gateway.ask().status_code == 502
+    assert port
+    assert gateway.stop() == 0
+
+
+def test_the_breaker_opens_leaves_the_engine_alone_and_closes_again(tmp_path: Path, engine: Engine) -> None:
+    env = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "2", "GATEWAY_CIRCUIT_BREAKER_RESET_SECONDS": "0.5"}
+    files = {"sick": direct("sick", engine.url("500")), "chat": direct("chat", engine.url("ok"))}
+    routes = write_routes(tmp_path / "routes", files)
+    gateway = Gateway(tmp_path, "--routes", str(routes), env=env).wait()
+    assert [gateway.ask("sick").status_code for _ in range(2)] == [502, 502]
+    asked = len(engine.of("500"))
+    refused = gateway.ask("sick")
+    assert (refused.status_code, code(refused), refused.headers["retry-after"]) == (503, "circuit_open", "1")
+    assert len(engine.of("500")) == asked
+    assert gateway.get("/v1/circuit-breakers").json()["sick-1"]["state"] == "open"
+    assert gateway.ask("chat").status_code == 200
+    write_routes(routes, {"sick": direct("sick", engine.url("ok"))})
+    until(lambda: gateway.ask("sick").status_code == 200, "a probe closes the circuit")
+    assert gateway.get("/v1/circuit-breakers").json()["sick-1"]["state"] == "closed"
+    assert "gateway_circuit_open_total" in gateway.get("/metrics").text
+    assert gateway.stop() == 0
+
+
+def test_a_4xx_never_opens_the_circuit(tmp_path: Path, engine: Engine) -> None:
+    env = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1"}
+    routes = write_routes(tmp_path / "routes", {"chat": direct("chat", engine.url("400"))})
+    gateway = Gateway(tmp_path, "--routes", str(routes), env=env).wait()
+    assert [gateway.ask().status_code for _ in range(3)] == [400, 400, 400]
+    assert gateway.stop() == 0
+
+
+def test_sigterm_finishes_answers_that_are_under_way(tmp_path: Path, engine: Engine) -> None:
+    routes = write_routes(tmp_path / "routes", {"slow": direct("slow", "mock://slow?ttft=0.2&itl=0.2", None)})
+    gateway = Gateway(tmp_path, "--routes", str(routes)).wait()
+    body = {"model": "slow", "stream": True, "messages": []}
+    headers = {"authorization": "Bearer dev-key"}
+    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith("data: ")
+        gateway.process.terminate()
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+    assert gateway.process.wait(10) == 0

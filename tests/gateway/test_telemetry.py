@@ -1,0 +1,89 @@
+"""What the gateway says of itself: complete, countable, and without secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nexus_gateway.telemetry.logs import mask
+
+from ..support.gateway import RELEASE, Gateway, direct, write_routes
+from ..support.upstream import Engine
+
+SECRET = "canary-secret-7f3a"
+FIELDS = {"timestamp", "level", "message", "logger", "request_id", "trace_id", "method", "path", "status",
+          "duration_ms", "upstream", "fallback_model", "client_ip", "route", "release", "revision", "key_id",
+          "stream", "prompt_tokens", "completion_tokens"}  # fmt: skip
+
+
+@pytest.fixture
+def told(tmp_path: Path, engine: Engine) -> tuple[list[dict[str, Any]], str, str]:
+    """(log lines, metrics, the whole log) of four requests with a secret in every place."""
+    files = {n: direct(n, engine.url(n)) for n in ("ok", "500")}
+    gateway = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", files))).wait()
+    gateway.ask("ok", user=SECRET, headers={"x-nexus-session": SECRET})
+    gateway.ask("ok", stream=True, text=SECRET)
+    gateway.ask("500", text=SECRET)
+    gateway.ask(SECRET, headers={"authorization": f"Bearer {SECRET}", "cookie": SECRET})
+    gateway.ask(f"{SECRET}\n\x1b[31m")
+    metrics = gateway.get("/metrics").text
+    assert gateway.stop() == 0
+    return gateway.lines(), metrics, gateway.log.read_text()
+
+
+def test_every_request_is_one_json_line_with_the_fields_of_the_schema(told: tuple[Any, str, str]) -> None:
+    lines = [line for line in told[0] if line["message"] == "request" and line["path"] == "/v1/chat/completions"]
+    assert [line["status"] for line in lines] == [200, 200, 502, 401, 404]
+    assert all(set(line) >= FIELDS for line in lines)
+    whole, stream, failed, *_ = lines
+    assert (whole["prompt_tokens"], whole["completion_tokens"]) == (7, 3)
+    assert (stream["prompt_tokens"], stream["completion_tokens"], stream["stream"]) == (7, 3, True)
+    assert (failed["level"], failed["code"], failed["upstream"]) == ("error", "upstream_failed", "500-1")
+    assert {line["client_ip"] for line in lines} == {"127.0.0.0"}
+    assert {line["key_id"] for line in lines} == {"dev-key", None}
+
+
+def test_no_secret_is_in_any_output(told: tuple[Any, str, str]) -> None:
+    _, metrics, log = told
+    assert SECRET not in log
+    assert SECRET not in metrics
+
+
+def test_metrics_have_the_seed_s_names_and_count_what_was_asked(told: tuple[Any, str, str]) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(told[1])}
+    assert set(families) >= {
+        "gateway_requests", "gateway_request_latency_seconds", "gateway_in_flight_requests",
+        "gateway_upstream_requests", "gateway_upstream_latency_seconds", "gateway_config_refused",
+        "gateway_time_to_first_byte_seconds", "gateway_tokens",
+    }  # fmt: skip
+    counted = {tuple(sorted(s.labels.items())): s.value for s in families["gateway_requests"].samples}
+    path = ("path", "/v1/chat/completions")
+    found = {s: counted[("method", "POST"), path, ("status", s)] for s in ("200", "401", "404", "502")}
+    assert found == {"200": 2, "401": 1, "404": 1, "502": 1}
+    tokens = {(s.labels["release"], s.labels["kind"]): s.value for s in families["gateway_tokens"].samples}
+    assert tokens == {(RELEASE, "prompt"): 14, (RELEASE, "completion"): 6}
+
+
+def test_the_last_lines_before_a_stop_are_written(told: tuple[Any, str, str]) -> None:
+    assert told[0][-1]["message"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [("203.0.113.77", "203.0.113.0"), ("2001:db8:1:2::3", "2001:db8:1::"), ("unix", None), ("", None)],
+)
+def test_addresses_are_masked(address: str, masked: str | None) -> None:
+    assert mask(address) == masked
+
+
+def test_the_key_dev_key_is_warned_about(told: tuple[Any, str, str]) -> None:
+    assert any(line["level"] == "warning" and "dev-key" in line["message"] for line in told[0])
+
+
+def test_log_lines_are_plain_ascii(told: tuple[Any, str, str]) -> None:
+    assert told[2].isascii()
+    assert all(json.loads(line) for line in told[2].splitlines())

@@ -1,0 +1,106 @@
+"""A real gateway process, and routes for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+BIN = Path(sys.executable).parent
+RELEASE = "a" * 64
+OTHER = "b" * 64
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def until(holds: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """What `holds` gives once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def direct(name: str, url: str, release: str | None = RELEASE, **timeouts: float) -> dict[str, Any]:
+    """A route file with one model of that name, answered by one upstream."""
+    upstream = {"url": url, **({"release": release} if release else {})}
+    route: dict[str, Any] = {"strategy": "direct", "upstream": f"{name}-1"}
+    if timeouts:
+        route["timeouts"] = timeouts
+    return {"upstreams": {f"{name}-1": upstream}, "routes": {name: route}}
+
+
+class Gateway:
+    """`nexus-gateway serve` on a free port; its log is read when it has ended."""
+
+    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None, **more: str) -> None:
+        self.port = free_port()
+        self.log = folder / "gateway.log"
+        self.url = f"http://127.0.0.1:{self.port}"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [str(BIN / "nexus-gateway"), "serve", "--port", str(self.port), *flags],
+                stdout=out,
+                stderr=out,
+                env={**clean, **(env or {})},
+            )
+
+    def wait(self) -> Gateway:
+        until(lambda: self._health() or self.process.poll() is not None, "the gateway answers")
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def get(self, path: str, key: str | None = "dev-key") -> httpx.Response:
+        return httpx.get(self.url + path, headers={"authorization": f"Bearer {key}"} if key else {})
+
+    def ask(self, model: str = "chat", *, headers: Mapping[str, str] | None = None, **body: Any) -> httpx.Response:
+        given = {"authorization": "Bearer dev-key", **(headers or {})}
+        document = {"model": model, "messages": [{"role": "user", "content": "hello"}], **body}
+        return httpx.post(f"{self.url}/v1/chat/completions", json=document, headers=given, timeout=30)
+
+    def config(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.get("/admin/config").json()
+        return answer
+
+    def _health(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def write_routes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Path:
+    """A folder of route files, one for each name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, document in files.items():
+        (folder / f"{name}.yaml").write_text(json.dumps(document))
+    return folder
+
+
+def code(answer: httpx.Response) -> str:
+    """The `code` of an error, after looking at the envelope's shape."""
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return str(error["code"])
