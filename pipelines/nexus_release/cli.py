@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import cast
 
@@ -51,6 +52,7 @@ def nexus() -> None:
 
 def main() -> None:
     """Ends with 0, 1 (error), 2 (bad input) or 3 (a gate refused the release)."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars for each layer; steps tell their own progress
     try:
         sys.exit(nexus.main(standalone_mode=False))  # click returns the status of an Exit; commands return None
     except click.Abort:

@@ -102,7 +102,6 @@ def _silence() -> None:
     """Its loggers and bars tell each layer's timing; ours tells what a person wants to know."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")
     import datasets
     import llmcompressor  # noqa: F401 - it sets its logger up when imported, and is silenced after that
     import transformers

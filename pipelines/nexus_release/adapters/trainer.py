@@ -193,7 +193,6 @@ def _quiet() -> Iterator[None]:
     """Offline, and without the libraries' own progress; their warnings stay."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")
     import transformers
 
     transformers.utils.logging.disable_progress_bar()

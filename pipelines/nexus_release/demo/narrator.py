@@ -13,13 +13,15 @@ from rich.table import Table
 
 from nexus_release.journal import write_whole
 
+_WIDTH = 120  # characters
+
 
 class Narrator:
     """One act after another. The Markdown is written at the end of each act, so that an interrupted demo keeps it."""
 
     def __init__(self, path: Path, console: Console | None = None) -> None:
         self._path = path
-        self._console = console or Console(highlight=False)
+        self._console = console or _console()
         self._lines: list[str] = ["# The demo, as it ran", ""]
         self._act = 0
 
@@ -41,7 +43,7 @@ class Narrator:
     def block(self, lines: Sequence[str]) -> None:
         """Lines that are shown as they are."""
         for line in lines:
-            self._console.print(f"     {escape(line)}", style="dim")
+            self._console.print(f"     {escape(line)}", style="dim", soft_wrap=True)
         self._lines += ["", "```", *lines, "```", ""]
 
     def end(self, lines: Sequence[str]) -> None:
@@ -65,6 +67,12 @@ class Narrator:
         yield quote
         self._console.print()
         self._lines += ["", *(f"> {line}" for line in quote.text.splitlines()), ""]
+
+
+def _console() -> Console:
+    """As wide as the terminal; where there is none, wide enough for the tables."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
 class _Quote:

@@ -1,0 +1,120 @@
+"""The whole loop, as `make demo` runs it, in its short form: real training, registry, remote, engines and gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support.repository import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.train, pytest.mark.services, pytest.mark.timeout(1500)]
+BIN = Path(sys.executable).parent
+HEX = re.compile(r"[0-9a-f]{64}")
+STEPS = ["validate", "train", "quantize", "evaluate", "register", "render", "propose"]
+
+
+class Demo:
+    """A clone of this repository with a state of its own, in which the demo has been run once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout = folder / "checkout"
+        self.state = folder / "state"
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), self.checkout], check=True)
+        self.before = self.listing()
+        self.said = self.nexus("demo", "--short")
+
+    def nexus(self, *words: str) -> str:
+        environment = {**os.environ, "NEXUS_STATE": str(self.state), "COLUMNS": "160"}
+        done = subprocess.run(
+            [str(BIN / "nexus"), *words], cwd=self.checkout, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def explain(self, what: str) -> dict[str, Any]:
+        answer = json.loads(self.nexus("explain", what, "--json"))
+        assert isinstance(answer, dict)
+        return answer
+
+    def listing(self) -> dict[str, bytes]:
+        files = (path for path in self.checkout.rglob("*") if path.is_file() and ".git" not in path.parts)
+        return {
+            str(path.relative_to(self.checkout)): path.read_bytes() for path in files if "__pycache__" not in str(path)
+        }
+
+    def git(self, *words: str) -> str:
+        remote = self.state / "remote.git"
+        return subprocess.run(
+            ["git", "--git-dir", remote, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def summaries(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in sorted(self.state.glob("runs/*/summary.json"))]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return Demo(tmp_path_factory.mktemp("demo"))
+
+
+def test_the_story_ends_well_and_leaves_nothing_running(demo: Demo) -> None:
+    state = json.loads((demo.state / "local" / "state.json").read_text())
+    for mark in [state["supervisor"], *state["children"]]:
+        assert not Path(f"/proc/{mark['pid']}").exists(), mark
+    assert "release 2" in demo.said
+
+
+def test_nothing_is_written_to_the_checkout(demo: Demo) -> None:
+    assert demo.listing() == demo.before
+
+
+def test_two_releases_of_different_data_ran_every_step(demo: Demo) -> None:
+    summaries = demo.summaries()
+    assert [summary["outcome"] for summary in summaries] == ["done", "done"]
+    assert all([step["step"] for step in summary["steps"]] == STEPS for summary in summaries)
+    datasets = {summary["steps"][0]["out"]["dataset"] for summary in summaries}
+    assert len(datasets) == 2
+    refused = [summary["steps"][0]["out"]["refused_rows"] for summary in summaries]
+    assert all(count > 0 for count in refused), "real data has rows that break the contract"
+
+
+def test_main_tells_the_story_in_commits(demo: Demo) -> None:
+    log = demo.git("log", "--reverse", "--format=%(trailers:key=Nexus-Change,valueonly,separator=%x20)", "main")
+    assert [word for word in log.split()] == ["admit", "admit", "canary", "promote", "rollback"]
+
+
+def test_records_and_registry_agree_with_git(demo: Demo) -> None:
+    releases = {step["out"]["release"]: step["out"]["version"] for summary in demo.summaries() for step in summary["steps"] if step["step"] == "register"}  # fmt: skip
+    files = demo.git("ls-tree", "-r", "--name-only", "main", "gitops/releases").splitlines()
+    assert {HEX.findall(name)[0] for name in files} == set(releases)
+    assert sorted(releases.values()) == [1, 2]
+
+
+def test_explain_walks_from_the_model_to_the_dataset(demo: Demo) -> None:
+    chain = json.dumps(demo.explain("pydoc-chat"))
+    first = next(summary for summary in demo.summaries() if "pydoc-1" in summary["inputs"]["dataset"])
+    assert first["steps"][0]["out"]["dataset"] in chain
+    assert first["steps"][4]["out"]["release"] in chain
+
+
+def test_rollback_gave_back_the_earlier_routes_byte_for_byte(demo: Demo) -> None:
+    route = "gitops/local/gateway/routes.d/pydoc-chat.yaml"
+    commits = demo.git("log", "--format=%H", "main", "--", route).splitlines()
+    texts = [demo.git("show", f"{commit}:{route}") for commit in commits]
+    rolled_back, promoted, canary, admitted = texts[:4]
+    assert rolled_back == admitted
+    assert len({rolled_back, promoted, canary}) == 3
+
+
+def test_a_second_demo_reuses_what_is_unchanged_and_says_so(demo: Demo) -> None:
+    head = demo.git("rev-parse", "main^{tree}")
+    said = demo.nexus("demo", "--short")
+    assert said.count("unchanged, reused") >= 8, "four cacheable steps in each of two releases"
+    assert demo.git("rev-parse", "main^{tree}") == head
