@@ -7,21 +7,24 @@ RUN_EXTRAS := --extra gateway --extra worker --extra release --extra train --gro
 # PyTorch's own index of CPU builds; the wheels are named by hash in requirements/torch.txt.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 DEMO_FLAGS ?=
-NEXUS_ENGINE ?= $(ENGINE)
-export NEXUS_ENGINE
+# ENGINE=vllm serves by a real vLLM on the CPU instead of our own worker.
+ifdef ENGINE
+export NEXUS_ENGINE := $(ENGINE)
+endif
+ENGINE_SETUP := $(if $(filter vllm,$(ENGINE)),setup-vllm)
 # Every process would compile its imports anew without bytecode: MLflow alone takes 15 s then.
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm demo up down test test-all check fmt lock generate services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: setup ## the whole loop on this machine: dataset, release, answer, canary, promotion, rollback
+demo: setup $(ENGINE_SETUP) ## the whole loop on this machine: dataset, release, answer, canary, promotion, rollback
 	$(BIN)/nexus demo $(DEMO_FLAGS)
 
-up: setup ## the same, and stay up: gateway, MLflow, engines
+up: setup $(ENGINE_SETUP) ## the same, and stay up: gateway, MLflow, engines
 	$(BIN)/nexus demo --stay $(DEMO_FLAGS)
 
 down: ## stop what `make up` started
@@ -52,6 +55,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml $(RUN_EXTRAS) -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra gateway -c requirements/dev.txt -o requirements/gateway.txt
 	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt
+	$(LOCK) --override requirements/vllm.overrides requirements/vllm.in -o requirements/vllm.txt
 
 generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
@@ -64,7 +68,7 @@ services: ## install the system tools that some tests use (Debian, root)
 crds: ## download the upstream CRDs that rendered manifests are held against
 	$(PYTHON) ops/download_crds.py crds
 
-docs-demo: setup ## write docs/demo.md from the last run of the demo
+docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the demo
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
@@ -107,3 +111,12 @@ install-run:
 $(STATE)/setup/dev: requirements/dev.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
 	$(call install,requirements/dev.txt)
 	@touch $(STATE)/setup/run $@
+
+# vLLM's pins disagree with llm-compressor's, so it has an environment of its own.
+$(STATE)/setup/vllm: requirements/vllm.txt requirements/torch.txt | $(STATE)/setup/run
+	@echo "==> .venv-vllm (3 GB)"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-vllm
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-vllm/bin/python requirements/vllm.txt
+	$(BIN)/python -m pip --python .venv-vllm/bin/python install --disable-pip-version-check --no-deps --retries 0 \
+	  --require-hashes --extra-index-url $(TORCH_INDEX) -r requirements/torch.txt
+	@touch $@

@@ -21,6 +21,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
+    "requirements/vllm.txt": ["--override", "requirements/vllm.overrides", "requirements/vllm.in"],
 }
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
@@ -48,12 +49,16 @@ def _compiled(path: str, flags: list[str]) -> list[str]:
         shutil.copyfile(ROOT / path, copy)
         options = ["--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header"]
         subprocess.run(
-            [BIN / "uv", "pip", "compile", *options, "--python-version", "3.11", "pyproject.toml", *flags, "-o", copy],
+            [BIN / "uv", "pip", "compile", *options, "--python-version", "3.11", *_inputs(path), *flags, "-o", copy],
             check=True,
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
         )
         return _pins(copy.read_text())
+
+
+def _inputs(path: str) -> list[str]:
+    return [] if path.endswith("vllm.txt") else ["pyproject.toml"]
 
 
 def _pins(text: str) -> list[str]:

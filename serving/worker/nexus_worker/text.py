@@ -71,9 +71,9 @@ def _load_tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
         raise BadCheckpoint(_FILE, "content", f"does not load: {error}") from error
-    if tokenizer.get_vocab_size(with_added_tokens=True) > vocabulary:
-        found = tokenizer.get_vocab_size(with_added_tokens=True)
-        raise BadCheckpoint(_FILE, "vocabulary", f"has {found} tokens, the model {vocabulary}")
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if largest >= vocabulary:
+        raise BadCheckpoint(_FILE, "vocabulary", f"has token {largest}, the model has {vocabulary} tokens, from 0")
     tokenizer.no_truncation()  # a prompt that is too long is refused, never cut silently
     tokenizer.no_padding()
     return tokenizer
