@@ -14,6 +14,8 @@ endif
 ENGINE_SETUP := $(if $(filter vllm,$(ENGINE)),setup-vllm)
 # Every process would compile its imports anew without bytecode: MLflow alone takes 15 s then.
 export PYTHONDONTWRITEBYTECODE =
+# Trust what the machine trusts: a company's registry often has a company's certificate.
+export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate services crds docs-demo clean
