@@ -47,7 +47,7 @@ class Narrator:
         self._lines += ["", "```", *lines, "```", ""]
 
     def end(self, lines: Sequence[str]) -> None:
-        self._console.print(f"\n[bold green]Done.[/] The story is in {escape(str(self._path))}")
+        self._console.print(f"\n[bold green]Done.[/] The story is in {escape(str(self._path))}.")
         for line in lines:
             self._console.print(f"   {escape(line)}")
 

@@ -21,7 +21,7 @@ from nexus_release.release import Listener, StepDone, run_release
 from nexus_release.spec import parameters
 from nexus_release.steps.evaluate import EvaluateOut
 from nexus_release.steps.register import RegisterOut
-from nexus_release.wiring import plant_remote
+from nexus_release.wiring import Tools, plant_remote
 
 ENVIRONMENT = "local"
 QUESTION = "What does os.path.join do?"
@@ -62,7 +62,9 @@ def tell(stage: Stage, say: Narrator) -> None:
 
 def plant(stage: Stage, say: Narrator) -> None:
     planted = plant_remote(stage.tools.connections, stage.root)
-    say.say(f"remote {stage.tools.connections.remote}: main is {planted.commit[:12]} ({planted.what})")
+    where = relative_to_here(Path(stage.tools.connections.remote))
+    say.say(f"remote {where}: main is {planted.commit[:12]} ({planted.what})")
+    stage.tools = Tools(stage.tools.connections.model_copy(update={"dirty": planted.dirty}))
     if planted.dirty:
         say.say("the working tree has changes that are not committed; they are recorded, and the commit is what runs")
 
@@ -84,7 +86,7 @@ def release_edition(stage: Stage, say: Narrator, edition: int) -> str:
     release = cast(RegisterOut, done.outs["register"]).release
     stage.names[release] = f"release {edition}"
     show_evidence(cast(EvaluateOut, done.outs["evaluate"]), say)
-    say.say(f"release {edition} is {release[:12]}; summary in {done.summary}")
+    say.say(f"release {edition} is {release[:12]}; summary in {relative_to_here(done.summary)}")
     return release
 
 
@@ -103,8 +105,8 @@ def follow(stage: Stage, say: Narrator) -> None:
     state = wait_applied(stage.state, head)
     say.say(f"applied commit {head[:12]}; the gateway serves revision {state.revision[:12]}")
     say.table(
-        ("engine", "release", "address", "process"),
-        [(engine.service, engine.release[:12], engine.address, str(engine.pid)) for engine in state.engines],
+        ("engine", "release", "address"),
+        [(engine.service, engine.release[:12], engine.address) for engine in state.engines],
     )
 
 
@@ -159,6 +161,11 @@ def count(stage: Stage, say: Narrator, release: str) -> None:
     allowed = _SIGMAS * math.sqrt(weight * (1 - weight) / total)
     if abs(share - weight) > allowed:
         raise NexusError(f"the canary answered {share:.1%} of {total}; {weight:.0%} ± {allowed:.1%} was asked for")
+
+
+def relative_to_here(path: Path) -> str:
+    """As a person in this folder would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _listener(say: Narrator) -> Listener:

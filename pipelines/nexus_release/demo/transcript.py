@@ -6,7 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-_IDS = re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{40}\b|\b[0-9a-f]{12}\b|\b[0-9a-f]{8}\b(?=[^0-9a-f])")
+_IDS = re.compile(r"(?<![\w.])(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{12}|[0-9a-f]{8})(?!\w)")
+_TIMES = re.compile(r"\b\d{4}-\d\d-\d\dT[\d:]+(?:Z|[+-]\d\d:\d\d)")
 _SECONDS = re.compile(r"\b\d+\.\d+ s\b")
 _PORTS = re.compile(r"127\.0\.0\.1:\d+")
 
@@ -23,7 +24,8 @@ def normalise(text: str) -> str:
         short = match.group()[:8]
         return seen.setdefault(short, f"‹id {len(seen) + 1}›")
 
-    return _PORTS.sub("127.0.0.1:‹port›", _SECONDS.sub("‹time›", _IDS.sub(name, text)))
+    timeless = _TIMES.sub("‹time›", _SECONDS.sub("‹time›", text))
+    return _PORTS.sub("127.0.0.1:‹port›", _IDS.sub(name, timeless))
 
 
 def main(source: Path, target: Path) -> None:

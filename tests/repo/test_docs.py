@@ -1,0 +1,56 @@
+"""What the documents say stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nexus_release.cli import COMMANDS
+
+from ..support.repository import ROOT, tracked_files
+
+PAGES = [path for path in tracked_files() if path.suffix == ".md"]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_in_a_block_is_one_that_there_is(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for line in block.splitlines():
+            words = line.split("#")[0].split()
+            if words[:1] == ["make"] and len(words) > 1:
+                assert words[1] in targets, line
+            if words[:1] == ["nexus"]:
+                assert words[1] in COMMANDS, line
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(LINK.findall((folder / "README.md").read_text(encoding="utf-8")))
+    assert listed == {path.name for path in folder.glob("0*.md")}
+
+
+def test_the_readme_is_two_screens_at_most() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
+
+
+def test_nothing_names_a_machine_or_a_registry_host() -> None:
+    words = re.compile(r"/root/|files\.python" + r"hosted|pypi\." + "org")
+    for path in tracked_files():
+        if path.suffix in {".py", ".md", ".txt", ".toml", ".yaml", ".json", ".sh"} or path.name in {"Makefile", "run"}:
+            assert not words.search(path.read_text(encoding="utf-8")), name(path)
