@@ -3,39 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from nexus_release.errors import NexusError
+from nexus_release.manifests.gateway import ROUTES_FOLDER
+from nexus_release.manifests.tree import tree_path
 from nexus_release.plan import Plan, parse_plan, plan_path
 from nexus_release.ports import History, LoggedCommit
 from nexus_release.revisions import routes_revision
 
 
-def plans(history: History, environment: str, model: str) -> Iterator[tuple[str, Plan, str]]:
-    """Each commit that changed the model's plan, with the plan and its file's text; newest first."""
+@dataclass(frozen=True)
+class PlanAt:
+    """A model's plan as a commit left it."""
+
+    commit: str
+    plan: Plan
+    text: str
+    """The file."""
+
+    @property
+    def canary_at_work(self) -> bool:
+        return self.plan.canary is not None and self.plan.canary.weight > 0
+
+
+def plans(history: History, environment: str, model: str) -> Iterator[PlanAt]:
+    """One for each commit that changed the model's plan, newest first."""
     path = plan_path(environment, model)
     for logged in history.commits(path):
         data = history.file(logged.hash, path)
         if data is None:
             continue  # the model was withdrawn there
         try:
-            yield logged.hash, parse_plan(data, path), data.decode()
+            yield PlanAt(logged.hash, parse_plan(data, path), data.decode())
         except NexusError:
             continue  # a plan of another schema is no place to go back to
 
 
+def plans_at(history: History, environment: str, commit: str) -> dict[str, Plan]:
+    """Every plan of the environment by model, sorted, as `commit` has them. Raises BadInput."""
+    folder = f"environments/{environment}/models"
+    files = history.folder(commit, folder)
+    found = [parse_plan(data, f"{folder}/{name}") for name, data in files.items() if name.endswith(".yaml")]
+    return {plan.model: plan for plan in sorted(found, key=lambda plan: plan.model)}
+
+
 def routes_folder(environment: str) -> str:
-    return f"gitops/{environment}/gateway/routes.d"
+    return f"{tree_path(environment)}/gateway/{ROUTES_FOLDER}"
 
 
 def revision_at(history: History, environment: str, commit: str) -> str:
-    return routes_revision(history.folder(commit, routes_folder(environment)))
+    """What the gateway serves once it has followed `commit`."""
+    files = history.folder(commit, routes_folder(environment))
+    return routes_revision({name: data for name, data in files.items() if name.endswith(".yaml")})
 
 
-def commits_of_revision(history: History, environment: str, prefix: str) -> list[tuple[LoggedCommit, str]]:
-    """Commits whose route files have a revision that starts so, newest first, each with the whole revision."""
-    found = []
+def commits_of_revision(history: History, environment: str, prefix: str) -> dict[str, list[LoggedCommit]]:
+    """Whole revision -> the commits that brought it, newest first, for each revision that starts with `prefix`.
+
+    A rollback brings an earlier revision again.
+    """
+    found: dict[str, list[LoggedCommit]] = {}
     for logged in history.commits(routes_folder(environment)):
         revision = revision_at(history, environment, logged.hash)
         if revision.startswith(prefix):
-            found.append((logged, revision))
+            found.setdefault(revision, []).append(logged)
     return found

@@ -2,81 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.config import load_settings
-from nexus_release.errors import BadInput, Missing
-from nexus_release.history import plans
+from nexus_release.errors import BadInput, Conflict, Missing
+from nexus_release.history import PlanAt, plans
 from nexus_release.names import EnvironmentName
-from nexus_release.plan import Plan, Pointer, plan_text, promoted, shifted
-from nexus_release.ports import Landed, Repository
-from nexus_release.proposals import Kind, branch_name, land_or_leave, plan_commit
+from nexus_release.plan import Plan, Pointer, promoted, shifted
+from nexus_release.ports import Commit, Landed, Repository
+from nexus_release.proposals import Change, Kind, branch_name, land_or_leave, plan_commit, text_unless_same
 
 
 @dataclass(frozen=True)
 class PlanChange:
-    """A change that can be shown before it is made."""
+    """A change that can be tried before it is made."""
 
     kind: Kind
     model: str
     pointer: Pointer
     """The release that it is about."""
     message: str
-    text: Callable[[Path, Plan | None], str]
-    """The plan file that it gives, for a tree and its present plan."""
+    change: Change
 
 
 def canary(plan: Plan | None, model: str, weight: int, prefix: str = "") -> PlanChange:
     """`weight` percent to the canary. Raises Missing or BadInput."""
     pointer = _canary(plan, model, prefix)
-    plan_text(shifted(_there(plan, model), pointer.release, weight))  # says now what a weight may be
+    shifted(_there(plan, model), pointer.release, weight)  # says now, before anything is cloned, what a weight may be
 
-    def text(_: Path, now: Plan | None) -> str:
-        return plan_text(shifted(_there(now, model), pointer.release, weight))
+    def change(_: Path, now: Plan | None) -> str | None:
+        return text_unless_same(shifted(_there(now, model), pointer.release, weight), now)
 
     message = f"Give release {pointer.release[:12]} of {model} {weight} % of the traffic"
-    return PlanChange("canary", model, pointer, message, text)
+    return PlanChange("canary", model, pointer, message, change)
 
 
 def promote(plan: Plan | None, model: str, environment: EnvironmentName, prefix: str = "") -> PlanChange:
     """The canary becomes stable. Raises Missing or BadInput."""
     pointer = _canary(plan, model, prefix)
 
-    def text(root: Path, now: Plan | None) -> str:
-        return plan_text(promoted(_there(now, model), pointer.release, load_settings(root, environment).retain))
+    def change(root: Path, now: Plan | None) -> str | None:
+        retain = load_settings(root, environment).retain
+        return text_unless_same(promoted(_there(now, model), pointer.release, retain), now)
 
-    return PlanChange("promote", model, pointer, f"Promote release {pointer.release[:12]} of {model}", text)
+    return PlanChange("promote", model, pointer, f"Promote release {pointer.release[:12]} of {model}", change)
 
 
 def rollback(
     repository: Repository, plan: Plan | None, model: str, environment: EnvironmentName, prefix: str = ""
 ) -> PlanChange:
     """The plan file as it was at the newest commit in which another release (or the one named) was stable and no
-    canary had weight, byte for byte. Raises Missing where history has none."""
+    canary had weight, byte for byte. Raises Missing where history has none, BadInput for a prefix of two releases."""
     present = _there(plan, model)
     with repository.history() as history:
-        for commit, earlier, file in plans(history, environment, model):
-            stable = earlier.stable.release
-            wanted = stable.startswith(prefix) if prefix else stable != present.stable.release
-            if wanted and (earlier.canary is None or earlier.canary.weight == 0):
-                message = f"Roll {model} back to release {stable[:12]}, as in {commit[:12]}"
-                return PlanChange("rollback", model, earlier.stable, message, _exactly(file))
-    sought = f"release {prefix} was" if prefix else "another release was"
-    raise Missing(f"{model}: main holds no earlier plan in which {sought} stable without a canary at work")
-
-
-def _exactly(file: str) -> Callable[[Path, Plan | None], str]:
-    return lambda _root, _now: file
+        earlier = [at for at in plans(history, environment, model) if not at.canary_at_work]
+    wanted = [at for at in earlier if _wanted(at.plan.stable.release, present, prefix)]
+    if not wanted:
+        sought = f"a release {prefix}... was" if prefix else "another release was"
+        raise Missing(f"{model}: main has no earlier plan for {environment} in which {sought} stable without a canary")
+    if len({at.plan.stable.release for at in wanted}) > 1 and prefix:
+        raise BadInput("--to", prefix, f"it begins {', '.join(sorted({at.plan.stable.release for at in wanted}))}")
+    return _restored(wanted[0], present)
 
 
 def make(repository: Repository, environment: EnvironmentName, change: PlanChange) -> Landed:
     """Commits the change; on a race it is made anew on the main of then."""
-    trailers = {"Nexus-Release": change.pointer.release, "Nexus-Record": change.pointer.record}
-    commit = plan_commit(change.kind, environment, change.model, change.message, trailers, change.text)
     branch = branch_name(change.kind, environment, change.model, change.pointer.release[:12])
-    return land_or_leave(repository, environment, branch, [commit])
+    return land_or_leave(repository, environment, branch, [commit_of(environment, change)])
+
+
+def commit_of(environment: EnvironmentName, change: PlanChange) -> Commit:
+    return plan_commit(change.kind, environment, change.model, change.pointer, change.message, change.change)
+
+
+def _restored(at: PlanAt, present: Plan) -> PlanChange:
+    """Bytes of then cannot be made anew on a plan of later: that somebody else has changed it since is a Conflict."""
+    model, stable = at.plan.model, at.plan.stable
+
+    def change(_: Path, now: Plan | None) -> str | None:
+        if now == at.plan:
+            return None
+        if now != present:
+            raise Conflict(
+                f"{model}: the plan has changed since it was looked at; look again, and roll back if need be"
+            )
+        return at.text
+
+    message = f"Roll {model} back to release {stable.release[:12]}, as in {at.commit[:12]}"
+    return PlanChange("rollback", model, stable, message, change)
+
+
+def _wanted(stable: str, present: Plan, prefix: str) -> bool:
+    return stable.startswith(prefix) if prefix else stable != present.stable.release
 
 
 def _there(plan: Plan | None, model: str) -> Plan:

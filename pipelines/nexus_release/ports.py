@@ -52,11 +52,18 @@ class Quantizer(Protocol):
 
 @dataclass(frozen=True)
 class RowScore:
-    """One model on one row, teacher-forced: for each predicted position, the log-probability (natural) given to
-    the true next token, and the id that the model found most likely."""
+    """One model on one row, teacher-forced. The three are equally long, one entry for each predicted position."""
 
+    tokens: Sequence[int]
+    """The true next token."""
     log_probabilities: Sequence[float]
+    """Natural; what the model gave to it. May be no number, where a checkpoint is broken."""
     choices: Sequence[int]
+    """The token that the model found most likely."""
+
+
+Chat = Sequence[Mapping[str, str]]
+"""Messages with `role` and `content`."""
 
 
 class Evaluator(Protocol):
@@ -64,8 +71,9 @@ class Evaluator(Protocol):
     def engine(self) -> str:
         """Name and version, as the record keeps it."""
 
-    def score(self, model: Path, texts: Sequence[str], *, compute_type: str) -> list[RowScore]:
-        """Scores of every text. Raises BadInput for a checkpoint that the engine cannot load."""
+    def score(self, model: Path, chats: Sequence[Chat], *, max_tokens: int, compute_type: str) -> list[RowScore]:
+        """Scores of the beginning of every chat, as the checkpoint's own template writes it. Raises BadInput for a
+        checkpoint that the engine cannot load, or whose template refuses a chat."""
 
 
 class RegisteredVersion(Frozen):
@@ -148,10 +156,16 @@ class Repository(Protocol):
     """The Git remote. Nothing outside a temporary clone is written, nothing is ever forced."""
 
     def propose(
-        self, branch: str, commits: Sequence[Commit], *, check: Callable[[Path, Path], None], land: bool
+        self,
+        branch: str,
+        commits: Sequence[Commit],
+        *,
+        check: Callable[[Path, Path], None],
+        lands: Callable[[Path], bool],
     ) -> Landed:
         """Makes `commits` on top of main in a fresh clone, runs `check(before, after)` on the two trees, pushes the
-        branch, and where `land` moves main from the value that it had. On a race all is done again on the new main.
+        branch, and where `lands(before)` moves main from the value that it had. On a race all is done again on the
+        new main.
 
         Where an edit changes nothing its commit is left out. Raises Unreachable, RemoteRefused, Conflict (after
         bounded tries), NexusError for an edit that changes more than it says, or what `edit` and `check` raise; but

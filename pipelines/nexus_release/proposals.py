@@ -1,14 +1,19 @@
-"""Turns a change of a plan into commits with trailers."""
+"""Turns a change of a plan into commits with trailers, shows what they would do, and carries them to the remote."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from nexus_release.config import load_settings
 from nexus_release.digests import digest_bytes
+from nexus_release.errors import Conflict
+from nexus_release.manifests.gateway import ROUTES_FOLDER
+from nexus_release.manifests.tree import tree_path
 from nexus_release.names import model_slug
 from nexus_release.plan import Plan, Pointer, admitted, plan_path, plan_text, read_plan
 from nexus_release.ports import Commit, Landed, Repository
@@ -16,6 +21,12 @@ from nexus_release.record import record_path
 from nexus_release.renderer import check_with_own_code, render_with_own_code
 
 Kind = Literal["admit", "canary", "promote", "rollback"]
+Change = Callable[[Path, Plan | None], str | None]
+"""(a clone, its present plan) -> the new plan's file; None where the plan says so already."""
+
+
+def text_unless_same(plan: Plan, now: Plan | None) -> str | None:
+    return None if plan == now else plan_text(plan)
 
 
 def branch_name(kind: Kind, environment: str, model: str, mark: str) -> str:
@@ -23,68 +34,96 @@ def branch_name(kind: Kind, environment: str, model: str, mark: str) -> str:
     return f"{kind}/{environment}/{model_slug(model)}/{mark}"
 
 
-def record_commit(model: str, release: str, file: bytes) -> Commit:
+def admission_branch(environment: str, model: str, release: str) -> str:
+    return branch_name("admit", environment, model, release[:12])
+
+
+def own_paths(environment: str, model: str) -> tuple[str, ...]:
+    """All that a change of one model's plan may touch."""
+    top, slug = tree_path(environment), model_slug(model)
+    return (
+        plan_path(environment, model),
+        f"{top}/{slug}/",
+        f"{top}/gateway/{ROUTES_FOLDER}/{slug}.yaml",
+        f"{top}/gateway/kustomization.yaml",
+    )
+
+
+def admission(environment: str, model: str, release: str, record: bytes) -> list[Commit]:
+    """The two commits of a new release: its record, then the plan that points at it."""
+    pointer = Pointer(release=release, record=digest_bytes(record))
+
+    def change(clone: Path, now: Plan | None) -> str | None:
+        text = text_unless_same(admitted(now, model, pointer), now)
+        if text and (clone / record_path(model, release)).read_bytes() != record:
+            raise Conflict(f"{model}: main has just got a record of release {release[:12]} from another run; run again")
+        return text
+
+    message = f"Admit release {release[:12]} of {model} to {environment}"
+    return [
+        record_commit(model, pointer, record),
+        plan_commit("admit", environment, model, pointer, message, change),
+    ]
+
+
+def record_commit(model: str, pointer: Pointer, file: bytes) -> Commit:
     """Adds the record's file; a record that stands is left as it is."""
-    path = record_path(model, release)
+    path = record_path(model, pointer.release)
 
     def edit(clone: Path) -> Sequence[str]:
-        target = clone / path
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file)
+        if not (clone / path).exists():
+            (clone / path).parent.mkdir(parents=True, exist_ok=True)
+            (clone / path).write_bytes(file)
         return [path]
 
-    message = f"Record release {release[:12]} of {model}"
-    trailers = {"Nexus-Model": model, "Nexus-Release": release, "Nexus-Record": digest_bytes(file)}
-    return Commit(message, trailers, edit)
+    return Commit(f"Record release {pointer.release[:12]} of {model}", _trailers(model, pointer), edit)
 
 
 def plan_commit(
     kind: Kind,
     environment: str,
     model: str,
+    pointer: Pointer,
     message: str,
-    trailers: Mapping[str, str],
-    change: Callable[[Path, Plan | None], str],
+    change: Change,
 ) -> Commit:
-    """Writes the plan that `change` gives as text for the clone and its present plan, and renders what follows."""
+    """Writes the plan that `change` gives, and renders what follows from it."""
     path = plan_path(environment, model)
 
     def edit(clone: Path) -> Sequence[str]:
         text = change(clone, read_plan(clone, environment, model))
-        target = clone / path
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        render_with_own_code(clone, environment)
-        return [path, f"gitops/{environment}/"]
+        if text is not None:
+            (clone / path).parent.mkdir(parents=True, exist_ok=True)
+            (clone / path).write_text(text, encoding="utf-8")
+            render_with_own_code(clone, environment)
+        return own_paths(environment, model)
 
-    names = {"Nexus-Change": kind, "Nexus-Environment": environment, "Nexus-Model": model}
-    return Commit(message, {**names, **trailers}, edit)
+    names = {"Nexus-Change": kind, "Nexus-Environment": environment}
+    return Commit(message, {**names, **_trailers(model, pointer)}, edit)
 
 
-def admission(environment: str, model: str, release: str, record: bytes) -> list[Commit]:
-    """The two commits of a new release: its record, then the plan that points at it."""
-    pointer = Pointer(release=release, record=digest_bytes(record))
-    trailers = {"Nexus-Release": release, "Nexus-Record": pointer.record}
-
-    def text(_: Path, now: Plan | None) -> str:
-        return plan_text(admitted(now, model, pointer))
-
-    message = f"Admit release {release[:12]} of {model} to {environment}"
-    return [
-        record_commit(model, release, record),
-        plan_commit("admit", environment, model, message, trailers, text),
-    ]
+@contextmanager
+def two_checkouts(repository: Repository) -> Iterator[tuple[str, Path, Path]]:
+    """(commit, its files, its files again) of main, while the block lasts: what is, and where to try a change."""
+    with tempfile.TemporaryDirectory(prefix="nexus-trial-") as folder:
+        before, after = Path(folder, "before"), Path(folder, "after")
+        before.mkdir()
+        base = repository.checkout(before)
+        shutil.copytree(before, after, symlinks=True)
+        yield base, before, after
 
 
 def land_or_leave(repository: Repository, environment: str, branch: str, commits: Sequence[Commit]) -> Landed:
-    """Lands on main where the environment says `merge`, else leaves the branch for people."""
+    """Lands on main where the environment's settings on main say `merge`, else leaves the branch for people."""
 
     def check(before: Path, after: Path) -> None:
         check_with_own_code(before, after, environment)
 
-    with tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
-        repository.checkout(Path(folder))
-        land = load_settings(Path(folder), environment).landing == "merge"
-    return repository.propose(branch, commits, check=check, land=land)
+    def lands(main: Path) -> bool:
+        return load_settings(main, environment).landing == "merge"
+
+    return repository.propose(branch, commits, check=check, lands=lands)
+
+
+def _trailers(model: str, pointer: Pointer) -> Mapping[str, str]:
+    return {"Nexus-Model": model, "Nexus-Release": pointer.release, "Nexus-Record": pointer.record}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nexus_release.errors import NexusError
 
-_SECONDS = 120.0
+_SECONDS = 120.0  # a tree of a hundred models renders in a second
 
 
 def render_with_own_code(clone: Path, *environments: str) -> None:
@@ -24,15 +24,18 @@ def check_with_own_code(before: Path, after: Path, environment: str) -> None:
 
 def _run(clone: Path, *words: str) -> None:
     code = clone / "pipelines"
-    if not (code / "nexus_release").is_dir():
-        raise NexusError(f"{clone.name}: main holds no pipelines/nexus_release, so nothing there can render it")
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "nexus_release.cli", *words],
-        env={**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"},  # no __pycache__ in the clone
-        cwd=clone,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-    )
+    if not (code / "nexus_release" / "cli.py").is_file():
+        raise NexusError("main holds no pipelines/nexus_release/cli.py, and its own code is what renders it")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "nexus_release.cli", *words],
+            env={**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"},  # no __pycache__ in the clone
+            cwd=clone,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise NexusError(f"nexus {words[0]}: main's own code has not ended within {_SECONDS:g} s") from None
     if done.returncode:
         raise NexusError((done.stderr or done.stdout).strip().removeprefix("nexus: "))

@@ -1,227 +1,256 @@
-"""The Git remote. Everything happens in temporary clones; nothing is ever forced.
+"""The Git remote. Everything happens in temporary clones, and nothing is ever forced.
 
-Failure policy: what the remote refuses is not tried again (RemoteRefused); what does not answer is (Unreachable, the
-step's retries); a race is lost by redoing the work on the new main, a bounded number of times (Conflict).
+Failure policy: what the remote refuses is not tried again (RemoteRefused); what does not answer is, by the step's own
+retries (Unreachable); a race is lost by redoing the work on the new main, a bounded number of times (Conflict). Whether
+main has moved is read from the remote and never believed of a push: one that was accepted before the connection died
+is seen as done, and a remote that says yes and does nothing is found out.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from nexus_release.errors import Conflict, NexusError, RemoteRefused, Unreachable
-from nexus_release.ports import Commit, History, Landed, LoggedCommit
+from nexus_release.adapters.git_calls import EMAIL, MAIN, SECONDS, GitError, git, shown, written
+from nexus_release.adapters.git_history import open_history
+from nexus_release.errors import BadInput, Conflict, Missing, NexusError, RemoteRefused, Unreachable
+from nexus_release.ports import Commit, History, Landed
 
-MAIN = "refs/heads/main"
 TRIES = 5
-"""Times that a proposal is redone on a main that has moved meanwhile."""
-
-_SECONDS = 120.0  # for one call of git; a clone of a repository of manifests takes a second
-_WORDS = 500  # characters of the remote's own words in an error
-
-
-class GitError(NexusError):
-    """One call of git that ended badly; `output` is what it said."""
-
-    def __init__(self, words: Sequence[str], output: str) -> None:
-        super().__init__(f"git {' '.join(words[:2])}: {output.strip()[-_WORDS:]}")
-        self.output = output
-
-
-def git(*words: str, cwd: Path | None = None, stdin: str = "", seconds: float = _SECONDS) -> str:
-    """Runs git with nothing of the user's own configuration. Raises GitError, or Unreachable when time is up."""
-    return git_bytes(*words, cwd=cwd, stdin=stdin, seconds=seconds).decode(errors="replace")
-
-
-def git_bytes(*words: str, cwd: Path | None = None, stdin: str = "", seconds: float = _SECONDS) -> bytes:
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "file:http:https:ssh",
-        "GIT_AUTHOR_NAME": "Nexus",
-        "GIT_AUTHOR_EMAIL": "nexus@localhost",
-        "GIT_COMMITTER_NAME": "Nexus",
-        "GIT_COMMITTER_EMAIL": "nexus@localhost",
-        "LC_ALL": "C",
-    }
-    command = ["git", "-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", *words]
-    try:
-        done = subprocess.run(
-            command, cwd=cwd, input=stdin.encode(), env=environment, capture_output=True, timeout=seconds
-        )
-    except subprocess.TimeoutExpired:
-        raise Unreachable(f"git {words[0]}: no answer within {seconds:g} s") from None
-    if done.returncode:
-        raise GitError(words, (done.stderr + b"\n" + done.stdout).decode(errors="replace"))
-    return done.stdout
+"""Times that a proposal is made anew because somebody else was faster."""
 
 
 class GitRepository:
     """The port `Repository` on a path or URL."""
 
-    def __init__(self, remote: str) -> None:
-        self._remote = remote
+    def __init__(self, remote: str, seconds: float = SECONDS) -> None:
+        self._remote, self._seconds = remote, seconds
+        self._name = without_credentials(remote)
 
     def head(self) -> str:
-        with self._reaching():
-            return git("ls-remote", "--exit-code", "--", self._remote, MAIN).split()[0]
+        found = self._ref(MAIN)
+        if found is None:
+            raise Missing(f"{self._name}: no branch main")
+        return found
 
     def checkout(self, into: Path, revision: str = "main") -> str:
-        with self._clone() as clone:
-            commit = _hash(clone, revision if re.fullmatch(r"[0-9a-f]{7,40}", revision) else f"origin/{revision}")
-            _write_tree(clone, commit, into)
+        is_commit = _COMMIT.fullmatch(revision)
+        with self._clone("main" if is_commit else revision) as clone:
+            commit = self._found(clone, revision) if is_commit else _hash(clone, "HEAD")
+            written(clone, commit, into)
         return commit
 
     def propose(
-        self, branch: str, commits: Sequence[Commit], *, check: Callable[[Path, Path], None], land: bool
+        self,
+        branch: str,
+        commits: Sequence[Commit],
+        *,
+        check: Callable[[Path, Path], None],
+        lands: Callable[[Path], bool],
     ) -> Landed:
         for _ in range(TRIES):
             with self._clone() as clone, tempfile.TemporaryDirectory(prefix="nexus-before-") as before:
-                base = _hash(clone, "HEAD")
-                _write_tree(clone, base, Path(before))
-                made = tuple(made for commit in commits if (made := _commit(clone, commit)))
+                written(clone, "HEAD", Path(before))
+                land = lands(Path(before))
+                made = tuple(made for commit in commits if (made := committed(clone, commit)))
                 if not made:
+                    self._tidy(clone, branch, land)
                     return Landed(branch, (), landed=True)
                 check(Path(before), clone)
-                self._push_branch(clone, branch)
-                if not land:
-                    return Landed(branch, made, landed=False)
-                if self._move_main(clone, made[-1]):
-                    self._push(clone, f":refs/heads/{branch}")
+                standing = self._put_branch(clone, branch, made)
+                if standing and not land:
+                    return Landed(branch, standing, landed=False)
+                if standing and self._move_main(clone, branch, standing[-1], made[-1]):
                     return Landed(branch, made, landed=True)
-        raise Conflict(f"main of {self._remote} moved {TRIES} times while {branch} was proposed; try again")
+        raise Conflict(f"{self._name}: others were faster {TRIES} times while {branch} was proposed; run it again")
 
     @contextmanager
     def history(self) -> Iterator[History]:
-        with self._clone() as clone:
-            yield GitHistory(clone)
+        with self._clone(whole=True) as clone, open_history(clone) as history:
+            yield history
 
-    def _push_branch(self, clone: Path, branch: str) -> None:
-        """A branch is named for what it proposes, and only Nexus writes it: one that an earlier try has left is
-        removed first."""
-        if git("ls-remote", "--", self._remote, f"refs/heads/{branch}"):
-            self._push(clone, f":refs/heads/{branch}")
-        self._push(clone, f"HEAD:refs/heads/{branch}")
+    def _put_branch(self, clone: Path, branch: str, made: tuple[str, ...]) -> tuple[str, ...]:
+        """The commits that the remote's branch then holds; empty where another proposal has just taken the name.
 
-    def _move_main(self, clone: Path, commit: str) -> bool:
-        """False where main has moved: an ordinary push is a compare-and-set."""
+        A proposal has one branch, named for what it proposes. One that already proposes the same bytes stands as it
+        is. One that Nexus has left with other bytes, since main was another then, is removed and made anew. One on
+        which somebody else has committed is theirs (Conflict).
+        """
+        ref = f"refs/heads/{branch}"
+        found = self._ref(ref)
+        if found:
+            depth = len(made) + 1  # with the commit below: made in the same second, these may be the very same commits
+            self._call("fetch", "--quiet", f"--depth={depth}", "origin", ref, cwd=clone)
+            if not _ours(clone, found):
+                raise Conflict(f"{branch} of {self._name} carries a commit of somebody else; merge or delete it first")
+            if not git("diff", "--name-only", found, "HEAD", "--", *_changed(clone), cwd=clone):
+                return tuple(git("rev-list", "--reverse", f"--max-count={len(made)}", found, cwd=clone).split())
+        try:
+            if found:
+                self._drop_branch(clone, branch, found)
+            self._push(clone, f"{made[-1]}:{ref}")
+        except RemoteRefused:
+            if self._ref(ref) == found:
+                raise
+            return ()
+        return made
+
+    def _move_main(self, clone: Path, branch: str, tip: str, commit: str) -> bool:
+        """False where somebody else has moved main meanwhile: an ordinary push is a compare-and-set.
+
+        The branch, at `tip`, goes when main holds `commit` and when the remote will not have it there. Raises
+        RemoteRefused or Unreachable.
+        """
+        refusal: NexusError = RemoteRefused(f"{self._name} took the push to main and did not move it")
+        base = _hash(clone, "origin/main")
         try:
             self._push(clone, f"{commit}:{MAIN}")
-        except _Moved:
-            return False
-        except Unreachable:
-            if self._holds(clone, commit):  # accepted, and then the connection died
-                return True
-            raise
-        return True
+        except (RemoteRefused, Unreachable) as error:
+            refusal = error
+        self._call("fetch", "--quiet", "origin", f"+{MAIN}:refs/remotes/origin/main", cwd=clone)
+        landed = not git("rev-list", "--max-count=1", commit, "^origin/main", cwd=clone)
+        moved = _hash(clone, "origin/main") != base or bool(_LOCKED.search(str(refusal)))
+        if landed or not moved:
+            with suppress(NexusError):  # what stays behind is taken up by the next proposal of this name
+                self._drop_branch(clone, branch, tip)
+        if not landed and not moved:
+            raise refusal
+        return landed
 
-    def _holds(self, clone: Path, commit: str) -> bool:
-        git("fetch", "--quiet", "origin", MAIN, cwd=clone)
-        return git("branch", "--all", "--contains", commit, "--format=%(refname)", cwd=clone).find("origin/main") >= 0
+    def _tidy(self, clone: Path, branch: str, land: bool) -> None:
+        """Removes what a run left that ended between main and its branch: main says all that it proposed."""
+        ref = f"refs/heads/{branch}"
+        if land and (found := self._ref(ref)):
+            with suppress(NexusError):
+                self._call("fetch", "--quiet", "--depth=1", "origin", ref, cwd=clone)
+                if _ours(clone, found):
+                    self._drop_branch(clone, branch, found)
 
-    def _push(self, clone: Path, refspec: str) -> None:
-        try:
-            with self._reaching():
-                git("push", "--porcelain", "--quiet", "origin", refspec, cwd=clone)
-        except GitError as error:
-            if re.search(
-                r"\[rejected\]|cannot lock ref|fetch first|incorrect old value|failed to update ref", error.output
-            ):
-                raise _Moved(str(error)) from None
-            raise RemoteRefused(f"{self._remote} refused {refspec}: {error}") from None
+    def _drop_branch(self, clone: Path, branch: str, value: str) -> None:
+        """Removes the branch if it is still at `value`, so that nobody's later commit goes with it."""
+        self._push(clone, f":refs/heads/{branch}", f"--force-with-lease=refs/heads/{branch}:{value}")
+
+    def _push(self, clone: Path, refspec: str, *options: str) -> None:
+        self._call("push", "--porcelain", *options, "origin", refspec, cwd=clone)
+
+    def _ref(self, name: str) -> str | None:
+        listed = self._call("ls-remote", "--", self._remote, name).splitlines()
+        return {found: value for value, found in (line.split("\t") for line in listed)}.get(name)
+
+    def _found(self, clone: Path, revision: str) -> str:
+        """The full hash of a commit of main."""
+        if not _known(clone, revision) and git("rev-parse", "--is-shallow-repository", cwd=clone).strip() == "true":
+            self._call("fetch", "--quiet", "--unshallow", "origin", cwd=clone)
+        if not _known(clone, revision):
+            raise Missing(f"{self._name}: main holds no commit {revision}")
+        return _hash(clone, revision)
 
     @contextmanager
-    def _clone(self) -> Iterator[Path]:
-        """A private clone of main, gone afterwards."""
+    def _clone(self, branch: str = "main", *, whole: bool = False) -> Iterator[Path]:
+        """A private clone, gone afterwards: the newest commit of a branch, or its whole history and none of its
+        files."""
+        extent = "--no-checkout" if whole else "--depth=1"
         with tempfile.TemporaryDirectory(prefix="nexus-clone-") as folder:
             clone = Path(folder) / "clone"
-            with self._reaching():
-                git("clone", "--quiet", "--branch", "main", "--", self._remote, str(clone))
+            options = ("--quiet", "--no-tags", "--single-branch", f"--branch={branch}", extent)
+            self._call("clone", *options, "--", self._remote, str(clone))
             yield clone
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def _call(self, *words: str, cwd: Path | None = None) -> str:
+        """A call that speaks with the remote. Raises RemoteRefused, Missing or Unreachable, in the remote's words."""
         try:
-            yield
+            return git(*words, cwd=cwd, seconds=self._seconds)
         except GitError as error:
-            if _REFUSED.search(error.output):
-                raise
-            raise Unreachable(f"{self._remote}: {error}") from None
+            lines = error.output.replace(self._remote, self._name).splitlines()
+        heard = [line for line in lines if line.startswith(("remote:", "!"))]
+        own = "\n".join(line for line in lines if not line.startswith("remote:"))
+        if absent := _NO_BRANCH.search(own):
+            raise Missing(f"{self._name}: no branch {absent[1]}")
+        if _NO_REPOSITORY.search(own):
+            raise Missing(f"{self._name}: no Git repository; `make demo` plants the one of this machine")
+        if _REFUSED.search(own):
+            raise RemoteRefused(f"{self._name} refused: {shown(chr(10).join(heard or lines))}")
+        raise Unreachable(f"{self._name}: {shown(chr(10).join(lines))}")
 
 
-class GitHistory:
-    """The port `History` on a clone."""
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
-    def __init__(self, clone: Path) -> None:
-        self._clone = clone
-
-    def commits(self, *paths: str) -> list[LoggedCommit]:
-        logged = git("log", f"--format={_LOG}", "origin/main", "--", *paths, cwd=self._clone)
-        return [_logged(entry) for entry in logged.split("\x1e") if entry.strip()]
-
-    def file(self, commit: str, path: str) -> bytes | None:
-        try:
-            return git_bytes("cat-file", "blob", f"{commit}:{path}", cwd=self._clone)
-        except GitError:
-            return None
-
-    def folder(self, commit: str, path: str) -> dict[str, bytes]:
-        names = git("ls-tree", "--name-only", "-z", commit, f"{path.rstrip('/')}/", cwd=self._clone).split("\0")
-        files = {Path(name).name: self.file(commit, name) for name in names if name}
-        return {name: data for name, data in files.items() if data is not None}
+# What git itself says (never the remote's own words), with LC_ALL=C.
+_NO_BRANCH = re.compile(r"(?:Remote branch|couldn't find remote ref) (?:refs/heads/)?(\S+)")
+_NO_REPOSITORY = re.compile(r"does not appear to be a git repository|repository '.*' (does not exist|not found)")
+_REFUSED = re.compile(
+    r"^!\t.*\[(remote )?rejected\]|Authentication failed|could not read (Username|Password)|Permission denied"
+    r"|returned error: 40[13]",
+    re.MULTILINE,
+)
+_LOCKED = re.compile(r"cannot lock ref|failed to update ref|incorrect old value")
+"""Somebody else is moving main at this moment."""
 
 
-_LOG = "%H%x1f%s%x1f%cI%x1f%(trailers:only,unfold)%x1e"
-
-
-def _logged(entry: str) -> LoggedCommit:
-    commit, subject, moment, trailers = entry.strip("\n").split("\x1f")
-    pairs = (line.split(": ", 1) for line in trailers.splitlines() if ": " in line)
-    return LoggedCommit(commit, subject, moment, {key: value for key, value in pairs})
-
-
-class _Moved(NexusError):
-    """Main is not where it was."""
-
-
-_REFUSED = re.compile(r"\[(remote )?rejected\]|cannot lock ref|\[remote failure\]")
-
-
-def _commit(clone: Path, commit: Commit) -> str | None:
-    """The hash, or None where nothing changed. Raises NexusError where an edit changed what it did not name."""
-    meant = set(commit.edit(clone))
+def committed(clone: Path, commit: Commit) -> str | None:
+    """The new commit's hash; None where nothing changed. Raises NexusError where `edit` changed more than it said."""
+    meant = commit.edit(clone)
     git("add", "--all", cwd=clone)
-    changed = set(filter(None, git("diff", "--cached", "--name-only", "-z", cwd=clone).split("\0")))
-    if strays := sorted(path for path in changed if not _covered(path, meant)):
-        raise NexusError(f"the change {commit.message.splitlines()[0]!r} also touched {', '.join(strays)}")
+    if present := [path for path in meant if (clone / path).exists()]:
+        git("add", "--force", "--", *present, cwd=clone)  # meant, so no .gitignore leaves it out
+    changed = _staged(clone)
+    if strays := [path for path in changed if not _covered(path, meant)]:
+        raise NexusError(
+            f"{commit.message.splitlines()[0]}: would also change {', '.join(strays[:5])}; if that is what main's own "
+            "code renders, run `nexus render` and commit it first"
+        )
     if not changed:
         return None
-    trailers = [f"--trailer={key}: {value}" for key, value in commit.trailers.items()]
-    git("commit", "--quiet", "--file=-", *trailers, cwd=clone, stdin=commit.message)
+    git("commit", "--quiet", "--file=-", cwd=clone, stdin=message_text(commit))
     return _hash(clone, "HEAD")
 
 
-def _covered(path: str, meant: set[str]) -> bool:
+def message_text(commit: Commit) -> str:
+    """The message with its trailers as its last paragraph (git-interpret-trailers(1))."""
+    lines = [f"{key}: {value}" for key, value in commit.trailers.items()]
+    if any(not line.isprintable() for line in lines):
+        raise BadInput("trailers", lines, "a trailer is one line of printable characters")
+    return "\n".join([commit.message, "", *lines, ""])
+
+
+def without_credentials(remote: str) -> str:
+    """As it may be shown and logged."""
+    parts = urlsplit(remote)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return remote
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _covered(path: str, meant: Sequence[str]) -> bool:
     """A name that ends with `/` stands for everything below it."""
-    return path in meant or any(path.startswith(name) for name in meant if name.endswith("/"))
+    return any(path == name or (name.endswith("/") and path.startswith(name)) for name in meant)
+
+
+def _ours(clone: Path, commit: str) -> bool:
+    return git("log", "-1", "--format=%ce", commit, cwd=clone).strip() == EMAIL
+
+
+def _staged(clone: Path) -> list[str]:
+    return [
+        path for path in git("diff", "--cached", "--name-only", "--no-renames", "-z", cwd=clone).split("\0") if path
+    ]
+
+
+def _changed(clone: Path) -> list[str]:
+    listed = git("diff", "--name-only", "-z", "--no-renames", "origin/main", "HEAD", cwd=clone)
+    return [path for path in listed.split("\0") if path]
+
+
+def _known(clone: Path, revision: str) -> bool:
+    try:
+        return bool(_hash(clone, revision))
+    except GitError:
+        return False
 
 
 def _hash(clone: Path, revision: str) -> str:
-    return git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}", cwd=clone).strip()
-
-
-def _write_tree(clone: Path, commit: str, into: Path) -> None:
-    """The files of `commit`, and nothing else, in the empty folder `into`."""
-    with tempfile.TemporaryDirectory(prefix="nexus-tree-") as folder:
-        archive = Path(folder) / "tree.tar"
-        git("archive", "--format=tar", f"--output={archive}", commit, cwd=clone)
-        with tarfile.open(archive) as tar:
-            tar.extractall(into, filter="data")
+    return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", cwd=clone).strip()

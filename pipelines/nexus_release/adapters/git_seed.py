@@ -1,21 +1,26 @@
 """Plants the laptop's remote: the first time from the checkout, later by merging what the checkout has since.
 
-The checkout is read and never written.
+The checkout is read and never written. What is merged is rendered anew by its own code and lands in one push.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nexus_release.adapters.git import MAIN, GitError, git
+from nexus_release.adapters.git_calls import MAIN, GitError, git
 from nexus_release.errors import BadInput, Conflict
 
-MACHINE_OWNED = ("gitops/releases", "environments/*/models")
-"""What only releases and promotions write; the remote's version is the true one. Rendered trees follow from it."""
+MACHINE_OWNED = re.compile(r"gitops/(?!argocd/|overlays/)[^/]+/.+|environments/[^/]+/models/.+")
+"""What releases, promotions and the renderer write. In a conflict the remote's version stands, and elsewhere the
+checkout's."""
+
+_TRIES = 5
+_THEIRS = "refs/heads/checkout"
 
 
 @dataclass(frozen=True)
@@ -29,33 +34,45 @@ class Planted:
 def plant(remote: str, checkout: Path, render: Callable[[Path], None]) -> Planted:
     """`render` writes every environment's tree anew in the folder that it is given.
 
-    Raises BadInput where the checkout is no Git repository with a commit, or the remote is no local path.
+    Raises BadInput where the checkout is no Git repository with a commit, or the remote is no folder of this machine;
+    Conflict where the two cannot be merged without a person.
     """
     if "://" in remote:
         raise BadInput("NEXUS_REMOTE", remote, "only a remote that is a folder on this machine is planted")
-    head = _head(checkout)
-    dirty = bool(git("status", "--porcelain", cwd=checkout).strip())
-    bare = Path(remote)
-    if not (bare / "HEAD").exists():
-        _create(bare, checkout, head)
-        return Planted(_main(bare), "pushed", dirty)
+    bare, head, dirty = Path(remote).absolute(), _head(checkout), _dirty(checkout)
     before = _main(bare)
-    with tempfile.TemporaryDirectory(prefix="nexus-merge-") as folder:
-        _merge(bare, checkout, Path(folder) / "clone", render)
-    after = _main(bare)
-    return Planted(after, "unchanged" if after == before else "merged", dirty)
+    if before is None:
+        _create(bare, checkout, head)
+    for _ in range(_TRIES):
+        if _bring_up_to_date(bare, checkout, head, render):
+            after = _main(bare) or head
+            return Planted(after, "pushed" if before is None else "unchanged" if after == before else "merged", dirty)
+    raise Conflict(f"main of {remote} moved {_TRIES} times while the checkout was merged; run it again")
 
 
 def _head(checkout: Path) -> str:
+    """The checkout's commit. A folder inside somebody's repository is not one."""
     try:
-        return git("rev-parse", "--verify", "HEAD^{commit}", cwd=checkout).strip()
+        if not git("rev-parse", "--show-prefix", cwd=checkout).strip():
+            return git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=checkout).strip()
     except GitError:
-        mend = "releases are commits; run `git init && git add -A && git commit -m 'Start'` there first"
-        raise BadInput("checkout", str(checkout), mend) from None
+        pass
+    mend = "releases are commits, so this must be a Git repository: run `git init && git add -A && git commit -m Start`"
+    raise BadInput("checkout", str(checkout.absolute()), mend) from None
 
 
-def _main(bare: Path) -> str:
-    return git("rev-parse", MAIN, cwd=bare).strip()
+def _dirty(checkout: Path) -> bool:
+    return bool(git("status", "--porcelain", cwd=checkout).strip())
+
+
+def _main(bare: Path) -> str | None:
+    """None where there is no repository yet. Raises BadInput where something else is in its place."""
+    if not bare.exists():
+        return None
+    try:
+        return git("--git-dir", str(bare), "rev-parse", "--verify", "--quiet", MAIN).strip()
+    except GitError:
+        raise BadInput("NEXUS_REMOTE", str(bare), "it is no Git repository with a branch main; move it away") from None
 
 
 def _create(bare: Path, checkout: Path, head: str) -> None:
@@ -64,42 +81,95 @@ def _create(bare: Path, checkout: Path, head: str) -> None:
     with tempfile.TemporaryDirectory(dir=bare.parent, prefix=".remote-") as folder:
         made = Path(folder) / "remote.git"
         git("init", "--quiet", "--bare", "--initial-branch=main", str(made))
-        git("config", "receive.shallowUpdate", "true", cwd=made)  # a checkout made with --depth is welcome
-        git("push", "--quiet", str(made), f"{head}:{MAIN}", cwd=checkout)
-        made.rename(bare)
+        _push(checkout, made, f"{head}:{MAIN}")
+        try:
+            made.rename(bare)
+        except OSError:
+            if _main(bare) is None:  # nobody else has planted it meanwhile
+                raise
 
 
-def _merge(bare: Path, checkout: Path, clone: Path, render: Callable[[Path], None]) -> None:
-    git("clone", "--quiet", "--branch", "main", "--", str(bare), str(clone))
-    git("fetch", "--quiet", "--", str(checkout), "HEAD", cwd=clone)
-    if git("rev-list", "--count", "HEAD..FETCH_HEAD", cwd=clone).strip() == "0":
+def _bring_up_to_date(bare: Path, checkout: Path, head: str, render: Callable[[Path], None]) -> bool:
+    """False where main has moved meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="nexus-merge-") as folder:
+        clone = Path(folder) / "clone"
+        git("clone", "--quiet", "--no-tags", "--branch=main", "--", str(bare), str(clone))
+        _push(checkout, clone, f"{head}:{_THEIRS}")
+        base = git("rev-parse", "HEAD", cwd=clone).strip()
+        if _ancestor(clone, _THEIRS, "HEAD") and base != head:
+            return True  # main holds it, and was rendered when it came in
+        _merge(clone)
+        render(clone)
+        _commit(clone, "Render what the code gives")
+        if git("rev-parse", "HEAD", cwd=clone).strip() == base:
+            return True
+        try:
+            git("push", "--quiet", "origin", f"HEAD:{MAIN}", cwd=clone)
+        except GitError:
+            if _main(bare) == base:
+                raise
+            return False
+        return True
+
+
+def _push(checkout: Path, repository: Path, refspec: str) -> None:
+    """From the checkout, which a push only reads. A checkout made with --depth is welcome."""
+    git("config", "receive.shallowUpdate", "true", cwd=repository)
+    git("push", "--quiet", "--no-verify", "--", str(repository), refspec, cwd=checkout)
+
+
+def _merge(clone: Path) -> None:
+    """Leaves the merge committed, or nothing to do where main is the checkout's own past."""
+    if _ancestor(clone, "HEAD", _THEIRS):
+        git("merge", "--quiet", "--ff-only", _THEIRS, cwd=clone)
         return
-    base = git("rev-parse", "HEAD", cwd=clone).strip()
+    related = _bases(clone)
+    options = ("--strategy-option=no-renames",) if related else ("--allow-unrelated-histories", "--strategy=ours")
     try:
-        git("merge", "--quiet", "--no-ff", "--no-commit", "--allow-unrelated-histories", "-X", "theirs", "FETCH_HEAD", cwd=clone)  # fmt: skip
+        git("merge", "--quiet", "--no-ff", "--no-commit", *options, _THEIRS, cwd=clone)
     except GitError as error:
         _settle(clone, error)
-    for path in _owned(clone, base):
-        git("checkout", "--quiet", base, "--", path, cwd=clone)
-    render(clone)
-    git("add", "--all", cwd=clone)
-    git("commit", "--quiet", "--message", "Merge the checkout into main", cwd=clone)
-    git("push", "--quiet", "origin", f"HEAD:{MAIN}", cwd=clone)
+    if not related:
+        _take_theirs(clone)
+    _commit(clone, "Merge the checkout")
 
 
 def _settle(clone: Path, error: GitError) -> None:
-    """What both sides changed and one removed: machine-owned paths are restored below, anything else is a person's."""
-    left = set(filter(None, git("diff", "--name-only", "--diff-filter=U", "-z", cwd=clone).split("\0")))
-    strays = sorted(path for path in left if not path.startswith(("gitops/", "environments/")))
-    if strays or not left:
-        raise Conflict(f"the checkout and the remote's main disagree about {', '.join(strays) or error}; merge by hand")
+    """Each file in conflict becomes one side's, whole."""
+    unmerged = {line.split("\t", 1)[1] for line in git("ls-files", "--unmerged", "-z", cwd=clone).split("\0") if line}
+    if not unmerged:
+        raise Conflict(f"the checkout cannot be merged into the remote's main: {error}") from None
+    for path in sorted(unmerged):
+        side = "HEAD" if MACHINE_OWNED.fullmatch(path) else _THEIRS
+        if git("ls-tree", "--name-only", "--full-tree", side, "--", path, cwd=clone):
+            git("checkout", "--quiet", side, "--", path, cwd=clone)
+        else:
+            git("rm", "--quiet", "--force", "--", path, cwd=clone)
 
 
-def _owned(clone: Path, commit: str) -> Iterator[str]:
-    for pattern in MACHINE_OWNED:
-        if git("ls-tree", "-r", "--name-only", commit, "--", *_spread(pattern, clone), cwd=clone):
-            yield from _spread(pattern, clone)
+def _take_theirs(clone: Path) -> None:
+    """For a checkout that shares no known past with main, as one cloned anew with --depth: its files, and main's
+    plans and records. What is rendered follows from both."""
+    git("read-tree", "--reset", "-u", _THEIRS, cwd=clone)
+    listed = git("ls-tree", "-r", "--name-only", "-z", "--full-tree", "HEAD", cwd=clone).split("\0")
+    owned = "\0".join(path for path in listed if MACHINE_OWNED.fullmatch(path))
+    if owned:
+        git("checkout", "--quiet", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul", cwd=clone, stdin=owned)
 
 
-def _spread(pattern: str, clone: Path) -> list[str]:
-    return [path.relative_to(clone).as_posix() for path in clone.glob(pattern)] or [pattern]
+def _commit(clone: Path, message: str) -> None:
+    """Where there is something to commit: a change, or a merge that is under way."""
+    git("add", "--all", cwd=clone)
+    if git("status", "--porcelain", cwd=clone).strip() or (clone / ".git" / "MERGE_HEAD").exists():
+        git("commit", "--quiet", f"--message={message}", cwd=clone)
+
+
+def _ancestor(clone: Path, older: str, newer: str) -> bool:
+    return not git("rev-list", "--max-count=1", older, f"^{newer}", cwd=clone)
+
+
+def _bases(clone: Path) -> bool:
+    try:
+        return bool(git("merge-base", "HEAD", _THEIRS, cwd=clone))
+    except GitError:
+        return False

@@ -1,13 +1,13 @@
-"""What canary, promote and rollback share: their options, and how a change is shown, made and told."""
+"""What canary, promote and rollback share: their options, and how a change is tried, made and told."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import tempfile
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,12 +22,19 @@ F = TypeVar("F", bound=Callable[..., None])
 def options(function: F) -> F:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON."),
-        click.option("--dry-run", is_flag=True, help="Show the diff of the plan and change nothing."),
+        click.option("--dry-run", is_flag=True, help="Show the diff of plan and manifests, and change nothing."),
         click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE]."),
         click.option("--env", "environment", default="local", show_default=True),
     ):
         function = option(function)
     return function
+
+
+def open_repository(remote: str | None) -> Repository:
+    from nexus_release.wiring import Connections, Tools
+
+    connections = Connections.from_environment()
+    return Tools(connections.model_copy(update={"remote": remote}) if remote else connections).repository
 
 
 def carry_out(
@@ -38,47 +45,73 @@ def carry_out(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from nexus_release.history import revision_at
-    from nexus_release.plan import plan_path, plan_text, read_plan
-    from nexus_release.plan_changes import make
-    from nexus_release.wiring import Connections, Tools
+    """Decides on main as it is, then tries the change or makes it."""
+    from nexus_release.config import load_settings
+    from nexus_release.plan import read_plan
+    from nexus_release.proposals import two_checkouts
 
-    connections = Connections.from_environment()
-    if remote:
-        connections = connections.model_copy(update={"remote": remote})
-    repository = Tools(connections).repository
-    with tempfile.TemporaryDirectory(prefix="nexus-change-") as folder:
-        root = Path(folder)
-        repository.checkout(root)
-        plan = read_plan(root, environment, model)
-        change = decide(repository, plan)
-        before = plan_text(plan) if plan else ""
-        after = change.text(root, plan)
-    diff = "".join(
-        difflib.unified_diff(
-            before.splitlines(True),
-            after.splitlines(True),
-            plan_path(environment, model),
-            plan_path(environment, model),
-        )
-    )
-    answer: dict[str, object] = {"change": change.kind, "model": model, "release": change.pointer.release, "diff": diff}
+    repository = open_repository(remote)
+    with two_checkouts(repository) as (_, before, after):
+        load_settings(before, environment)  # an environment that is none is said before a model that is none
+        change = decide(repository, read_plan(before, environment, _model_name(model)))
+        told: dict[str, Any] = {"change": change.kind, "model": model, "environment": environment}
+        told |= {"release": change.pointer.release, "message": change.message}
+        if dry_run:
+            told |= _tried(before, after, environment, change)
     if not dry_run:
-        done = make(repository, environment, change)
-        answer |= {"branch": done.branch, "commits": list(done.commits), "landed": done.landed}
-        if done.landed:
-            with repository.history() as history:
-                answer["revision"] = revision_at(history, environment, repository.head())
-    click.echo(json.dumps(answer, indent=2) if as_json else _told(change, answer, dry_run))
+        told |= _made(repository, environment, change)
+    click.echo(json.dumps(told, indent=2) if as_json else _text(told))
 
 
-def _told(change: PlanChange, answer: dict[str, object], dry_run: bool) -> str:
-    if dry_run:
-        return str(answer["diff"]) or "nothing would change"
-    if not answer["commits"]:
-        return "nothing to change: main says so already"
-    where = (
-        f"commit {str(answer['commits'])[2:14]}" if answer["landed"] else f"branch {answer['branch']} waits for review"
-    )
-    revision = f"; the gateway will serve revision {str(answer['revision'])[:12]}" if answer["landed"] else ""
-    return f"{change.message}: {where}{revision}"
+def _model_name(model: str) -> str:
+    from nexus_release.errors import BadInput
+    from nexus_release.names import MODEL_NAME
+
+    if not re.fullmatch(MODEL_NAME, model):
+        raise BadInput("MODEL", model, "give the public alias of a model: letters, digits and . _ : / @ -")
+    return model
+
+
+def _tried(before: Path, after: Path, environment: str, change: PlanChange) -> dict[str, Any]:
+    """The whole diff. Raises NexusError where the change may not land."""
+    from nexus_release.manifests.changes import changed_paths
+    from nexus_release.plan_changes import commit_of
+    from nexus_release.renderer import check_with_own_code
+
+    commit_of(environment, change).edit(after)
+    paths = changed_paths(before, after)
+    if paths:
+        check_with_own_code(before, after, environment)
+    return {"diff": "".join(line for path in paths for line in _diff(before, after, path))}
+
+
+def _made(repository: Repository, environment: str, change: PlanChange) -> dict[str, Any]:
+    from nexus_release.history import revision_at
+    from nexus_release.plan_changes import make
+
+    done = make(repository, environment, change)
+    told: dict[str, Any] = {"branch": done.branch, "commits": list(done.commits), "landed": done.landed}
+    if done.landed:
+        with repository.history() as history:
+            commit = done.commits[-1] if done.commits else repository.head()
+            told["revision"] = revision_at(history, environment, commit)
+    return told
+
+
+def _diff(before: Path, after: Path, path: str) -> Iterator[str]:
+    old, new = (_lines(root / path) for root in (before, after))
+    return difflib.unified_diff(old, new, f"a/{path}" if old else "/dev/null", f"b/{path}" if new else "/dev/null")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+
+
+def _text(told: dict[str, Any]) -> str:
+    if "diff" in told:
+        return str(told["diff"]).rstrip("\n") or "nothing would change: main says so already"
+    revision = f"\nrevision  {told['revision']}, what the gateway serves then" if told["landed"] else ""
+    if not told["commits"]:
+        return f"nothing to change: main says so already{revision}"
+    where = "" if told["landed"] else f"\nbranch    {told['branch']} waits for review"
+    return f"{told['message']}\ncommit    {told['commits'][-1]}{where}{revision}"

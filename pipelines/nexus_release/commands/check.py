@@ -16,7 +16,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 @click.option("--env", "environment", default="local", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the refusals as JSON.")
 def command(before: Path, after: Path, environment: str, as_json: bool) -> None:
-    """Hold the change from the tree BEFORE to the tree AFTER against the rules for ENV. Ends with 1 where it may not land."""
+    """Hold the change from tree BEFORE to tree AFTER against the rules of ENV. Ends with 1 where it may not land."""
     from nexus_release.errors import NexusError
     from nexus_release.manifests.changes import refusals
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from nexus_release.commands.change import open_repository
+
 
 @click.command("explain", epilog="Example: nexus explain pydoc-chat")
 @click.argument("what")
@@ -11,16 +13,12 @@ import click
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole chain as JSON.")
 def command(what: str, environment: str, remote: str | None, as_json: bool) -> None:
-    """Walk from WHAT to commit, releases, evaluation and dataset, proving each link.
+    """Walk from WHAT to commit, routes, releases, evaluation and dataset, proving each link.
 
-    WHAT is an x-nexus-revision or x-nexus-release header, a commit (8 characters are enough), a model, or the name
-    of an InferenceService.
+    WHAT is an x-nexus-revision or x-nexus-release header or a commit (the first 8 characters are enough), a model, or
+    the name of an InferenceService.
     """
     from nexus_release.explain import explain, lines
-    from nexus_release.wiring import Connections, Tools
 
-    connections = Connections.from_environment()
-    if remote:
-        connections = connections.model_copy(update={"remote": remote})
-    found = explain(Tools(connections).repository, what, environment)
+    found = explain(open_repository(remote), what, environment)
     click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))

@@ -12,7 +12,10 @@ from nexus_release.commands.change import carry_out, options
 @click.option("--to", "prefix", default="", help="Beginning of the release id [default: the stable one before].")
 @options
 def command(model: str, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool) -> None:
-    """Give MODEL the plan that it had when another release was stable, byte for byte, by one commit."""
+    """Give MODEL the plan that it had when another release was stable, byte for byte, by one commit.
+
+    Without --to it goes to the release before; run again, it goes forward again.
+    """
     from nexus_release.plan_changes import rollback
 
     carry_out(

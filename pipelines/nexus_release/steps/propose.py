@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus_release.digests import Digest, HexId
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, ModelName
-from nexus_release.proposals import admission, branch_name, land_or_leave
+from nexus_release.proposals import admission, admission_branch, land_or_leave
 from nexus_release.wiring import Tools
 
 
@@ -25,7 +25,7 @@ class ProposeOut(Frozen):
 def propose(given: ProposeIn, tools: Tools) -> ProposeOut:
     """Never forces. Raises Conflict, RemoteRefused or Unreachable, and then nothing has changed."""
     record = (tools.store.get(given.record) / "record.json").read_bytes()
-    branch = branch_name("admit", given.environment, given.model, given.release[:12])
+    branch = admission_branch(given.environment, given.model, given.release)
     commits = admission(given.environment, given.model, given.release, record)
     done = land_or_leave(tools.repository, given.environment, branch, commits)
     tools.notes.update(branch=branch, commits=" ".join(done.commits))

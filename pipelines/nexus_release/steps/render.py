@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nexus_release.digests import Digest, HexId, digest_folder
-from nexus_release.errors import Missing
+from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.manifests.changes import changed_paths
 from nexus_release.manifests.tree import tree_path
 from nexus_release.names import EnvironmentName, ModelName
-from nexus_release.proposals import admission
-from nexus_release.record import Observed, Record, parse_content, record_path, record_text
+from nexus_release.proposals import admission, admission_branch, two_checkouts
+from nexus_release.record import Observed, Record, parse_content, read_record, record_path, record_text
 from nexus_release.wiring import Tools
 
 
@@ -38,27 +38,44 @@ class RenderOut(Frozen):
 
 def render(given: RenderIn, tools: Tools) -> RenderOut:
     """Changes nothing but the store. Raises Missing where the registry does not know the release."""
-    with tempfile.TemporaryDirectory(prefix="nexus-render-") as folder:
-        before, after = Path(folder, "before"), Path(folder, "after")
-        base = tools.repository.checkout(_made(before))
-        tools.repository.checkout(_made(after), base)
-        record = _record(given, tools, after, base)
+    with two_checkouts(tools.repository) as (base, before, after):
+        record = _record(given, tools, before, base)
         for commit in admission(given.environment, given.model, given.release, record):
             commit.edit(after)
-        kept = Path(folder, "record")
-        _made(kept).joinpath("record.json").write_bytes(record)
         return RenderOut(
-            record=tools.store.put(kept).digest,
+            record=_kept(tools, record),
             tree=digest_folder(after / tree_path(given.environment)),
             changed=changed_paths(before, after),
         )
 
 
-def _record(given: RenderIn, tools: Tools, root: Path, base: str) -> bytes:
-    """The record's file: the one that main has of this release, else a new one."""
-    standing = root / record_path(given.model, given.release)
-    if standing.exists():
-        return standing.read_bytes()
+def _kept(tools: Tools, record: bytes) -> Digest:
+    with tempfile.TemporaryDirectory(prefix="nexus-record-") as folder:
+        Path(folder, "record.json").write_bytes(record)
+        return tools.store.put(Path(folder)).digest
+
+
+def _record(given: RenderIn, tools: Tools, main: Path, base: str) -> bytes:
+    """The record's file: what main has of this release, or the proposal that waits for it, else a new one."""
+    path = record_path(given.model, given.release)
+    if (main / path).exists():
+        return (main / path).read_bytes()
+    return _waiting(given, tools, path) or _new(given, tools, base)
+
+
+def _waiting(given: RenderIn, tools: Tools, path: str) -> bytes | None:
+    """So that a release which is proposed again is the same proposal, though clock and machine are others."""
+    with tempfile.TemporaryDirectory(prefix="nexus-waiting-") as folder:
+        try:
+            branch = admission_branch(given.environment, given.model, given.release)
+            tools.repository.checkout(Path(folder), branch)
+            read_record(Path(folder), given.model, given.release)
+        except (Missing, BadInput, DigestMismatch):
+            return None
+        return (Path(folder) / path).read_bytes()
+
+
+def _new(given: RenderIn, tools: Tools, base: str) -> bytes:
     content = parse_content(given.content)
     found = tools.registry.find(given.model, given.release)
     if found is None:
@@ -73,8 +90,3 @@ def _record(given: RenderIn, tools: Tools, root: Path, base: str) -> bytes:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return record_text(Record(content=content, observed=observed)).encode()
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
