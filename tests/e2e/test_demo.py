@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from nexus_release.local.processes import runs
+from nexus_release.local.state import read_state
+
 from ..support.repository import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train, pytest.mark.services, pytest.mark.timeout(1500)]
@@ -65,9 +68,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 def test_the_story_ends_well_and_leaves_nothing_running(demo: Demo) -> None:
-    state = json.loads((demo.state / "local" / "state.json").read_text())
-    for mark in [state["supervisor"], *state["children"]]:
-        assert not Path(f"/proc/{mark['pid']}").exists(), mark
+    state = read_state(demo.state)
+    assert state is not None
+    assert [mark for mark in (state.supervisor, *state.children) if runs(mark)] == []
     assert "release 2" in demo.said
 
 
@@ -87,14 +90,14 @@ def test_two_releases_of_different_data_ran_every_step(demo: Demo) -> None:
 
 def test_main_tells_the_story_in_commits(demo: Demo) -> None:
     log = demo.git("log", "--reverse", "--format=%(trailers:key=Nexus-Change,valueonly,separator=%x20)", "main")
-    assert [word for word in log.split()] == ["admit", "admit", "canary", "promote", "rollback"]
+    assert log.split() == ["admit", "admit", "canary", "promote", "rollback"]
 
 
 def test_records_and_registry_agree_with_git(demo: Demo) -> None:
-    releases = {step["out"]["release"]: step["out"]["version"] for summary in demo.summaries() for step in summary["steps"] if step["step"] == "register"}  # fmt: skip
+    steps = [step for summary in demo.summaries() for step in summary["steps"] if step["step"] == "register"]
     files = demo.git("ls-tree", "-r", "--name-only", "main", "gitops/releases").splitlines()
-    assert {HEX.findall(name)[0] for name in files} == set(releases)
-    assert sorted(releases.values()) == [1, 2]
+    assert {HEX.findall(name)[0] for name in files} == {step["out"]["release"] for step in steps}
+    assert sorted(step["out"]["version"] for step in steps) == [1, 2]
 
 
 def test_explain_walks_from_the_model_to_the_dataset(demo: Demo) -> None:

@@ -175,6 +175,7 @@ def test_a_remote_planted_from_depth_one_takes_proposals_and_tells_its_history(
         "branch", [Commit("New", {}, edit)], check=lambda before, after: None, lands=lambda main: True
     )
     assert (done.landed, done.commits) == (True, (repository.head(),))
+    assert git(checkout.remote, "branch", "--list").split() == ["*", "main"], "a branch that landed is removed"
     with repository.history() as history:
         assert [one.hash for one in history.commits()][:2] == [done.commits[0], planted]
     into = tmp_path / "into"

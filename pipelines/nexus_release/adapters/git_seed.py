@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,7 +105,8 @@ def _bring_up_to_date(bare: Path, checkout: Path, head: str, render: Callable[[P
         if git("rev-parse", "HEAD", cwd=clone).strip() == base:
             return True
         try:
-            git("push", "--quiet", "origin", f"HEAD:{MAIN}", cwd=clone)
+            with _shallow_welcome(bare):
+                git("push", "--quiet", "origin", f"HEAD:{MAIN}", cwd=clone)
         except GitError:
             if _main(bare) == base:
                 raise
@@ -113,9 +115,20 @@ def _bring_up_to_date(bare: Path, checkout: Path, head: str, render: Callable[[P
 
 
 def _push(checkout: Path, repository: Path, refspec: str) -> None:
-    """From the checkout, which a push only reads. A checkout made with --depth is welcome."""
+    """From the checkout, which a push only reads."""
+    with _shallow_welcome(repository):
+        git("push", "--quiet", "--no-verify", "--", str(repository), refspec, cwd=checkout)
+
+
+@contextmanager
+def _shallow_welcome(repository: Path) -> Iterator[None]:
+    """Takes the commits of a checkout that was made with --depth, for one push: where it is left on, git's
+    receive-pack crashes (2.39) when a branch is deleted or replaced later."""
     git("config", "receive.shallowUpdate", "true", cwd=repository)
-    git("push", "--quiet", "--no-verify", "--", str(repository), refspec, cwd=checkout)
+    try:
+        yield
+    finally:
+        git("config", "--unset", "receive.shallowUpdate", cwd=repository)
 
 
 def _merge(clone: Path) -> None:
