@@ -1,9 +1,14 @@
-"""The contract of a chat dataset: what a row must be, as a pandera schema over one line of facts for each row."""
+"""The contract of a chat dataset: what a row must be.
+
+A line is first read (UTF-8, JSON, the right keys and types: `_read`); what can be read becomes one line of facts in a
+frame, and a pandera schema holds the frame (`_schema`). Both name the row, the column and the rule that is broken.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +23,14 @@ LATIN_SHARE = 0.8
 """Of the letters of a row that says it is English, at least so many are ASCII: code and names are, prose in another
 script is not. A rule that needs no model and that a reader can apply by eye."""
 
-ROLES = r"^(system,)?user,assistant(,user,assistant)*$"
+_SPEAKERS = ("assistant", "system", "user")
+ROLES = r"(system,)?user,assistant(,user,assistant)*\Z"
+CONTROL = r"<\|[a-z_]{1,40}\|>"
+"""Tokens by which chat models tell who speaks; in a text they would put words into another's mouth."""
+
+NOT_NULL = "is not null"
+_TEXTS = ("id", "source", "language")
+_SHOWN = 80  # characters of what was found
 
 
 @dataclass(frozen=True)
@@ -53,80 +65,98 @@ def check(data: bytes, max_characters: int) -> Checked:
     lines = data.split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
-    parsed, failures = _parse(lines)
-    failures += _break_rules(parsed, max_characters)
+    read, failures = _read(lines)
+    failures += _break_rules(read, max_characters)
     refused = {failure.row for failure in failures}
     kept: dict[bytes, int] = {}
     duplicates = []
-    for number, row in parsed.items():
+    for number, row in read.items():
         if number not in refused and kept.setdefault(canonical_json(row["messages"]), number) != number:
             duplicates.append(number)
-    good = [parsed[number] for number in kept.values()]
+    good = [read[number] for number in kept.values()]
     return Checked(good, len(lines), sorted(failures, key=lambda f: f.row), duplicates, [_characters(r) for r in good])
 
 
 def contract_digest(max_characters: int) -> str:
     """Digest of everything that decides whether a row is good."""
-    return digest_json(
-        {
-            "columns": sorted(_schema(max_characters).columns),
-            "language": LANGUAGE,
-            "latin": str(LATIN_SHARE),
-            "longest": max_characters,
-            "roles": ROLES,
-        }
-    )
+    columns = {
+        name: {"type": str(column.dtype), "checks": [[c.name, c.error, str(c.statistics)] for c in column.checks]}
+        for name, column in _schema(max_characters).columns.items()
+    }
+    return digest_json({"columns": columns, "texts": list(_TEXTS), "speakers": list(_SPEAKERS), "control": CONTROL})
 
 
-def _parse(lines: Sequence[bytes]) -> tuple[dict[int, Mapping[str, Any]], list[Failure]]:
-    parsed: dict[int, Mapping[str, Any]] = {}
-    failures = []
+def _read(lines: Sequence[bytes]) -> tuple[dict[int, Mapping[str, Any]], list[Failure]]:
+    rows: dict[int, Mapping[str, Any]] = {}
+    failures: list[Failure] = []
     for number, line in enumerate(lines, 1):
         try:
-            parsed[number] = _chat(json.loads(line, parse_constant=_no_number))
+            row = json.loads(line.decode("utf-8"), parse_constant=_no_number)
         except UnicodeDecodeError:
-            failures.append(Failure(number, "(row)", "is UTF-8", repr(line)[:80]))
-        except (ValueError, RecursionError) as error:
-            rule = str(error) if isinstance(error, _NoChatError) else "is JSON"
-            failures.append(Failure(number, "(row)", rule, line[:80].decode(errors="replace")))
-    return parsed, failures
-
-
-class _NoChatError(ValueError):
-    """A row that is JSON, and no chat."""
+            failures.append(Failure(number, "(row)", "is UTF-8", repr(line[:_SHOWN])[:_SHOWN]))
+        except (ValueError, RecursionError):
+            failures.append(Failure(number, "(row)", "is JSON", line[:_SHOWN].decode(errors="replace")))
+        else:
+            broken = [Failure(number, column, rule, _excerpt(value)) for column, rule, value in _malformed(row)]
+            failures += broken
+            if not broken:
+                rows[number] = row
+    return rows, failures
 
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no JSON")
 
 
-def _chat(row: Any) -> Mapping[str, Any]:
+def _malformed(row: Any) -> Iterator[tuple[str, str, object]]:
+    """(column, rule, what was found) of everything for which a row cannot become a line of the frame."""
     if not isinstance(row, dict):
-        raise _NoChatError("is an object")
-    for key in ("id", "language"):
-        if not isinstance(row.get(key), str):
-            raise _NoChatError(f"has the text {key}")
+        yield "(row)", "is an object", row
+        return
+    for key in sorted(row.keys() - {*_TEXTS, "messages"}):
+        yield "(row)", "has no key but id, source, language, messages", key
+    for key in _TEXTS:
+        yield from _no_text(key, row, key)
     messages = row.get("messages")
-    if not isinstance(messages, list) or not all(_is_message(message) for message in messages):
-        raise _NoChatError("has messages, each with a role and a content that is text")
-    return row
+    if messages is None:
+        yield "messages", NOT_NULL if "messages" in row else "is there", messages
+    elif not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        yield "messages", "is a list of objects", messages
+    else:
+        for message in messages:
+            for key in sorted(message.keys() - {"role", "content"}):
+                yield "messages", "has no key but role, content", key
+            for key in ("role", "content"):
+                yield from _no_text(f"messages.{key}", message, key)
+            if isinstance(message.get("role"), str) and message["role"] not in _SPEAKERS:
+                yield "messages.role", f"is {', '.join(_SPEAKERS)}", message["role"]
 
 
-def _is_message(message: Any) -> bool:
-    return isinstance(message, dict) and all(isinstance(message.get(key), str) for key in ("role", "content"))
+def _no_text(column: str, values: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, object]]:
+    value = values.get(key)
+    if value is None:
+        yield column, NOT_NULL if key in values else "is there", value
+    elif not isinstance(value, str):
+        yield column, "is text", value
+    elif any("\ud800" <= letter <= "\udfff" for letter in value):
+        yield column, "is Unicode", value
 
 
-def _break_rules(parsed: Mapping[int, Mapping[str, Any]], max_characters: int) -> list[Failure]:
+def _excerpt(value: object) -> str:
+    return str(value)[:_SHOWN].encode(errors="replace").decode()
+
+
+def _break_rules(rows: Mapping[int, Mapping[str, Any]], max_characters: int) -> list[Failure]:
     import pandera.errors
 
-    if not parsed:
+    if not rows:
         return []
     try:
-        _schema(max_characters).validate(_facts(parsed), lazy=True)
+        _schema(max_characters).validate(_facts(rows), lazy=True)
     except pandera.errors.SchemaErrors as broken:
         cases = broken.failure_cases
         return [
-            Failure(int(row), str(column), str(rule), str(value)[:80])
+            Failure(int(row), str(column), str(rule), _excerpt(value))
             for row, column, rule, value in zip(
                 cases["index"], cases["column"], cases["check"], cases["failure_case"], strict=True
             )
@@ -140,12 +170,14 @@ def _schema(max_characters: int) -> pandera.pandas.DataFrameSchema:
     return DataFrameSchema(
         {
             "id": Column(str, Check.str_length(min_value=1, error="is not empty")),
+            "source": Column(str, Check.str_length(min_value=1, error="is not empty")),
             "language": Column(str, Check.eq(LANGUAGE, error=f"is {LANGUAGE}")),
             "roles": Column(
                 str, Check.str_matches(ROLES, error="user and assistant take turns, the assistant is last")
             ),
             "shortest message": Column(int, Check.ge(1, error="no message is empty")),
             "longest message": Column(int, Check.le(max_characters, error=f"at most {max_characters} characters")),
+            "control tokens": Column(int, Check.eq(0, error="no text has control tokens of chat models")),
             "ASCII letters": Column(float, Check.ge(LATIN_SHARE, error=f"at least {LATIN_SHARE:.0%} of all letters")),
         },
         strict=True,
@@ -153,11 +185,10 @@ def _schema(max_characters: int) -> pandera.pandas.DataFrameSchema:
     )
 
 
-def _facts(parsed: Mapping[int, Mapping[str, Any]]) -> pandas.DataFrame:
+def _facts(rows: Mapping[int, Mapping[str, Any]]) -> pandas.DataFrame:
     import pandas
 
-    facts = [_facts_of(row) for row in parsed.values()]
-    return pandas.DataFrame(facts, index=list(parsed))
+    return pandas.DataFrame([_facts_of(row) for row in rows.values()], index=list(rows))
 
 
 def _facts_of(row: Mapping[str, Any]) -> dict[str, object]:
@@ -166,10 +197,12 @@ def _facts_of(row: Mapping[str, Any]) -> dict[str, object]:
     letters = [letter for content in contents for letter in content if letter.isalpha()]
     return {
         "id": row["id"],
+        "source": row["source"],
         "language": row["language"],
         "roles": ",".join(message["role"] for message in row["messages"]),
         "shortest message": min(lengths),
         "longest message": max(lengths),
+        "control tokens": sum(len(re.findall(CONTROL, content)) for content in contents),
         "ASCII letters": sum(letter.isascii() for letter in letters) / len(letters) if letters else 1.0,
     }
 

@@ -12,6 +12,9 @@ from nexus_release.ports import RowScore
 if TYPE_CHECKING:
     import numpy
 
+_HOPELESS = 50.0
+"""Nats a token on one row. Guessing blindly costs ln(vocabulary), below 13; perplexity soon leaves a float's range."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -25,8 +28,15 @@ class Comparison:
     high: float
 
 
-def finite(scores: Sequence[RowScore]) -> bool:
-    return all(math.isfinite(value) for score in scores for value in score.log_probabilities)
+def unusable(scores: Sequence[RowScore]) -> str:
+    """Why these scores allow no comparison; empty where they do."""
+    values = [value for score in scores for value in score.log_probabilities]
+    if not values:
+        return "leaves no token to predict"
+    if not all(map(math.isfinite, values)):
+        return "gives numbers that are no probabilities"
+    worst = max(_loss(score) for score in scores)
+    return f"is beyond measure: it loses {worst:.0f} nats a token on one row" if worst > _HOPELESS else ""
 
 
 def compare(
@@ -37,26 +47,32 @@ def compare(
 
     Perplexity is exp of the mean negative log-probability of a token over all rows; its difference is relative.
     Agreement is the share of positions at which both models find the same token most likely.
+    Neither side is `unusable`, and both have scored the same tokens; rows without a predicted position do not count.
     """
     import numpy
 
-    tokens = numpy.array([len(score.choices) for score in base], dtype=float)
-    lost = [numpy.array([-sum(score.log_probabilities) for score in scores]) for scores in (base, candidate)]
-    same = numpy.array(
-        [sum(a == b for a, b in zip(x.choices, y.choices, strict=True)) for x, y in zip(base, candidate, strict=True)],
-        dtype=float,
-    )
-    weights = _resampled(len(tokens), resamples, seed)
-    all_tokens = weights @ tokens
-    ratios = numpy.exp((weights @ (lost[1] - lost[0])) / all_tokens) - 1
-    shares = (weights @ same) / all_tokens
+    pairs = [(x, y) for x, y in zip(base, candidate, strict=True) if x.tokens]
+    tokens = numpy.array([len(x.tokens) for x, _ in pairs], dtype=float)
+    before, after = (numpy.array([_loss(score) for score in side]) * tokens for side in zip(*pairs, strict=True))
+    same = numpy.array([sum(a == b for a, b in zip(x.choices, y.choices, strict=True)) for x, y in pairs], dtype=float)
+    drawn = _resampled(len(pairs), resamples, seed)
+    drawn_tokens = drawn @ tokens
+    ratios = numpy.exp((drawn @ (after - before)) / drawn_tokens) - 1
+    shares = (drawn @ same) / drawn_tokens
     total = float(tokens.sum())
-    before, after = (math.exp(float(values.sum()) / total) for values in lost)
+    loss, change = float(before.sum()) / total, float((after - before).sum()) / total
     share = float(same.sum()) / total
     return (
-        Comparison("perplexity", before, after, after / before - 1, *_interval(ratios, confidence)),
+        Comparison(
+            "perplexity", math.exp(loss), math.exp(loss + change), math.expm1(change), *_interval(ratios, confidence)
+        ),
         Comparison("agreement", 1.0, share, share, *_interval(shares, confidence)),
     )
+
+
+def _loss(score: RowScore) -> float:
+    """Mean, in nats a token."""
+    return -sum(score.log_probabilities) / len(score.log_probabilities) if score.log_probabilities else 0.0
 
 
 def _resampled(rows: int, resamples: int, seed: int) -> numpy.ndarray:

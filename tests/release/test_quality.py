@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nexus_release.ports import RowScore
-from nexus_release.quality import compare, finite
-from nexus_release.steps.evaluate import QualityGate, hold
+from nexus_release.quality import Comparison, compare, unusable
+from nexus_release.steps.evaluate import QualityGate, choose, hold, incomparable
 
 GATE = QualityGate()
 
 
 def rows(count: int, log_probability: float, choice: int = 1, seed: int | None = None) -> list[RowScore]:
     noise = np.random.default_rng(seed).normal(0, 0.3, size=(count, 20)) if seed is not None else np.zeros((count, 20))
-    return [RowScore([log_probability + n for n in noise[row]], [choice] * 20) for row in range(count)]
+    return [RowScore([1] * 20, [log_probability + n for n in noise[row]], [choice] * 20) for row in range(count)]
 
 
-def compared(base: list[RowScore], candidate: list[RowScore]):  # type: ignore[no-untyped-def]  # what compare gives
+def compared(base: list[RowScore], candidate: list[RowScore]) -> tuple[Comparison, Comparison]:
     return compare(base, candidate, confidence=0.95, resamples=500, seed=0)
 
 
@@ -37,7 +38,7 @@ def test_perplexity_is_the_exponent_of_the_mean_loss() -> None:
 
 def test_agreement_counts_positions() -> None:
     base = rows(10, -2.0)
-    other = [RowScore(row.log_probabilities, [1] * 15 + [2] * 5) for row in base]
+    other = [replace(row, choices=[1] * 15 + [2] * 5) for row in base]
     assert compared(base, other)[1].difference == pytest.approx(0.75)
 
 
@@ -52,7 +53,7 @@ def test_a_worse_model_is_refused_by_the_interval_s_bad_end() -> None:
 
 def test_pairing_takes_what_is_hard_for_both_out_of_the_interval() -> None:
     base = rows(50, -2.0, seed=5)
-    worse = [RowScore([value - 0.01 for value in row.log_probabilities], row.choices) for row in base]
+    worse = [replace(row, log_probabilities=[value - 0.01 for value in row.log_probabilities]) for row in base]
     perplexity, _ = compared(base, worse)
     assert perplexity.high - perplexity.low < 1e-9
 
@@ -62,7 +63,46 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert compared(base, other) == compared(base, other)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_seen(value: float) -> None:
-    assert not finite([RowScore([-1.0, value], [1, 1])])
-    assert finite(rows(2, -1.0))
+def test_a_row_without_a_next_token_changes_nothing() -> None:
+    base, other = rows(30, -2.0, seed=1), rows(30, -2.1, seed=2)
+    empty = RowScore([], [], [])
+    with_empty = compared([*base, empty], [*other, empty])
+    assert with_empty[0].difference == pytest.approx(compared(base, other)[0].difference)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (math.nan, "no probabilities"),
+        (math.inf, "no probabilities"),
+        (-math.inf, "no probabilities"),
+        (-1e5, "beyond measure"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(value: float, reason: str) -> None:
+    good = rows(2, -1.0)
+    bad = [good[0], RowScore([1] * 2, [-1.0, value], [1, 1])]
+    fits = [good[0], RowScore([1] * 2, [-1.0, -1.0], [1, 1])]
+    assert unusable(good) == ""
+    assert reason in unusable(bad)
+    assert incomparable(fits, bad).startswith("the quantized checkpoint ")
+    assert incomparable(bad, fits).startswith("the base model ")
+
+
+def test_no_held_out_token_is_told() -> None:
+    assert incomparable([], []) == "the base model leaves no token to predict"
+
+
+def test_other_tokens_are_no_comparison() -> None:
+    base = rows(2, -1.0)
+    other = [base[0], replace(base[1], tokens=[2] * 20)]
+    assert "other tokens" in incomparable(base, other)
+    assert incomparable(base, base) == ""
+
+
+def test_the_sample_does_not_depend_on_the_order_and_stays_when_rows_come() -> None:
+    made = [{"messages": [{"role": "user", "content": str(number)}]} for number in range(100)]
+    chosen = choose(made, 10)
+    assert chosen == choose(made[::-1], 10)
+    assert all(chat in choose(made[:50], 10) for chat in chosen if {"messages": chat} in made[:50])
+    assert chosen != [row["messages"] for row in made[:10]]

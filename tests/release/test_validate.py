@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from nexus_release.contract import check, contract_digest
 from nexus_release.digests import digest_bytes
-from nexus_release.errors import BadInput, Missing, Unreachable
 from nexus_release.graph import NODES
 from nexus_release.release import run_step
 from nexus_release.steps.train import read_rows
@@ -32,6 +32,10 @@ def said(*contents: str) -> list[dict[str, str]]:
     return [{"role": ("user", "assistant")[n % 2], "content": content} for n, content in enumerate(contents)]
 
 
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in chat(0).items() if name != key}
+
+
 def line(row: Any) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
@@ -41,20 +45,36 @@ BREAKS: dict[str, tuple[bytes, str, str]] = {
     "blank": (b"\n", "(row)", "is JSON"),
     "NaN": (b'{"id": NaN}\n', "(row)", "is JSON"),
     "no UTF-8": (b'{"id": "\xff"}\n', "(row)", "is UTF-8"),
+    "UTF-16": (json.dumps(chat(0)).encode("utf-16-le") + b"\n", "(row)", "is JSON"),
     "nested without end": (b"[" * 100_000 + b"\n", "(row)", "is JSON"),
     "a list": (b"[]\n", "(row)", "is an object"),
-    "no id": (line({**chat(0), "id": None}), "(row)", "has the text id"),
-    "no language": (line({**chat(0), "language": 1}), "(row)", "has the text language"),
-    "no messages": (line({**chat(0), "messages": None}), "(row)", "has messages"),
-    "content is no text": (line(chat(0, messages=[{"role": "user", "content": 1}])), "(row)", "has messages"),
+    "unknown key": (line(chat(0, weight=0.5)), "(row)", "has no key but id"),
+    "null id": (line(chat(0, id=None)), "id", "is not null"),
     "empty id": (line(chat(0, id="")), "id", "is not empty"),
+    "no source": (line(without("source")), "source", "is there"),
+    "empty source": (line(chat(0, source="")), "source", "is not empty"),
+    "language is no text": (line(chat(0, language=1)), "language", "is text"),
     "another language": (line(chat(0, language="ko")), "language", "is en"),
     "another script": (line(chat(0, messages=said("안녕하세요", "반갑습니다"))), "ASCII letters", "80%"),
+    "half a character": (json.dumps(chat(0, source="\ud800")).encode() + b"\n", "source", "is Unicode"),
+    "no messages": (line(without("messages")), "messages", "is there"),
+    "null messages": (line(chat(0, messages=None)), "messages", "is not null"),
+    "messages are text": (line(chat(0, messages=["a", "b"])), "messages", "is a list of objects"),
+    "message with a number": (line(chat(0, messages=[{**said("a")[0], "n": 1.5}])), "messages", "has no key but role"),
+    "null content": (line(chat(0, messages=[{"role": "user", "content": None}])), "messages.content", "is not null"),
+    "content is no text": (line(chat(0, messages=[{"role": "user", "content": 1}])), "messages.content", "is text"),
+    "no role": (line(chat(0, messages=[{"content": "a"}])), "messages.role", "is there"),
+    "unknown role": (
+        line(chat(0, messages=[{"role": "user,assistant", "content": "a"}])),
+        "messages.role",
+        "is assist",
+    ),
     "no answer": (line(chat(0, messages=said("a"))), "roles", "take turns"),
     "two questions": (line(chat(0, messages=[said("a")[0]] * 2)), "roles", "take turns"),
     "no message": (line(chat(0, messages=[])), "roles", "take turns"),
     "empty answer": (line(chat(0, messages=said("a", " \n"))), "shortest message", "no message is empty"),
     "over-long": (line(chat(0, messages=said("a", "b" * 101))), "longest message", "at most 100"),
+    "control token": (line(chat(0, messages=said("a<|im_end|>", "b"))), "control tokens", "no text has control"),
 }
 
 
@@ -62,8 +82,9 @@ BREAKS: dict[str, tuple[bytes, str, str]] = {
 def test_each_rule_names_row_column_and_rule(name: str) -> None:
     bad, column, rule = BREAKS[name]
     checked = check(line(chat(1)) + bad + line(chat(2)), 100)
-    found = [(f.row, f.column) for f in checked.failures if rule in f.rule]
-    assert found == [(2, column)]
+    assert (2, column) in [(f.row, f.column) for f in checked.failures if rule in f.rule]
+    assert {f.row for f in checked.failures} == {2}
+    assert all(len(f.value) <= 80 for f in checked.failures)
     assert (checked.total, checked.refused_rows, len(checked.rows)) == (3, 1, 2)
 
 
@@ -94,15 +115,17 @@ def run(tools: Tools, data: bytes, tmp_path: Path, **gate: Any) -> ValidateOut:
 
 
 def test_the_outcome_has_digests_and_the_report_is_in_the_store(tools: Tools, tmp_path: Path) -> None:
-    data = b"".join(line(chat(number)) for number in range(200)) + BREAKS["empty answer"][0]
+    data = b"".join(line(chat(number)) for number in range(200)) + BREAKS["empty answer"][0] + BREAKS["null id"][0]
     out = run(tools, data, tmp_path, holdout_share=0.2)
     folder = tools.store.get(out.dataset)
     report = json.loads((folder / "report.json").read_text())
     assert (out.accepted, out.source, out.contract) == (True, digest_bytes(data), contract_digest(4000))
-    assert (out.rows, out.refused_rows) == (200, 1)
+    assert (out.rows, out.refused_rows) == (200, 2)
     assert len(read_rows(folder / "train.jsonl")) == out.train_rows
     assert len(read_rows(folder / "holdout.jsonl")) == out.holdout_rows == 200 - out.train_rows
-    assert report["by_rule"] == {"shortest message: no message is empty": 1}
+    assert report["by_rule"] == {"id: is not null": 1, "shortest message: no message is empty": 1}
+    assert report["nulls"] == {"id": 1}
+    assert report["characters"]["p50"] == len("What is 50?A number.")
     assert report["failures"][0]["row"] == 201
 
 
@@ -124,25 +147,22 @@ def test_an_empty_file_is_refused(tools: Tools, tmp_path: Path) -> None:
     assert not run(tools, b"", tmp_path).accepted
 
 
-@pytest.mark.parametrize(
-    ("uri", "error"),
-    [
-        ("/no/such/file.jsonl", Missing),
-        ("file:///no/such/file.jsonl", Missing),
-        ("ftp://host/data.jsonl", BadInput),
-        ("http://127.0.0.1:9/data.jsonl", Unreachable),
-    ],
-)
-def test_a_dataset_that_cannot_be_read_stops_the_release(
-    tools: Tools, uri: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nexus_release.adapters.datasets._PAUSE_SECONDS", 0.0)
-    with pytest.raises(error, match=r"dataset"):
-        validate(ValidateIn(model="m", dataset=uri, gate=DataGate()), tools)
+def test_data_without_a_held_out_row_is_refused(tools: Tools, tmp_path: Path) -> None:
+    out = run(tools, line(chat(1)) + line(chat(2)), tmp_path, holdout_share=1e-9)
+    assert (out.accepted, out.reason[:37]) == (False, "2 rows to train and 0 to evaluate on,")
 
 
 def test_the_contract_s_digest_follows_its_bounds() -> None:
     assert contract_digest(100) != contract_digest(101)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_refused_share", 1.5), ("min_rows", 0), ("max_characters", 0), ("holdout_share", 0), ("holdout_share", 1)],
+)
+def test_a_bound_that_means_nothing_is_refused(field: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=field):
+        DataGate(**{field: value})
 
 
 def test_a_step_that_was_done_is_reused_and_a_cut_short_result_is_not(tools: Tools, tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from nexus_release.adapters.store import FolderStore
 from nexus_release.errors import BadInput, Missing, MissingExtra, Unreachable
 
 _TAKEN = {".safetensors", ".json", ".txt", ".model", ".jinja"}
@@ -29,7 +32,7 @@ class UriBaseModels:
         if scheme == "hf":
             _from_hub(uri, into)
         elif scheme == "file":
-            _copy(uri, Path(unquote(urlsplit(uri).path)), into)
+            _copy(uri, _folder(uri), into)
         elif scheme == "models":
             self._from_registry(uri, into)
         elif scheme in _REMOTE:
@@ -52,32 +55,48 @@ class UriBaseModels:
             raise kind(f"base model {uri}: {str(error).splitlines()[0]}") from None
         parts = urlsplit(source)
         if parts.scheme == "nexus-store":
-            _copy(uri, self._store / parts.path.lstrip("/"), into)
+            _copy(uri, FolderStore(self._store).get(parts.path.lstrip("/").replace("/", ":", 1)), into)
         elif parts.scheme in _REMOTE:
             _from_storage(source, into)
         else:
             raise BadInput("train.base", uri, f"its weights are at {source}, which is no store of ours")
 
 
+def _folder(uri: str) -> Path:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost"):
+        raise BadInput("train.base", uri, "write file:///absolute/path; a file:// URI names no other host")
+    return Path(unquote(parts.path))
+
+
 def _copy(uri: str, folder: Path, into: Path) -> None:
     if not folder.is_dir():
         raise Missing(f"base model {uri}: no such folder")
     for path in sorted(folder.iterdir()):
-        if path.suffix in _TAKEN and path.is_file() and not path.is_symlink():
-            shutil.copyfile(path, into / path.name)
+        if path.suffix not in _TAKEN:
+            continue
+        if path.is_symlink() or not path.is_file():
+            raise BadInput("train.base", uri, f"{path.name} is no plain file; copy the folder with cp -rL first")
+        shutil.copyfile(path, into / path.name)
 
 
 def _from_hub(uri: str, into: Path) -> None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     name, _, revision = uri.removeprefix("hf://").partition("@")
     if name.count("/") != 1:
         raise BadInput("train.base", uri, "write hf://organisation/model, with @revision to pin it")
     try:
         snapshot_download(
-            name, revision=revision or None, local_dir=into, allow_patterns=[f"*{suffix}" for suffix in sorted(_TAKEN)]
+            name,
+            revision=revision or None,
+            local_dir=into,
+            allow_patterns=[f"*{suffix}" for suffix in sorted(_TAKEN)],
+            ignore_patterns=["*/*"],  # other formats of the same weights
         )
+    except HFValidationError as error:
+        raise BadInput("train.base", uri, str(error).splitlines()[0]) from None
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise Missing(f"base model {uri}: {str(error).splitlines()[0]}") from None
     except (HfHubHTTPError, OSError) as error:
@@ -104,8 +123,23 @@ def _from_storage(uri: str, into: Path) -> None:
 def _refuse_code(uri: str, folder: Path) -> None:
     if not any(folder.glob("*.safetensors")):
         raise BadInput("train.base", uri, "it has no safetensors; convert its weights first")
-    config = folder / "config.json"
-    if not config.exists():
+    if not (folder / "config.json").exists():
         raise BadInput("train.base", uri, "it has no config.json")
-    if "auto_map" in json.loads(config.read_text(encoding="utf-8")):
-        raise BadInput("train.base", uri, "its config.json asks for code of its own (auto_map), which is never run")
+    for path in sorted(folder.glob("*config.json")):
+        if "auto_map" in _read_json(uri, path):
+            raise BadInput(
+                "train.base", uri, f"its {path.name} asks for code of its own (auto_map), which is never run"
+            )
+    for path in sorted(folder.glob("*.index.json")):
+        places = _read_json(uri, path).get("weight_map")
+        for file in places.values() if isinstance(places, dict) else ():
+            if not isinstance(file, str) or not (folder / Path(file).name).exists() or Path(file).name != file:
+                raise BadInput("train.base", uri, f"its {path.name} names {str(file)[:80]!r}, which is no file of it")
+
+
+def _read_json(uri: str, path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BadInput("train.base", uri, f"its {path.name} is no JSON: {str(error)[:80]}") from None
+    return document if isinstance(document, dict) else {}

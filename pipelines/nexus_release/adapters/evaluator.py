@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nexus_release.errors import BadInput
-from nexus_release.ports import RowScore
+from nexus_release.ports import Chat, RowScore
 
 if TYPE_CHECKING:
+    from numpy import ndarray
+
     from nexus_worker.engines.ct2 import Ct2Model
 
 _ROWS_AT_ONCE = 8
-_TOKENS = 512  # of each row; a checkpoint's context may be shorter, then that
+_SUM_TOLERANCE = 1e-3  # far above what float32 loses over a vocabulary
 
 
 class CTranslateEvaluator:
@@ -25,16 +28,16 @@ class CTranslateEvaluator:
 
         return ENGINE
 
-    def score(self, model: Path, texts: Sequence[str], *, compute_type: str) -> list[RowScore]:
+    def score(self, model: Path, chats: Sequence[Chat], *, max_tokens: int, compute_type: str) -> list[RowScore]:
+        from nexus_worker.chat_template import BadMessages
         from nexus_worker.checkpoint import BadCheckpoint
         from nexus_worker.engines.ct2 import Ct2Model
 
         try:
             loaded = Ct2Model.load(model, compute_type=compute_type)
-        except BadCheckpoint as error:
+            rows = [_tokens(loaded, chat, max_tokens) for chat in chats]
+        except (BadCheckpoint, BadMessages) as error:
             raise BadInput("checkpoint", model.name, str(error)) from error
-        limit = min(_TOKENS, loaded.context_tokens)
-        rows = [loaded.tokenizer.encode(text, add_special_tokens=False).ids[:limit] for text in texts]
         return [
             score
             for start in range(0, len(rows), _ROWS_AT_ONCE)
@@ -42,12 +45,28 @@ class CTranslateEvaluator:
         ]
 
 
-def _score(model: Ct2Model, rows: Sequence[Sequence[int]]) -> list[RowScore]:
+def _tokens(model: Ct2Model, chat: Chat, limit: int) -> list[int]:
+    text = model.render_chat(chat, add_generation_prompt=False)
+    ids = model.tokenizer.encode(text, add_special_tokens=False).ids
+    return list(ids[: min(limit, model.context_tokens)])
+
+
+def _score(model: Ct2Model, rows: Sequence[list[int]]) -> list[RowScore]:
     scored = []
     for ids, found in zip(rows, model.log_probs(rows), strict=True):
-        given = found[:-1]  # the last position predicts what is not in the row
-        truth = list(ids[1:])
-        scored.append(
-            RowScore(log_probabilities=given[range(len(truth)), truth].tolist(), choices=given.argmax(axis=1).tolist())
-        )
+        given, truth = found[:-1], ids[1:]  # the last position predicts what is not in the row
+        values = given[range(len(truth)), truth]
+        values[~_distributions(given)] = nan
+        scored.append(RowScore(tokens=truth, log_probabilities=values.tolist(), choices=given.argmax(axis=1).tolist()))
     return scored
+
+
+def _distributions(log_probabilities: ndarray) -> ndarray:
+    """Positions whose probabilities sum up to 1. Logits beyond float32's precision give every token the same log of 0,
+    which would look like certainty."""
+    import numpy
+
+    with numpy.errstate(over="ignore"):
+        sums: ndarray = numpy.exp(log_probabilities, dtype=numpy.float64).sum(axis=1)
+        sound: ndarray = abs(sums - 1) < _SUM_TOLERANCE
+    return sound

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
+import logging
+import random
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from nexus_release.adapters.checkpoints import chat_texts, load
+from nexus_release.adapters.torch_runs import prepare
 from nexus_release.errors import BadInput
 from nexus_release.steps.quantize import QuantizeRecipe
 
-THREADS = 2
-"""Of torch; see `trainer.py`."""
+_log = logging.getLogger("nexus.quantize")
 
+_IGNORED = ("lm_head",)  # the last layer's error is the error of every token
 _GROUP = 128  # columns that share one int4 scale, llm-compressor's preset for W4A16
 _CALIBRATION_TOKENS = 256  # of each calibration row; later ones add little to the ranges
 
@@ -25,35 +30,30 @@ class LlmCompressorQuantizer:
 
     def quantize(self, *, model: Path, rows: Sequence[Mapping[str, Any]], recipe: QuantizeRecipe, into: Path) -> None:
         """Raises BadInput where a dimension of the model does not fit the scheme."""
-        _fits(model, recipe)
-        _silence()
-        import torch
-        from llmcompressor import oneshot
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        prepare(recipe.seed)
+        with _silence():
+            from llmcompressor import oneshot
 
-        torch.manual_seed(recipe.seed)
-        torch.set_num_threads(THREADS)
-        torch.use_deterministic_algorithms(True)
-        loaded = AutoModelForCausalLM.from_pretrained(
-            model, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="auto"
-        )
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True, trust_remote_code=False)
-        oneshot(model=loaded, recipe=[_modifier(recipe)], **_calibration(tokenizer, rows, recipe))
-        with warnings.catch_warnings():
-            # The sequential pipeline leaves hooks that look like offloading; everything is in memory.
-            warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules")
+            tokenizer, loaded = load(model, "auto", model.name)
+            _fits(loaded, recipe)
+            oneshot(model=loaded, recipe=[_modifier(recipe)], **_calibration(tokenizer, rows, recipe))
             loaded.save_pretrained(into, save_compressed=True)
-        _copy_tokenizer(model, into)
+        _copy_beside_weights(model, into)
         _settle(into)
 
 
-def _fits(model: Path, recipe: QuantizeRecipe) -> None:
+def _fits(model: Any, recipe: QuantizeRecipe) -> None:
+    import torch
+
     if recipe.scheme != "W4A16":
         return
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    for name in ("hidden_size", "intermediate_size"):
-        if config[name] % _GROUP:
-            raise BadInput(name, config[name], f"W4A16 shares a scale among {_GROUP} columns; choose another scheme")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and name not in _IGNORED and module.in_features % _GROUP:
+            raise BadInput(
+                f"columns of {name}",
+                module.in_features,
+                f"W4A16 shares a scale among {_GROUP} columns; choose another scheme, or other sizes in the recipe",
+            )
 
 
 def _modifier(recipe: QuantizeRecipe) -> Any:
@@ -62,7 +62,7 @@ def _modifier(recipe: QuantizeRecipe) -> Any:
     from llmcompressor.modifiers.quantization import QuantizationModifier
 
     kind = QuantizationModifier if recipe.scheme == "FP8_DYNAMIC" else GPTQModifier
-    return kind(targets="Linear", scheme=recipe.scheme, ignore=["lm_head"])
+    return kind(targets="Linear", scheme=recipe.scheme, ignore=list(_IGNORED))
 
 
 def _calibration(tokenizer: Any, rows: Sequence[Mapping[str, Any]], recipe: QuantizeRecipe) -> dict[str, Any]:
@@ -70,9 +70,11 @@ def _calibration(tokenizer: Any, rows: Sequence[Mapping[str, Any]], recipe: Quan
         return {}
     from datasets import Dataset
 
-    chosen = rows[: recipe.calibration_rows]
-    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in chosen]
-    encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=_CALIBRATION_TOKENS)
+    count = min(recipe.calibration_rows, len(rows))
+    chosen = random.Random(recipe.seed).sample(list(rows), count)  # noqa: S311 - a sample, no secret
+    encoded = tokenizer(
+        chat_texts(tokenizer, chosen), add_special_tokens=False, truncation=True, max_length=_CALIBRATION_TOKENS
+    )
     data = Dataset.from_dict({"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]})
     return {
         "dataset": data,
@@ -82,34 +84,43 @@ def _calibration(tokenizer: Any, rows: Sequence[Mapping[str, Any]], recipe: Quan
     }
 
 
-def _copy_tokenizer(model: Path, into: Path) -> None:
-    """Byte for byte: a tokenizer that has been used saves the truncation of its last use with it."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
-        if (model / name).exists():
-            shutil.copyfile(model / name, into / name)
+def _copy_beside_weights(model: Path, into: Path) -> None:
+    """Tokenizer, template and the like, byte for byte: a tokenizer that was used saves its last truncation with it."""
+    for path in sorted(model.iterdir()):
+        written = path.name == "config.json" or path.suffix == ".safetensors" or path.name.endswith(".index.json")
+        if not written:
+            shutil.copyfile(path, into / path.name)
 
 
 def _settle(into: Path) -> None:
     """What llm-compressor writes for itself does not belong to the artifact; JSON is sorted, so that bytes are one."""
     (into / "recipe.yaml").unlink(missing_ok=True)
-    for path in into.glob("*.json"):
-        if not path.name.startswith("tokenizer"):  # those are the base's, byte for byte
-            document = json.loads(path.read_text(encoding="utf-8"))
-            path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    config = into / "config.json"
+    document = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _silence() -> None:
-    """Its loggers and bars tell each layer's timing; ours tells what a person wants to know."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import datasets
-    import llmcompressor  # noqa: F401 - it sets its logger up when imported, and is silenced after that
-    import transformers
-    from loguru import logger
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Its bars and loggers tell each layer's timing; that goes to our log, at DEBUG."""
+    said = io.StringIO()
+    with redirect_stderr(said), warnings.catch_warnings():
+        # The sequential pipeline leaves hooks that look like offloading; everything is in memory.
+        warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules")
+        _import_silently(said)
+        try:
+            yield
+        finally:
+            _log.debug("%s", said.getvalue())
+
+
+def _import_silently(said: io.StringIO) -> None:
+    with redirect_stdout(said):  # its logger takes standard output as it is at its import, and warns at once
+        import datasets
+        import llmcompressor  # noqa: F401 - for its logger, which can be disabled only then
+        from loguru import logger
 
     for library in ("llmcompressor", "compressed_tensors"):
         logger.disable(library)
-
     datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)  # a name that llm-compressor still uses

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nexus_release.digests import digest_folder, folder_listing
 from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.frozen import Artifact
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PRIVATE = ".put-"
+_OLD_SECONDS = 3600.0  # far more than a put needs between making its folder and locking it
+
 
 class FolderStore:
-    """The port `Store`. Entries appear whole, by a rename; what a crash leaves is a hidden folder that nobody reads."""
+    """The port `Store`. Entries appear whole, by a rename; what a killed put has left, the next put removes."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def put(self, folder: Path) -> Artifact:
-        """Raises BadInput for a link or anything else that is no plain file."""
+        """Raises BadInput for a link or anything else that is no plain file. An entry whose bytes have changed on the
+        disk is made anew."""
         entries = self._root / "sha256"
         entries.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=entries, prefix=".put-") as temporary:
-            copy = Path(temporary) / "entry"
+        with _private(entries) as temporary:
+            copy = temporary / "entry"
             _copy(folder, copy)
             listing = folder_listing(copy)
             digest = digest_folder(copy)
             target = self._path(digest)
-            if not target.exists():
+            if _digest(target) != digest:
                 _sync(copy)
-                try:
-                    copy.rename(target)
-                except OSError:
-                    if not target.exists():  # else another put of the same bytes was faster
-                        raise
+                _publish(copy, target, digest)
+                _sync_folder(entries)
         return Artifact(digest=digest, bytes=sum(int(size) for _, size, _ in listing), files=len(listing))
 
     def get(self, digest: str) -> Path:
         path = self._path(digest)
         if not path.is_dir():
             raise Missing(f"{digest}: not in the store {self._root}; remove the work folder's steps/ to make it anew")
-        try:
-            found = digest_folder(path)
-        except ValueError as error:
-            found = str(error)
-        if found != digest:
+        if (found := _digest(path)) != digest:
             raise DigestMismatch(str(path), digest, found)
         return path
 
@@ -53,21 +56,69 @@ class FolderStore:
         return self._path(digest).as_uri()
 
     def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise BadInput("digest", digest, "write sha256: and 64 lower-case hex digits")
         return self._root.absolute() / "sha256" / digest.removeprefix("sha256:")
 
 
+@contextmanager
+def _private(entries: Path) -> Iterator[Path]:
+    """A folder that only this put uses, locked for as long as its process lives."""
+    _sweep(entries)
+    with tempfile.TemporaryDirectory(dir=entries, prefix=_PRIVATE) as folder, _opened(Path(folder)) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield Path(folder)
+
+
+def _sweep(entries: Path) -> None:
+    """Removes what puts have left that were killed: old, and locked by nobody."""
+    for left in entries.glob(f"{_PRIVATE}*"):
+        with suppress(FileNotFoundError, BlockingIOError), _opened(left) as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - os.fstat(handle).st_mtime > _OLD_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _publish(copy: Path, target: Path, digest: str) -> None:
+    if target.exists() and _digest(target) != digest:
+        target.rename(copy.parent / "changed")
+    try:
+        copy.rename(target)
+    except OSError:
+        if not target.exists():  # else another put of the same bytes was faster
+            raise
+
+
+def _digest(path: Path) -> str:
+    """The folder's digest, or what is wrong with it."""
+    try:
+        return digest_folder(path)
+    except ValueError as error:
+        return str(error)
+
+
 def _copy(source: Path, target: Path) -> None:
+    target.mkdir()
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise BadInput("artifact", str(path.relative_to(source)), "an artifact holds plain files only")
         if path.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
+            place.mkdir()
         else:
-            place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
             place.chmod(0o644)  # engines read as another user; safetensors are written 0600
-    target.mkdir(exist_ok=True)
+    for made in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        made.chmod(0o755)  # also under a strict umask
 
 
 def _sync(folder: Path) -> None:
@@ -76,3 +127,11 @@ def _sync(folder: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+        else:
+            _sync_folder(path)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    with _opened(folder) as handle:
+        os.fsync(handle)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from nexus_release.adapters.checkpoints import chat_texts, load
+from nexus_release.adapters.torch_runs import prepare
 from nexus_release.errors import BadInput
 from nexus_release.ports import TrainingResult
 from nexus_release.steps.train import TrainRecipe
 
 _log = logging.getLogger("nexus.train")
 
-THREADS = 2
-"""Of torch. A sum over another number of threads rounds differently, so it is fixed and not the machine's."""
-
-END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+END, START, STOP = SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+"""Of ChatML, in the order of their ids, as Qwen has them."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
@@ -39,24 +37,22 @@ class TransformersTrainer:
     def train(
         self, *, rows: Sequence[Mapping[str, Any]], base: Path | None, recipe: TrainRecipe, into: Path
     ) -> TrainingResult:
-        """`base` None starts from nothing with the recipe's shape. Raises BadInput for a base that does not load."""
-        with _quiet():
-            import torch
-
-            torch.manual_seed(recipe.seed)
-            torch.set_num_threads(THREADS)
-            torch.use_deterministic_algorithms(True)
-            tokenizer, model = _load(base) if base else _make(recipe, [_text(row) for row in rows])
-            first, last = _fit(model, _tokens(tokenizer, rows), recipe) if recipe.steps else (0.0, 0.0)
-            _save(model, tokenizer, recipe, into)
-        return TrainingResult(first, last)
+        """`base` None starts from nothing with the recipe's shape. Raises BadInput for a base that does not load, for
+        too few rows, and for training that diverges."""
+        prepare(recipe.seed)
+        tokenizer, model = load(base, "float32", recipe.base) if base else _make(recipe, rows)
+        losses = _fit(model, _tokens(tokenizer, rows, recipe), recipe)
+        _save(model, tokenizer, recipe, into)
+        tenth = max(1, len(losses) // 10)
+        return TrainingResult(sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth)
 
 
-def _make(recipe: TrainRecipe, texts: Sequence[str]) -> tuple[Any, Any]:
-    """A tokenizer trained on the texts, and a model of the recipe's shape with seeded weights."""
+def _make(recipe: TrainRecipe, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
+    """A tokenizer trained on the rows, and a model of the recipe's shape with seeded weights."""
     from transformers import AutoModelForCausalLM
 
-    return _make_tokenizer(recipe, texts), AutoModelForCausalLM.from_config(_config(recipe))
+    config = _config(recipe)
+    return _make_tokenizer(recipe, rows), AutoModelForCausalLM.from_config(config)
 
 
 def _config(recipe: TrainRecipe) -> Any:
@@ -77,14 +73,14 @@ def _config(recipe: TrainRecipe) -> Any:
         num_key_value_heads=recipe.kv_heads,
         max_position_embeddings=recipe.context_tokens,
         tie_word_embeddings=False,
-        bos_token_id=0,
-        eos_token_id=2,
-        pad_token_id=0,
+        bos_token_id=SPECIAL.index(END),
+        eos_token_id=SPECIAL.index(STOP),
+        pad_token_id=SPECIAL.index(END),
         dtype="float32",
     )
 
 
-def _make_tokenizer(recipe: TrainRecipe, texts: Sequence[str]) -> Any:
+def _make_tokenizer(recipe: TrainRecipe, rows: Sequence[Mapping[str, Any]]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -93,11 +89,13 @@ def _make_tokenizer(recipe: TrainRecipe, texts: Sequence[str]) -> Any:
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=recipe.vocabulary,
-        special_tokens=[END, START, STOP],
+        special_tokens=list(SPECIAL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    made.train_from_iterator(texts, trainer)
+    made.train_from_iterator(
+        (text for row in rows for message in row["messages"] for text in (message["role"], message["content"])), trainer
+    )
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=made,
         bos_token=END,
@@ -110,31 +108,17 @@ def _make_tokenizer(recipe: TrainRecipe, texts: Sequence[str]) -> Any:
     return wrapped
 
 
-def _load(base: Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput("train.base", str(base), f"transformers cannot load it: {str(error).splitlines()[0]}") from error
-    return tokenizer, model
+def _tokens(tokenizer: Any, rows: Sequence[Mapping[str, Any]], recipe: TrainRecipe) -> list[int]:
+    """All rows as one stream, in their order, as the chat template writes them."""
+    encoded = tokenizer(chat_texts(tokenizer, rows), add_special_tokens=False)["input_ids"]
+    stream = [token for ids in encoded for token in ids]
+    if len(stream) <= recipe.sequence_tokens:
+        raise BadInput("dataset", f"{len(stream)} tokens", f"training wants more than {recipe.sequence_tokens}")
+    return stream
 
 
-def _text(row: Mapping[str, Any]) -> str:
-    return "".join(f"{START}{m['role']}\n{m['content']}{STOP}\n" for m in row["messages"])
-
-
-def _tokens(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """All rows as one stream, in the order of their hashes' rows in the file."""
-    encoded = tokenizer([_text(row) for row in rows], add_special_tokens=False)["input_ids"]
-    return [token for ids in encoded for token in ids]
-
-
-def _fit(model: Any, stream: list[int], recipe: TrainRecipe) -> tuple[float, float]:
-    """Next-token training on windows of the stream; (mean loss of the first tenth, of the last tenth of the steps)."""
+def _fit(model: Any, stream: list[int], recipe: TrainRecipe) -> list[float]:
+    """Next-token training on windows of the stream; the loss of each step, in nats a token."""
     import torch
 
     model.train()
@@ -143,7 +127,7 @@ def _fit(model: Any, stream: list[int], recipe: TrainRecipe) -> tuple[float, flo
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, recipe.steps))
     losses: list[float] = []
-    for step, batch in enumerate(_batches(stream, recipe)):
+    for step, batch in enumerate(_batches(stream, recipe), 1):
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -151,10 +135,12 @@ def _fit(model: Any, stream: list[int], recipe: TrainRecipe) -> tuple[float, flo
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
         losses.append(float(loss.detach()))
-        if (step + 1) % max(1, recipe.steps // 5) == 0:
-            _log.info("train: step %d of %d, loss %.2f", step + 1, recipe.steps, losses[-1])
-    tenth = max(1, len(losses) // 10)
-    return sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
+        if not math.isfinite(losses[-1]):
+            mend = "lower it, or take a base whose weights are numbers"
+            raise BadInput("train.learning_rate", recipe.learning_rate, f"the loss is no number at step {step}; {mend}")
+        if step % max(1, recipe.steps // 10) == 0:
+            _log.info("train: step %d of %d, loss %.2f", step, recipe.steps, losses[-1])
+    return losses
 
 
 def _rate(step: int, steps: int) -> float:
@@ -169,8 +155,6 @@ def _batches(stream: list[int], recipe: TrainRecipe) -> Iterator[Any]:
     import torch
 
     tokens = torch.tensor(stream, dtype=torch.long)
-    if len(tokens) <= recipe.sequence_tokens:
-        raise BadInput("dataset", f"{len(tokens)} tokens", f"training wants more than {recipe.sequence_tokens}")
     generator = torch.Generator().manual_seed(recipe.seed)
     for _ in range(recipe.steps):
         starts = torch.randint(len(tokens) - recipe.sequence_tokens, (recipe.batch_rows,), generator=generator)
@@ -186,15 +170,3 @@ def _save(model: Any, tokenizer: Any, recipe: TrainRecipe, into: Path) -> None:
     config = into / "config.json"
     known = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Offline, and without the libraries' own progress; their warnings stay."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    yield

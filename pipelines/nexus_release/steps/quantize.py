@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from nexus_release.digests import Digest
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.steps.train import read_rows
@@ -16,9 +18,9 @@ Scheme = Literal["FP8_DYNAMIC", "W8A8", "W4A16"]
 
 class QuantizeRecipe(Frozen):
     scheme: Scheme = "W8A8"
-    calibration_rows: int = 128
-    """Rows of the training set; FP8_DYNAMIC uses none."""
-    seed: int = 0
+    calibration_rows: int = Field(default=128, ge=1, le=4096)
+    """Drawn from the training set by the seed; FP8_DYNAMIC uses none."""
+    seed: int = Field(default=0, ge=0)
 
 
 class QuantizeIn(Frozen):

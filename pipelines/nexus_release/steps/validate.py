@@ -6,12 +6,14 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nexus_release.contract import Checked, check, contract_digest
+from pydantic import Field
+
+from nexus_release.contract import NOT_NULL, Checked, check, contract_digest
 from nexus_release.digests import Digest, canonical_json, digest_bytes
 from nexus_release.frozen import Frozen
 from nexus_release.journal import json_text
@@ -26,13 +28,13 @@ _SHOWN = 100  # failures and duplicates that the report lists one by one
 class DataGate(Frozen):
     """When a dataset is good enough to go on with."""
 
-    max_refused_share: float = 0.2
+    max_refused_share: float = Field(default=0.2, ge=0, le=1)
     """Share of rows, 0 to 1, that may break the contract before the release stops."""
-    min_rows: int = 1000
+    min_rows: int = Field(default=1000, ge=1)
     """Rows that must remain."""
-    max_characters: int = 4000
+    max_characters: int = Field(default=4000, ge=1)
     """Length of one message above which a row is over-long."""
-    holdout_share: float = 0.05
+    holdout_share: float = Field(default=0.05, gt=0, lt=1)
     """Share of the good rows kept for evaluation, chosen by each row's own hash."""
 
 
@@ -63,7 +65,7 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
     data = tools.datasets.read(given.dataset)
     checked = check(data, given.gate.max_characters)
     train, holdout = split(checked.rows, given.gate.holdout_share)
-    accepted, reason = verdict(checked, given.gate)
+    accepted, reason = verdict(checked, len(train), len(holdout), given.gate)
     with tempfile.TemporaryDirectory(prefix="nexus-dataset-") as folder:
         _write(Path(folder), train, holdout, report(checked))
         kept = tools.store.put(Path(folder))
@@ -80,7 +82,7 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
     )
 
 
-def verdict(checked: Checked, gate: DataGate) -> tuple[bool, str]:
+def verdict(checked: Checked, train_rows: int, holdout_rows: int, gate: DataGate) -> tuple[bool, str]:
     share = checked.refused_rows / checked.total if checked.total else 1.0
     rows = f"{checked.refused_rows} of {checked.total} rows break the contract ({share:.1%})"
     if share > gate.max_refused_share:
@@ -89,7 +91,12 @@ def verdict(checked: Checked, gate: DataGate) -> tuple[bool, str]:
         return False, f"{rows}, {gate.max_refused_share:.1%} are allowed{example}"
     if len(checked.rows) < gate.min_rows:
         return False, f"{len(checked.rows)} good rows remain, {gate.min_rows} are needed; {rows}"
-    return True, rows
+    if not (train_rows and holdout_rows):
+        return (
+            False,
+            f"{train_rows} rows to train and {holdout_rows} to evaluate on, by holdout_share {gate.holdout_share}",
+        )
+    return True, f"{rows}, {len(checked.duplicates)} say what an earlier one says and are dropped"
 
 
 def split(rows: Sequence[Row], holdout_share: float) -> tuple[list[Row], list[Row]]:
@@ -102,17 +109,22 @@ def split(rows: Sequence[Row], holdout_share: float) -> tuple[list[Row], list[Ro
 
 
 def report(checked: Checked) -> dict[str, Any]:
-    """What a person reads: counts by rule, the first refused rows, duplicates, lengths."""
+    """What a person reads: counts by rule, the first refused rows, nulls, duplicates, lengths."""
     lengths = sorted(checked.lengths)
     return {
         "rows": checked.total,
         "good": len(checked.rows),
         "refused": checked.refused_rows,
-        "by_rule": dict(sorted(Counter(f"{f.column}: {f.rule}" for f in checked.failures).items())),
+        "by_rule": _counts(f"{failure.column}: {failure.rule}" for failure in checked.failures),
+        "nulls": _counts(failure.column for failure in checked.failures if failure.rule == NOT_NULL),
         "failures": [asdict(failure) for failure in checked.failures[:_SHOWN]],
         "duplicates": {"rows": len(checked.duplicates), "first": list(checked.duplicates[:_SHOWN])},
         "characters": {f"p{p}": lengths[(len(lengths) - 1) * p // 100] for p in (0, 50, 95, 100)} if lengths else {},
     }
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
 
 
 def _write(folder: Path, train: list[Row], holdout: list[Row], told: dict[str, Any]) -> None:

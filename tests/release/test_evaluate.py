@@ -1,0 +1,127 @@
+"""The gate on real checkpoints: a good one passes with figures, a broken one is refused and never a crash."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nexus_release.errors import BadInput
+from nexus_release.frozen import Artifact
+from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
+from nexus_release.steps.quantize import Scheme
+
+from ..support.damage import cut, damaged
+from ..support.trained import Trained
+
+pytestmark = pytest.mark.train
+
+GATE = QualityGate(resamples=200)
+
+
+def evaluated(trained: Trained, artifact: Artifact, *, base: Artifact | None = None) -> EvaluateOut:
+    given = EvaluateIn(base=base or trained.out.model, artifact=artifact, dataset=trained.dataset, gate=GATE)
+    return evaluate(given, trained.tools)
+
+
+def shuffled(data: bytes) -> bytes:
+    """The same weights in other places."""
+    values = list(data)
+    random.Random(0).shuffle(values)
+    return bytes(values)
+
+
+@pytest.mark.parametrize("scheme", ["FP8_DYNAMIC", "W8A8"])
+def test_a_good_quantization_passes_with_figures(trained: Trained, scheme: Scheme) -> None:
+    artifact = trained.quantize(scheme)
+    out = evaluated(trained, artifact)
+    assert out.accepted, out.reason
+    perplexity, agreement = out.metrics
+    assert (perplexity.name, agreement.name) == ("perplexity", "agreement")
+    assert float(perplexity.low) <= float(perplexity.difference) <= float(perplexity.high) <= 0.05
+    assert 0.9 <= float(agreement.low) <= float(agreement.difference) <= 1
+    assert 1 < float(perplexity.base) < 384  # better than guessing among the vocabulary
+    assert (out.engine[:12], out.base_compute_type, out.compute_type) == ("ctranslate2 ", "float32", "float32")
+    assert out.tokens > 10 * out.rows > 0
+    assert out == evaluated(trained, artifact)
+
+
+def test_a_model_is_as_good_as_itself(trained: Trained) -> None:
+    perplexity, agreement = evaluated(trained, trained.out.model).metrics
+    assert (perplexity.difference, perplexity.high, agreement.low) == ("0", "0", "1.000")
+
+
+BROKEN: dict[str, Callable[[Path, Path], Path]] = {
+    "a layer's weights zeroed": lambda source, into: damaged(source, into, "layers.0.mlp.down_proj.weight", _zeroed),
+    "a layer's weights in disorder": lambda source, into: damaged(
+        source, into, "layers.0.mlp.down_proj.weight", shuffled
+    ),
+    "every scale doubled": lambda source, into: damaged(source, into, "weight_scale", _doubled),
+}
+
+
+def _zeroed(data: bytes) -> bytes:
+    return bytes(len(data))
+
+
+def _doubled(data: bytes) -> bytes:
+    """bfloat16: one more in the exponent, which begins at bit 7."""
+    values = [int.from_bytes(data[at : at + 2], "little") + (1 << 7) for at in range(0, len(data), 2)]
+    return b"".join(value.to_bytes(2, "little") for value in values)
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_checkpoint_that_is_worse_is_refused_by_its_figures(trained: Trained, tmp_path: Path, fault: str) -> None:
+    good = trained.tools.store.get(trained.quantize("W8A8").digest)
+    out = evaluated(trained, trained.tools.store.put(BROKEN[fault](good, tmp_path / "broken")))
+    assert not out.accepted
+    assert out.reason.startswith("not as good as its base: ")
+    assert not all(metric.passed for metric in out.metrics)
+
+
+def test_logits_beyond_the_precision_of_floats_are_refused_and_no_crash(trained: Trained, tmp_path: Path) -> None:
+    huge = damaged(
+        trained.folder, tmp_path / "huge", "lm_head.weight", lambda data: b"\x00\x50\x00\xd0" * (len(data) // 4)
+    )
+    out = evaluated(trained, trained.tools.store.put(huge))
+    assert (out.accepted, out.metrics) == (False, ())
+    assert out.reason == "the quantized checkpoint gives numbers that are no probabilities"
+
+
+@pytest.mark.parametrize("fault", ["numbers that are none", "cut short", "no template", "no weights"])
+def test_a_checkpoint_that_does_not_load_is_refused_and_no_crash(trained: Trained, tmp_path: Path, fault: str) -> None:
+    good, into = trained.tools.store.get(trained.quantize("W8A8").digest), tmp_path / "broken"
+    match fault:
+        case "numbers that are none":
+            damaged(good, into, "layers.1.mlp.down_proj.weight_scale", lambda data: b"\xff" * len(data))
+        case "cut short":
+            cut(good, into)
+        case "no template" | "no weights":
+            shutil.copytree(good, into)
+            (into / {"no template": "chat_template.jinja", "no weights": "model.safetensors"}[fault]).unlink()
+    out = evaluated(trained, trained.tools.store.put(into))
+    assert (out.accepted, out.metrics) == (False, ())
+    assert out.reason.startswith("the quantized checkpoint does not load: ")
+
+
+def test_a_checkpoint_with_another_tokenizer_is_refused(trained: Trained, tmp_path: Path) -> None:
+    good, into = trained.tools.store.get(trained.quantize("W8A8").digest), tmp_path / "other"
+    shutil.copytree(good, into)
+    tokenizer = json.loads((into / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:10]
+    (into / "tokenizer.json").write_text(json.dumps(tokenizer))
+    out = evaluated(trained, trained.tools.store.put(into))
+    assert (out.accepted, out.reason) == (
+        False,
+        "the quantized checkpoint splits texts into other tokens than its base",
+    )
+
+
+def test_a_base_that_does_not_load_is_an_error_and_no_verdict(trained: Trained, tmp_path: Path) -> None:
+    broken = trained.tools.store.put(cut(trained.folder, tmp_path / "broken"))
+    with pytest.raises(BadInput, match="checkpoint"):
+        evaluated(trained, trained.quantize("W8A8"), base=broken)
