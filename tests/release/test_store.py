@@ -153,3 +153,9 @@ def test_puts_of_the_same_bytes_at_once_are_one_entry(store: FolderStore, folder
         made = set(pool.map(store.put, [folder] * 32))
     assert len(made) == 1
     assert len(list((tmp_path / "store" / "sha256").iterdir())) == 1
+
+
+def test_an_empty_folder_is_an_entry_too(store: FolderStore, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    artifact = store.put(tmp_path / "empty")
+    assert (artifact.files, list(store.get(artifact.digest).iterdir())) == (0, [])

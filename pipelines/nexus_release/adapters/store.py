@@ -38,7 +38,7 @@ class FolderStore:
             listing = folder_listing(copy)
             digest = digest_folder(copy)
             target = self._path(digest)
-            if _digest(target) != digest:
+            if not target.is_dir() or _digest(target) != digest:
                 _sync(copy)
                 _publish(copy, target, digest)
                 _sync_folder(entries)
@@ -89,7 +89,7 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _publish(copy: Path, target: Path, digest: str) -> None:
-    if target.exists() and _digest(target) != digest:
+    if target.is_dir() and _digest(target) != digest:
         target.rename(copy.parent / "changed")
     try:
         copy.rename(target)
