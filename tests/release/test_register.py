@@ -165,7 +165,7 @@ def test_content_holds_no_float_no_address_and_no_time() -> None:
 
 def test_the_recipe_is_text_that_reads_back_as_the_same_value() -> None:
     recipe = content_of(GIVEN, CODE).recipe
-    assert recipe["train.steps"] == "400"
+    assert recipe["train.steps"] == str(TrainRecipe().steps)
     assert float(recipe["train.learning_rate"]) == 3e-3
     assert recipe["quantize.scheme"] == "W8A8"
     assert len(recipe) == len(TrainRecipe.model_fields) - 1 + len(QuantizeRecipe.model_fields)
