@@ -16,7 +16,7 @@ KEY = {"authorization": "Bearer dev-key"}
 
 def post(gateway: Gateway, body: bytes, **headers: str) -> httpx.Response:
     given = {**KEY, "content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
-    return httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given)
+    return httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given, timeout=30)
 
 
 def raw(gateway: Gateway, data: bytes) -> bytes:
@@ -58,6 +58,19 @@ def test_a_body_that_could_be_read_in_two_ways_is_400(gateway: Gateway, engine: 
     answer = post(gateway, BAD[name])
     assert (answer.status_code, code(answer)) == (400, "invalid_body")
     assert len(engine.seen) == asked
+
+
+def test_a_hostile_body_of_the_largest_size_holds_nobody_up(gateway: Gateway) -> None:
+    """Texts without an end, escapes and brackets by the million: what walks them walks once. A walk that began again
+    at every quote would take hours, so that the client's own deadline of 30 s is no stopwatch."""
+    size = 4_000_000
+    bodies = [
+        b'{"model":"ok","x":[' + b"[]," * 70 + b'0],"y":"' + b'\\"' * (size // 2),
+        b'{"model":"ok","e":"\\u00e9","m":[' + b"{}," * (size // 3) + b"{}]}",
+        b'{"model":"ok","x":"' + b"[" * size + b'"}',
+    ]
+    statuses = [post(gateway, body).status_code for body in bodies]
+    assert statuses == [400, 200, 200]
 
 
 def test_the_same_key_deeper_down_is_nobody_s_business(gateway: Gateway) -> None:
