@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 LARGEST_EVENT = 1 << 20
 """Bytes; an event without an end would otherwise be kept without end."""
 
 _DONE = b"[DONE]"
+_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+"""Two ends of line, which end an event. Atomic: one CRLF is one end and not two."""
+_BORDER = 3  # bytes before new ones in which such an end may have begun
 
 
 class BadStream(Exception):
@@ -22,7 +26,9 @@ class EventReader:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        self._held = 0
+        """Bytes in `_pieces`: what has come of the event that is not complete."""
         self.events = 0
         self.done = False
         """True once `[DONE]` has come: nothing after it belongs to the answer."""
@@ -30,16 +36,31 @@ class EventReader:
         """(prompt tokens, tokens of the answer)."""
 
     def feed(self, data: bytes) -> int:
-        """How many bytes of `data` belong to the answer. Raises BadStream for what must not be relayed."""
-        text = self._rest + data
-        place = 0
-        while not self.done and (end := _end_of_event(text, place)):
-            self._event(text[place:end])
-            place = end
-        self._rest = b"" if self.done else text[place:]
-        if len(self._rest) > LARGEST_EVENT:
+        """How many bytes of `data` belong to the answer. Raises BadStream for what must not be relayed.
+
+        Each byte is looked at a bounded number of times, however the other side cuts its stream up.
+        """
+        border = b"".join(self._pieces[-_BORDER:])[-_BORDER:]
+        if not _END.search(border + data):
+            self._hold(data)
+            return len(data)
+        text, before = b"".join((*self._pieces, data)), self._held
+        place, search = 0, max(0, before - _BORDER)
+        while not self.done and (end := _END.search(text, search)):
+            self._event(text[place : end.end()])
+            place = search = end.end()
+        self._pieces, self._held = [], 0
+        if self.done:
+            return place - before
+        self._hold(text[place:])
+        return len(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held += len(data)
+        if self._held > LARGEST_EVENT:
             raise BadStream("an event of its stream is too large")
-        return len(data) - (len(text) - place) if self.done else len(data)
+        if data:
+            self._pieces.append(data)
 
     def _event(self, event: bytes) -> None:
         data = _data(event)
@@ -67,12 +88,6 @@ def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
     if not all(type(count) is int and 0 <= count < 1 << 31 for count in counts):
         return None
     return counts[0], counts[1]  # type: ignore[return-value]  # both are integers, by the line above
-
-
-def _end_of_event(text: bytes, place: int) -> int:
-    """Index after the blank line that ends the event which begins at `place`; 0 where there is none yet."""
-    ends = [found + len(line) for line in (b"\n\n", b"\r\n\r\n", b"\r\r") if (found := text.find(line, place)) >= 0]
-    return min(ends, default=0)
 
 
 def _data(event: bytes) -> bytes:
