@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -14,6 +14,9 @@ from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive
 
 BODY_SECONDS = 30.0
 """For the whole body."""
+
+CUT = "nexus.cut"
+"""Extension of the scope: a function that closes the client's connection at once, unsent bytes and all."""
 
 
 class AsgiExchange:
@@ -28,6 +31,8 @@ class AsgiExchange:
         self._reader: asyncio.Task[None] | None = None
         self._body: Waiter[bytes] = Waiter()
         self._gone = False
+        self._clocks: dict[Waiter[None], asyncio.TimerHandle] = {}
+        self._cut_connection: Callable[[], None] | None = scope.get("extensions", {}).get(CUT)
 
     async def run(self, story: Coroutine[Any, Any, None]) -> None:
         """Drives the story to its end. Raises what it raises."""
@@ -56,8 +61,12 @@ class AsgiExchange:
     def start(self, status: int, headers: Headers) -> None:
         self._put({"type": "http.response.start", "status": status, "headers": headers})
 
-    def send(self, data: bytes) -> Waiter[None]:
-        return self._put({"type": "http.response.body", "body": data, "more_body": True})
+    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+        waiter = self._put({"type": "http.response.body", "body": data, "more_body": True})
+        if not waiter.settled:
+            clock = asyncio.get_running_loop().call_later(max(0.0, seconds), self._cut)
+            self._clocks[waiter] = clock
+        return waiter
 
     def end(self) -> None:
         self._put({"type": "http.response.body", "body": b"", "more_body": False})
@@ -73,16 +82,20 @@ class AsgiExchange:
         """The server's `send` returns when there is room for more: that is the backpressure."""
         while (entry := await self._out.get()) is not None:
             message, waiter = entry
-            if self._gone:
-                waiter.fail(ClientGone())
-                continue
-            try:
+            await self._write_one(message, waiter)
+
+    async def _write_one(self, message: Message, waiter: Waiter[None]) -> None:
+        try:
+            if not self._gone:
                 await self._send(message)
-            except OSError:
-                self._leave()
-                waiter.fail(ClientGone())
-            else:
-                waiter.give(None)
+        except OSError:
+            self._leave()
+        if (clock := self._clocks.pop(waiter, None)) is not None:
+            clock.cancel()
+        if self._gone:
+            waiter.fail(ClientGone())
+        else:
+            waiter.give(None)
 
     async def _read(self) -> None:
         try:
@@ -91,7 +104,7 @@ class AsgiExchange:
         except TimeoutError:
             self._body.fail(Refusal(BODY_TIMEOUT, headers=((b"connection", b"close"),)))
             return
-        except (Refusal, ClientGone) as error:
+        except Exception as error:  # whatever it is, the story waits for it
             self._body.fail(error)
             return
         self._body.give(body)
@@ -116,6 +129,12 @@ class AsgiExchange:
             pieces.append(piece)
             if not message.get("more_body", False):
                 return b"".join(pieces)
+
+    def _cut(self) -> None:
+        """The client takes nothing any more: what waits for it in the server's buffers goes with its connection."""
+        self._leave()
+        if self._cut_connection is not None:
+            self._cut_connection()
 
     def _leave(self) -> None:
         self._gone = True

@@ -120,8 +120,9 @@ class Exchange(Protocol):
     def start(self, status: int, headers: Headers) -> None:
         """The answer's head. Once."""
 
-    def send(self, data: bytes) -> Waiter[None]:
-        """Some of the answer's body; settled when there is room for more. Fails with ClientGone."""
+    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+        """Some of the answer's body; settled when there is room for more. Fails with ClientGone, also where the client
+        has made no room within `seconds`: its connection is then cut."""
 
     def end(self) -> None:
         """The answer is whole."""

@@ -31,7 +31,7 @@ from nexus_gateway.gateway import Gateway
 from nexus_gateway.keys import Key
 from nexus_gateway.routing import Route, Timeouts, pick
 from nexus_gateway.snapshot import Snapshot
-from nexus_gateway.stream import BadStream, EventReader, usage_of
+from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, usage_of
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.trace import Trace, trace
 from nexus_gateway.upstreams.protocol import Answer, Call, ResponseHead, UpstreamFault, UpstreamSlow
@@ -40,6 +40,7 @@ LARGEST_ANSWER = 16 << 20
 """Bytes of an answer that is not streamed."""
 LARGEST_COMPLAINT = 64 << 10
 """Bytes of an engine's 4xx answer."""
+_REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 _AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` has come
 
 
@@ -57,9 +58,10 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
         body = await exchange.body()
         asked = read(head, body)
         route = decide(snapshot, caller, asked, record)
-        choose_upstream(gateway, snapshot, route, sticky_key(caller, asked, exchange, ids), record)
-        call = Call(head.path, upstream_headers(ids), body)
-        await relay(gateway, exchange, gateway.upstream(snapshot, record.upstream).send(call), route, ids, record)
+        choose_upstream(snapshot, route, sticky_key(caller, asked, exchange, ids), record)
+        call = gateway.upstream(snapshot, record.upstream).send(Call(head.path, upstream_headers(ids), body))
+        admit(gateway, record.upstream)
+        await relay(gateway, exchange, call, route, ids, record)
     except ClientGone:
         record.status = 499
     except Refusal as refusal:
@@ -91,11 +93,16 @@ def sticky_key(caller: Key, asked: Asked, exchange: Exchange, ids: Trace) -> str
     return f"{caller.id}\0{session}" if session else ids.span_id
 
 
-def choose_upstream(gateway: Gateway, snapshot: Snapshot, route: Route, key: str, record: RequestRecord) -> None:
+def choose_upstream(snapshot: Snapshot, route: Route, key: str, record: RequestRecord) -> None:
     name = pick(route, key)
     if name is None:  # shares add up to the whole line
         raise Refusal(INTERNAL)
     record.upstream, record.release = name, snapshot.table.upstreams[name].release
+
+
+def admit(gateway: Gateway, name: str) -> None:
+    """The last thing before the call is sent: a half-open circuit's only probe is then taken, and `relay` gives it
+    back however it ends."""
     now = time.monotonic()
     if not gateway.breakers.admits(name, now):
         seconds = gateway.breakers.retry_after(name, now)
@@ -140,27 +147,27 @@ async def relay_stream(exchange: Exchange, call: Answer, timeouts: Timeouts, ids
     """Holds the head back until the first event is whole and sound; from then on bytes go through as they come, and
     a failure becomes one terminal error event, never `[DONE]`."""
     deadline = record.started + timeouts.total
+    begin_by = min(record.upstream_started + timeouts.first_byte, deadline)  # comments are no beginning
     reader, held = EventReader(), b""
     while not reader.events:
-        wait = min(timeouts.first_byte, deadline - time.monotonic())
-        data = await call.chunk(wait)
+        data = await call.chunk(left(begin_by))
         if not data:
             raise UpstreamFault("its stream ended before it began")
         held += data[: reader.feed(data)]
+        if len(held) > LARGEST_EVENT:
+            raise BadStream("its stream does not begin")
     record.status = 200
     record.first_byte = time.monotonic()
     exchange.start(
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *_origin(ids, record)]
     )
     try:
-        await exchange.send(held)
-        while True:
-            wait = _AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, deadline - time.monotonic())
-            data = await call.chunk(wait)
-            if not data:
-                break
+        await exchange.send(held, left(deadline))
+        while data := await call.chunk(_AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, left(deadline))):
+            if reader.done:
+                raise BadStream("it goes on after its end mark")
             if keep := reader.feed(data):
-                await exchange.send(data[:keep])
+                await exchange.send(data[:keep], left(deadline))
         if not reader.done:
             raise UpstreamFault("its stream ended before its end mark")
     except (UpstreamFault, BadStream) as fault:
@@ -181,7 +188,7 @@ async def relay_whole(
     limit = LARGEST_ANSWER if heard.status == 200 else LARGEST_COMPLAINT
     pieces, size = [], 0
     deadline = record.started + timeouts.total
-    while data := await call.chunk(min(timeouts.chunk, deadline - time.monotonic())):
+    while data := await call.chunk(min(timeouts.chunk, left(deadline))):
         size += len(data)
         if size > limit:
             raise UpstreamFault("its answer is too large")
@@ -196,8 +203,17 @@ async def relay_whole(
         heard.status,
         [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *_origin(ids, record)],
     )
-    await exchange.send(body)
+    await exchange.send(body, left(deadline))
     exchange.end()
+
+
+def left(deadline: float) -> float:
+    """Seconds until `deadline`. Raises UpstreamSlow when it has passed: bytes that never stop coming are no reason
+    to go on."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise UpstreamSlow("its answer took longer than the whole request may")
+    return seconds
 
 
 def judge(heard: ResponseHead) -> None:
@@ -228,7 +244,7 @@ def refuse(exchange: Exchange, refusal: Refusal, ids: Trace, record: RequestReco
     """Tells the client; where the answer has begun, by the stream's terminal error event."""
     record.code, record.reason = refusal.condition.code, str(refusal)
     if isinstance(refusal, _Broken):
-        exchange.send(refusal.event())
+        exchange.send(refusal.event(), _REFUSAL_SECONDS)
         exchange.end()
         return
     body = refusal.body()
@@ -237,7 +253,7 @@ def refuse(exchange: Exchange, refusal: Refusal, ids: Trace, record: RequestReco
     exchange.start(
         record.status, [(b"content-type", b"application/json"), length, *refusal.headers, *_origin(ids, record)]
     )
-    exchange.send(body)
+    exchange.send(body, _REFUSAL_SECONDS)
     exchange.end()
 
 

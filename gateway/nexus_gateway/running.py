@@ -33,7 +33,11 @@ def run(
     served = _served(settings, source, resolve, state)
     logs = LogWriter(sys.stdout)
     gateway = Gateway(served, known, settings.breaker, logs)
-    watcher = Watcher(source, served, state, gateway.forget_soon) if source else None
+
+    def tell(message: str, reason: str) -> None:
+        logs.write(event_line(message, "error", reason=reason))
+
+    watcher = Watcher(source, served, state, changed=gateway.forget_soon, tell=tell) if source else None
     server = make_server(create_app(gateway), gateway, host, port)
     logs.start()
     _greet(logs, served, known)

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from nexus_gateway.asgi import CUT
 from nexus_gateway.gateway import Gateway
 
 HEAD_BYTES = 32 << 10
@@ -58,6 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif names.count(b"host") != 1:
             self._turn_away(400)
         else:
+            self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[dict-item]  # uvicorn types the extensions that it knows
             super().on_headers_complete()
 
     def _stop_clock(self) -> None:

@@ -11,7 +11,7 @@ from ..support.upstream import Engine
 
 BEHAVIOURS = [
     "ok", "reset", "short", "error-event", "late-error-event", "split", "flood",
-    "400", "401", "429", "500", "redirect", "garbage", "no-json", "close", "big-head",
+    "gated", "unasked", "400", "401", "429", "500", "redirect", "garbage", "no-json", "close", "big-head",
 ]  # fmt: skip
 
 
@@ -29,6 +29,8 @@ def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     files = {name: direct(name, engine.url(name)) for name in BEHAVIOURS}
     files["stall"] = direct("stall", engine.url("stall"), first_byte_seconds=0.3)
     files["stall-midway"] = direct("stall-midway", engine.url("stall-midway"), chunk_seconds=0.3)
+    files["comments"] = direct("comments", engine.url("comments"), first_byte_seconds=0.5)
+    files["endless"] = direct("endless", engine.url("flood"), total_seconds=0.5)
     files["patient"] = direct("patient", engine.url("stall-midway"))
     files["waiting"] = direct("waiting", engine.url("stall"), first_byte_seconds=60)
     files["nobody"] = direct("nobody", "http://127.0.0.1:1")

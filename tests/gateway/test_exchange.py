@@ -49,7 +49,7 @@ class PlainExchange:
     def start(self, status: int, headers: Headers) -> None:
         self.status, self.headers = status, headers
 
-    def send(self, data: bytes) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float) -> Waiter[None]:
         self.sent += data
         self.room.append(Waiter())
         return self.room[-1]

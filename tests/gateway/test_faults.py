@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -105,6 +106,56 @@ def test_a_client_that_does_not_read_stops_the_engine_s_sending(gateway: Gateway
 def _rss(gateway: Gateway) -> int:
     status = Path(f"/proc/{gateway.process.pid}/status").read_text()
     return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def test_a_client_that_leaves_takes_no_other_request_with_it(gateway: Gateway, engine: Engine) -> None:
+    """The engine has said all to the first client, which does not read on; its connection carries another's call."""
+    engine.gate.clear()
+    body = b'{"model": "gated", "bytes": 8000000}'
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", gateway.port))
+    slow.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
+        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    assert slow.recv(100).startswith(b"HTTP/1.1 200")
+    before = engine.connections
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(gateway.ask, "gated", wait=True)
+        until(lambda: len(engine.of("gated")) == 2, "the second call is with the engine")
+        assert engine.connections == before, "it is on the first one's connection"
+        slow.close()
+        for _ in range(3):  # the gateway's loop sees the first client's leaving before it sees these
+            assert gateway.ask("ok").status_code == 200
+        engine.gate.set()
+        assert other.result(20).status_code == 200
+    assert len(engine.of("gated")) == 2, "it was not cut off and asked again"
+
+
+def test_an_answer_that_nobody_asked_for_ends_its_connection(gateway: Gateway, engine: Engine) -> None:
+    engine.gate.clear()
+    assert gateway.ask("unasked").status_code == 200
+    engine.gate.set()
+    assert engine.of("unasked")[-1].cut_off.wait(10), "nobody can be given what comes unasked"
+
+
+def test_comments_without_end_are_no_beginning(gateway: Gateway) -> None:
+    answer = gateway.ask("comments", stream=True)
+    assert (answer.status_code, code(answer)) == (504, "upstream_timeout")
+
+
+def test_bytes_without_end_are_ended_by_the_deadline_of_the_whole(gateway: Gateway, engine: Engine) -> None:
+    """The client takes nothing, so the engine stays busy: the deadline frees it."""
+    before = len(engine.of("flood"))
+    body = b'{"model": "endless", "stream": true}'
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        seen = until(lambda: engine.of("flood")[before:], "the engine is asked")[0]
+        assert seen.cut_off.wait(10), "the client still holds its connection, and the engine is free"
 
 
 def test_a_pooled_connection_that_the_engine_closed_is_replaced_unseen(tmp_path: Path) -> None:

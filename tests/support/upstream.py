@@ -37,6 +37,8 @@ class Engine:
         self._started = threading.Event()
         self.port = 0
         self.connections = 0
+        self.gate = threading.Event()
+        """Opens the answers of the behaviour `gated` that wait for it."""
 
     def start(self) -> Engine:
         self._thread.start()
@@ -70,7 +72,7 @@ class Engine:
             while (seen := await _read(reader)) is not None:
                 self.seen.append(seen)
                 try:
-                    await _BEHAVIOURS[seen.behaviour](json.loads(seen.body), _Out(writer, reader, seen))
+                    await _BEHAVIOURS[seen.behaviour](json.loads(seen.body), _Out(writer, reader, seen, self.gate))
                 except (ConnectionError, _CutOff):
                     seen.cut_off.set()
                     return
@@ -87,6 +89,7 @@ class _Out:
     writer: asyncio.StreamWriter
     reader: asyncio.StreamReader
     seen: Seen
+    gate: threading.Event
 
     async def head(self, status: int = 200, *, kind: str = "application/json", **headers: str) -> None:
         lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}"]
@@ -194,6 +197,30 @@ async def _flood(asked: dict[str, Any], out: _Out) -> None:
     await out.raw(b"0\r\n\r\n")
 
 
+async def _gated(asked: dict[str, Any], out: _Out) -> None:
+    """`bytes` of text; with `wait` not before the gate is open."""
+    if asked.get("wait"):
+        await asyncio.to_thread(out.gate.wait, 20)
+    await out.json({**whole(), "text": "x" * asked.get("bytes", 0)})
+
+
+async def _comments(asked: dict[str, Any], out: _Out) -> None:
+    """Never says anything, and never falls silent."""
+    await out.head(kind="text/event-stream", transfer_encoding="chunked")
+    while True:
+        await out.chunk(b": still here\n\n")
+        await asyncio.sleep(0.02)
+
+
+async def _unasked(asked: dict[str, Any], out: _Out) -> None:
+    """Once the gate is open, a second answer that nobody asked for."""
+    await out.json(whole())
+    await asyncio.to_thread(out.gate.wait, 20)
+    await out.json(whole())
+    if not await out.reader.read(1):
+        raise _CutOff
+
+
 def _status(status: int, **headers: str) -> Callable[[dict[str, Any], _Out], Awaitable[None]]:
     async def answer(asked: dict[str, Any], out: _Out) -> None:
         await out.json({"error": {"message": f"status {status} from 10.1.2.3"}}, status, **headers)
@@ -220,6 +247,9 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "late-error-event": _late_error_event,
     "split": _split,
     "flood": _flood,
+    "gated": _gated,
+    "comments": _comments,
+    "unasked": _unasked,
     "400": _status(400),
     "401": _status(401),
     "429": _status(429, retry_after="99999"),

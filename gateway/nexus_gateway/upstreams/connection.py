@@ -27,6 +27,8 @@ class Connection(asyncio.Protocol):
         self.used = False
         """True once it has carried a call: its end then may be only the other side's idle timeout."""
         self.alive = True
+        self.owner: object | None = None
+        """The call that it carries; None while it is idle. Only the owner may cut it."""
 
     def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -43,8 +45,9 @@ class Connection(asyncio.Protocol):
 
     # --- the call --------------------------------------------------------------------------------------------------
 
-    def send(self, head: bytes, body: bytes) -> None:
+    def send(self, owner: object, head: bytes, body: bytes) -> None:
         self._reset()
+        self.owner = owner
         transport = self._open_transport()
         transport.writelines((head, body))
 
@@ -109,6 +112,9 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream's transport, by create_connection
 
     def data_received(self, data: bytes) -> None:
+        if self.owner is None:  # nobody asked: the next call would take it for its answer
+            self.abort(UpstreamFault("it spoke without being asked"))
+            return
         self.heard = True
         try:
             self._parser.feed_data(data)
@@ -123,6 +129,10 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     # --- the parser ------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            raise UpstreamFault("it sent more than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
@@ -167,6 +177,7 @@ class Connection(asyncio.Protocol):
         if self._released:
             return
         self._released = self.used = True
+        self.owner = None
         if self._keep and self.alive:
             self._idle(self)
         else:

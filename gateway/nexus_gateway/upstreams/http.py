@@ -10,12 +10,12 @@ import asyncio
 import ssl
 from urllib.parse import urlsplit
 
-from nexus_gateway.exchange import Waiter
+from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
 
 CONNECT_SECONDS = 5.0
-_IDLE = 1024  # connections kept for one endpoint; above it the oldest is closed
+_IDLE = 1024  # connections kept for one endpoint; one more is closed when its call ends
 
 
 class HttpUpstream:
@@ -106,17 +106,20 @@ class HttpAnswer:
         return self._head
 
     def chunk(self, seconds: float) -> Waiter[bytes]:
-        if self._connection is None:
-            waiter: Waiter[bytes] = Waiter()
-            waiter.fail(self._error or UpstreamFault("it is not connected"))
-            return waiter
-        return self._connection.chunk(seconds)
+        connection = self._connection
+        if connection is not None and connection.owner is self:
+            return connection.chunk(seconds)
+        if connection is not None and self._error is None:
+            return given(b"")  # the answer has ended, and the connection may carry another call by now
+        waiter: Waiter[bytes] = Waiter()
+        waiter.fail(self._error or UpstreamFault("it is not connected"))
+        return waiter
 
     def abort(self, error: BaseException) -> None:
         self._error = error
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._connection is not None:
+        if self._connection is not None and self._connection.owner is self:
             self._connection.abort(error)
         self._head.fail(error)
 
@@ -139,7 +142,7 @@ class HttpAnswer:
 
     def _use(self, connection: Connection) -> None:
         self._connection = connection
-        connection.send(*self._request)
+        connection.send(self, *self._request)
         left = self._until - asyncio.get_running_loop().time()
         heard = connection.head(left)
         heard.then(lambda: self._settle(connection, heard))
