@@ -78,11 +78,13 @@ class Gateway:
         refused.add_metric((), 1.0 if served.refused else 0.0)
         loaded = GaugeMetricFamily("gateway_config_loaded_timestamp_seconds", "When it was loaded.")
         loaded.add_metric((), served.current.loaded)
+        refusals = CounterMetricFamily("gateway_config_refusals", "Configurations refused since the start.")
+        refusals.add_metric((), served.refusals)
         swaps = CounterMetricFamily("gateway_config_swaps", "Configurations taken since the start.")
         swaps.add_metric((), served.swaps)
         dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody took.")
         dropped.add_metric((), self.logs.dropped)
-        return info, refused, loaded, swaps, dropped
+        return info, refused, refusals, loaded, swaps, dropped
 
 
 def _host_port(url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
@@ -12,6 +11,9 @@ from pathlib import Path
 
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.snapshot import Snapshot, Source, build, fingerprint, load, read_files, read_resolve, revision
+
+KEPT = "routes"
+"""Of the state folder: a link to the files of the last good configuration."""
 
 _LOOK_SECONDS = 0.2
 
@@ -39,9 +41,9 @@ def first(source: Source, state: Path | None) -> Served:
     Raises ConfigRefused where there is neither.
     """
     try:
-        return Served(_kept(load(source), state))
+        return Served(load(source))
     except ConfigRefused as error:
-        files = read_files(state / "routes") if state and (state / "routes").is_dir() else {}
+        files = read_files(state / KEPT) if state and (state / KEPT).is_dir() else {}
         if not files:
             raise
         last = build(files, read_resolve(source.resolve), source.first_byte_seconds)
@@ -49,16 +51,31 @@ def first(source: Source, state: Path | None) -> Served:
 
 
 class Watcher:
-    """Looks for a change several times a second, in a thread, so that parsing never holds a request up."""
+    """Looks for a change several times a second, in a thread, so that parsing never holds a request up.
 
-    def __init__(self, source: Source, served: Served, state: Path | None, changed: Callable[[Snapshot], None]) -> None:
-        """`changed` is called in the watcher's thread after a swap."""
-        self._source, self._served, self._state, self._changed = source, served, state, changed
+    A configuration that is refused, and one that could not be kept for the next start, are told through `tell`; the
+    thread outlives any fault in what it reads.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        served: Served,
+        state: Path | None,
+        *,
+        changed: Callable[[Snapshot], None],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        """`changed` after a swap, and `tell(message, reason)`, are called in the watcher's thread."""
+        self._source, self._served, self._state = source, served, state
+        self._changed, self._tell = changed, tell
         self._seen = None if served.refused else fingerprint(source)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="nexus-config", daemon=True)
 
     def start(self) -> None:
+        if self._served.refused is None:
+            self._keep(self._served.current)
         self._thread.start()
 
     def stop(self) -> None:
@@ -73,21 +90,57 @@ class Watcher:
         try:
             snapshot = load(self._source)
         except ConfigRefused as error:
-            refused = Refused(_revision_of(self._source), str(error))
-            if refused != self._served.refused:
-                self._served.refusals += 1
-            self._served.refused = refused
+            self._refuse(str(error))
+        except Exception as error:  # a fault of our own must not end the watching
+            self._refuse(f"{self._source.routes}: {type(error).__name__} while it was read")
         else:
+            self._served.current = snapshot
             self._served.refused = None
-            self._served.current = _kept(snapshot, self._state)
             self._served.swaps += 1
+            self._keep(snapshot)
             self._changed(snapshot)
         if fingerprint(self._source) == seen:  # else it changed while it was read, and is read again
             self._seen = seen
 
+    def _refuse(self, reason: str) -> None:
+        refused = Refused(_revision_of(self._source), reason)
+        if refused != self._served.refused:
+            self._served.refusals += 1
+            self._tell("configuration refused; the last good one serves", reason)
+        self._served.refused = refused
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        """Open: where it cannot be kept, serving goes on, and a restart may find nothing to go back to."""
+        if self._state is None:
+            return
+        try:
+            keep(snapshot, self._state)
+        except OSError as error:
+            self._tell("configuration not kept for the next start", f"{self._state}: {error.strerror}")
+
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             self.look()
+
+
+def keep(snapshot: Snapshot, state: Path) -> None:
+    """Keeps the files for the next start. The link changes in one step, so a crash leaves the old ones or the new."""
+    state.mkdir(parents=True, exist_ok=True)
+    folder = state / f"{KEPT}-{snapshot.revision}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=state, prefix=".keep-") as temporary:
+            fresh = Path(temporary) / "files"
+            fresh.mkdir()
+            for name, data in snapshot.files.items():
+                (fresh / name).write_bytes(data)
+            fresh.rename(folder)
+    link = state / f".{KEPT}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    link.replace(state / KEPT)
+    for other in state.glob(f"{KEPT}-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _revision_of(source: Source) -> str:
@@ -95,22 +148,3 @@ def _revision_of(source: Source) -> str:
         return revision(read_files(source.routes))
     except ConfigRefused:
         return ""
-
-
-def _kept(snapshot: Snapshot, state: Path | None) -> Snapshot:
-    """Keeps the files for the next start, by a rename. Open: where that cannot be written, serving goes on."""
-    if state is None:
-        return snapshot
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=state, prefix=".routes-"))
-        for name, data in snapshot.files.items():
-            (fresh / name).write_bytes(data)
-        old = state / f".old-{os.getpid()}"
-        if (state / "routes").exists():
-            (state / "routes").rename(old)
-        fresh.rename(state / "routes")
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError:
-        pass
-    return snapshot

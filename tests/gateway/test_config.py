@@ -114,6 +114,8 @@ def test_a_bad_file_never_replaces_a_good_one_nor_after_a_restart(tmp_path: Path
     assert "gateway_config_refused 1.0" in gateway.get("/metrics").text
     assert (gateway.ask().status_code, gateway.config()["revision"]) == (200, good)
     assert gateway.stop() == 0
+    told = [line for line in gateway.lines() if line["message"].startswith("configuration refused")]
+    assert [(line["level"], "chat.yaml: routes.chat" in line["reason"]) for line in told] == [("error", True)]
 
     again = Gateway(tmp_path, *flags).wait()
     assert (again.ask().status_code, again.config()["revision"]) == (200, good)
