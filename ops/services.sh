@@ -20,6 +20,13 @@ if ! command -v git >/dev/null; then
 fi
 say "git: $(git --version)"
 
+if ! command -v redis-server >/dev/null; then
+    apt-get update -qq
+    # Tests start servers of their own; one that the package starts would only be in the way.
+    apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold redis-server
+fi
+say "redis: $(redis-server --version)"
+
 if ! have_kustomize; then
     apt-get update -qq
     if ! apt-get install -y --no-install-recommends kustomize 2>/dev/null; then
