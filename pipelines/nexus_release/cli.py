@@ -19,6 +19,8 @@ COMMANDS = {
     "canary": "Give a release a share of the traffic by a commit.",
     "promote": "Make a release the stable one by a commit.",
     "rollback": "Go back to an earlier release by a commit.",
+    "verify": "Recompute every digest of a release, and name what lies.",
+    "diff": "Say how two releases differ in data, code, recipe and quality.",
     "explain": "Walk from a revision, release or model to everything behind it.",
     "status": "Show what Git says, what runs here, and where they disagree.",
     "up": "Bring up on this machine what the remote's main says, and follow it.",

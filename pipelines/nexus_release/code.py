@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,16 +16,25 @@ DISTRIBUTION = "nexus-platform"
 EXTRAS = ("release", "train", "worker")
 """What the steps import; the gateway's and the orchestrators' extras make no release."""
 
-_AFTERWARDS = frozenset({"cli.py", "commands", "demo", "local", "manifests"})
-# These show, render or serve a release that is made already. Everything else counts, new files too: a digest that
-# changes too often costs a run, one that changes too seldom would pass off old results as new.
+_AFTERWARDS = frozenset({
+    *("cli.py", "commands", "demo", "local", "manifests"),
+    *("compare.py", "explain.py", "history.py", "proof", "sought.py", "verify.py"),
+})  # fmt: skip
+# These show, prove, render or serve a release that is made already. Everything else counts, new files too: a digest
+# that changes too often costs a run, one that changes too seldom would pass off old results as new.
 
 
 @cache
 def steps_digest() -> str:
-    """Digest of the library's own source files that make a release, as `[path, digest]` sorted by path."""
+    """Digest of the library's own source files that make a release."""
     root = Path(__file__).parent
-    return digest_json([[path.relative_to(root).as_posix(), digest_file(path)] for path in _sources(root)])
+    return sources_digest({path.relative_to(root).as_posix(): digest_file(path) for path in root.rglob("*.py")})
+
+
+def sources_digest(files: Mapping[str, str]) -> str:
+    """Digest of `[path, digest]` sorted by path. `files` has every Python file of the library; those that make no
+    release are passed over."""
+    return digest_json([[path, files[path]] for path in sorted(files) if path.split("/")[0] not in _AFTERWARDS])
 
 
 @cache
@@ -45,10 +54,6 @@ def environment() -> set[str]:
         for found in _closure(DISTRIBUTION, EXTRAS)
         if found.name != DISTRIBUTION
     }
-
-
-def _sources(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _AFTERWARDS)
 
 
 def _closure(name: str, extras: Iterable[str]) -> Iterator[Distribution]:

@@ -96,6 +96,17 @@ class RegistryEntry:
     """The record's content as canonical JSON, kept as the run's artifact."""
 
 
+@dataclass(frozen=True)
+class RegistryCopy:
+    """What the registry holds of a release besides Git."""
+
+    version: RegisteredVersion
+    artifact_digest: str
+    dataset_digest: str
+    content: bytes
+    """The run's `content.json`."""
+
+
 class Registry(Protocol):
     """All methods raise Unreachable after bounded retries where the registry does not answer."""
 
@@ -103,6 +114,8 @@ class Registry(Protocol):
         """One version per release id, however often it is called."""
 
     def find(self, model: str, release: str) -> RegisteredVersion | None: ...
+
+    def copy(self, model: str, release: str) -> RegistryCopy | None: ...
 
     def alias(self, model: str, alias: str) -> int | None: ...
 

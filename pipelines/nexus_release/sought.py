@@ -1,4 +1,4 @@
-"""Finds the one thing that a person means: a revision, a release, a commit, a model or an InferenceService."""
+"""Finds the one thing that a person means: a revision, release, commit, model, InferenceService, version or record."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from nexus_release.config import settings_path
+from nexus_release.digests import digest_bytes
 from nexus_release.errors import BadInput, Missing
 from nexus_release.history import commits_of_revision, plans, routes_folder
 from nexus_release.names import MODEL_NAME, service_name
@@ -21,7 +22,7 @@ SHORTEST = 8
 
 RECORDS = "gitops/releases"
 
-Kind = Literal["revision", "release", "commit", "model", "InferenceService"]
+Kind = Literal["revision", "release", "commit", "model", "InferenceService", "registry version", "record"]
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,18 @@ def find(history: History, environment: str, what: str) -> Sought:
     log = history.commits()
     if not log or history.file(log[0].hash, settings_path(environment)) is None:
         raise BadInput("--env", environment, f"main has no {settings_path(environment)}")
-    found = [*_by_digits(history, environment, what, log), *_by_name(history, environment, what)]
+    found = [
+        *_by_digits(history, environment, what, log),
+        *_by_name(history, environment, what),
+        *_by_record(history, environment, what),
+    ]
     if len(found) > 1:
         listed = ", ".join(f"{one.kind} {one.name}" for one in found)
         raise BadInput("WHAT", what, f"it is {listed}; give more of it")
     if not found:
         raise Missing(
-            f"{what}: no revision, release, commit, model or InferenceService of {environment} in the {len(log)} "
-            f"commits of main; digits need at least {SHORTEST} of theirs"
+            f"{what}: no revision, release, commit, model, InferenceService, registry version or record of "
+            f"{environment} in the {len(log)} commits of main; digits need at least {SHORTEST} of theirs"
         )
     return found[0]
 
@@ -79,6 +84,18 @@ def _by_name(history: History, environment: str, what: str) -> Iterator[Sought]:
             yield _release(history, environment, "InferenceService", path)
 
 
+def _by_record(history: History, environment: str, what: str) -> Iterator[Sought]:
+    """By its path, its file's digest, or the registry's version that it names."""
+    if not what.startswith((f"{RECORDS}/", "sha256:", "models:/")):
+        return
+    for path in history.paths("HEAD", RECORDS):
+        data = history.file("HEAD", path) or b""
+        if what in (path, digest_bytes(data)):
+            yield _release(history, environment, "record", path)
+        elif parse_record(data, path, PurePosixPath(path).stem).observed.registry_uri == what:
+            yield _release(history, environment, "registry version", path)
+
+
 def _release(history: History, environment: str, kind: Kind, path: str) -> Sought:
     """As it runs now, or as it was at the newest commit whose plan names it."""
     release = PurePosixPath(path).stem
@@ -87,7 +104,7 @@ def _release(history: History, environment: str, kind: Kind, path: str) -> Sough
     if at is None:
         raise Missing(f"release {release} of {model} is recorded, and no plan of {environment} has named it")
     commit = _standing(history, environment, model, at.commit)
-    name = release if kind == "release" else service_name(model, release)
+    name = service_name(model, release) if kind == "InferenceService" else release
     return Sought(kind, name, commit, model=model, release=release)
 
 

@@ -119,6 +119,25 @@ def test_a_release_that_runs_is_shown_alone_and_as_it_runs_now(remote: Remote, c
     assert asked(remote, service_name(MODEL, TWO.release)).found == "InferenceService"
 
 
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        (f"models:/{MODEL}/2", "registry version"),
+        (record_path(MODEL, TWO.release), "record"),
+        (TWO.record, "record"),
+        (service_name(MODEL, TWO.release), "InferenceService"),
+    ],
+    ids=["version", "path", "digest", "service"],
+)
+def test_version_record_and_service_lead_to_the_release(
+    remote: Remote, commits: dict[str, str], what: str, kind: str
+) -> None:
+    found = asked(remote, what)
+    assert found.found == kind
+    assert [one.release for model in found.models for one in model.releases] == [TWO.release]
+    assert found.models == asked(remote, TWO.release).models
+
+
 def test_a_release_that_has_gone_is_shown_as_it_last_was(
     remote: Remote, commits: dict[str, str], tmp_path: Path
 ) -> None:
@@ -224,4 +243,4 @@ def test_the_command_answers_in_text_and_json_and_ends_with_1_for_the_unknown(re
     assert json.loads(run(MODEL, "--json").stdout) == asked(remote, MODEL).model_dump(mode="json")
     unknown = run("no-such-model")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert unknown.stderr.startswith("nexus: no-such-model: no revision, release, commit, model or InferenceService")
+    assert unknown.stderr.startswith("nexus: no-such-model: no revision, release, commit, model, InferenceService, ")

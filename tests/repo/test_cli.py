@@ -13,7 +13,7 @@ import pytest
 from nexus_release.cli import COMMANDS, nexus
 
 BIN = Path(sys.executable).parent
-ANSWERS = ["release", "render", "canary", "promote", "rollback", "explain", "status", "schema"]
+ANSWERS = ["release", "render", "canary", "promote", "rollback", "verify", "diff", "explain", "status", "schema"]
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from nexus_release.errors import Conflict, Missing, NexusError, Unreachable
 from nexus_release.names import model_slug
-from nexus_release.ports import RegisteredVersion, RegistryEntry
+from nexus_release.ports import RegisteredVersion, RegistryCopy, RegistryEntry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,6 +83,18 @@ class MlflowRegistry:
                 return None
             run = self._client.get_model_version(name, str(versions[0])).run_id
             return RegisteredVersion(version=versions[0], run=run, uri=f"models:/{name}/{versions[0]}")
+
+    def copy(self, model: str, release: str) -> RegistryCopy | None:
+        """The run's file is read into a private folder that goes at once: the server is not trusted with ours."""
+        found = self.find(model, release)
+        if found is None:
+            return None
+        with self._asking(f"reading what it has of {model} {release[:12]}"):
+            tags = self._client.get_model_version(registered_name(model), str(found.version)).tags
+            with tempfile.TemporaryDirectory(prefix="nexus-registry-") as folder:
+                path = self._client.download_artifacts(found.run, "content.json", folder)
+                content = Path(path).read_bytes()
+        return RegistryCopy(found, tags.get("nexus.artifact", ""), tags.get("nexus.dataset", ""), content)
 
     def alias(self, model: str, alias: str) -> int | None:
         with self._asking(f"reading the alias {alias} of {model}"):

@@ -1,4 +1,4 @@
-"""The content-addressed store as a folder: `<root>/sha256/<hex>/`."""
+"""The content-addressed store as a folder: `<root>/sha256/<hex>/`, and beside it `listings/<hex>.json`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nexus_release.adapters.store_listing import keep_listing, place
 from nexus_release.digests import digest_folder, folder_listing
 from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.frozen import Artifact
@@ -42,6 +43,8 @@ class FolderStore:
                 _sync(copy)
                 _publish(copy, target, digest)
                 _sync_folder(entries)
+            if not self._listing(digest).exists():
+                keep_listing(self._listing(digest), target)
         return Artifact(digest=digest, bytes=sum(int(size) for _, size, _ in listing), files=len(listing))
 
     def get(self, digest: str) -> Path:
@@ -49,11 +52,15 @@ class FolderStore:
         if not path.is_dir():
             raise Missing(f"{digest}: not in the store {self._root}; remove the work folder's steps/ to make it anew")
         if (found := _digest(path)) != digest:
-            raise DigestMismatch(str(path), digest, found)
+            where = place(self._listing(digest), path)
+            raise DigestMismatch(f"{path}: {where}" if where else str(path), digest, found)
         return path
 
     def uri(self, digest: str) -> str:
         return self._path(digest).as_uri()
+
+    def _listing(self, digest: str) -> Path:
+        return self._root / "listings" / f"{digest.removeprefix('sha256:')}.json"
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -103,6 +103,10 @@ def choose(rows: Sequence[Mapping[str, Any]], count: int) -> list[Chat]:
     return sorted((row["messages"] for row in rows), key=digest_json)[:count]
 
 
+def suite_digest(chats: Sequence[Chat]) -> Digest:
+    return digest_json({"chats": chats, "scored": _SCORED})
+
+
 def incomparable(base: Sequence[RowScore], candidate: Sequence[RowScore]) -> str:
     """Why there are no figures to hold against the gate; empty where there are."""
     if reason := unusable(base):
@@ -139,7 +143,7 @@ def _outcome(
     chats: Sequence[Chat], base: Sequence[RowScore], tools: Tools, metrics: tuple[Metric, ...], refusal: str
 ) -> EvaluateOut:
     return EvaluateOut(
-        suite=digest_json({"chats": chats, "scored": _SCORED}),
+        suite=suite_digest(chats),
         engine=tools.evaluator.engine,
         base_compute_type=COMPUTE_TYPE,
         compute_type=COMPUTE_TYPE,
