@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
 	$(BIN)/nexus render
+
+chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour
+	$(BIN)/python -m tests.chaos.release --long $(CHAOS_FLAGS)
 
 services: ## install the system tools that some tests use (Debian, root)
 	ops/services.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -30,6 +31,16 @@ COMMANDS = {
     "completion": "Print the shell completion script.",
 }
 """Word -> help line. Written here so that `nexus --help` imports no command."""
+
+
+MACHINE = {
+    errno.ENOSPC: "free some room and run it again; what is half-written is never used",
+    errno.EDQUOT: "free some of this user's room and run it again; what is half-written is never used",
+    errno.EROFS: "give a folder that can be written (NEXUS_STATE, NEXUS_WORK, TMPDIR)",
+    errno.EACCES: "give a folder that this user may write (NEXUS_STATE, NEXUS_WORK, TMPDIR)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+"""What the machine refuses -> the mend. The run ends with 1 and nothing by halves; a later run goes on."""
 
 
 class LazyGroup(click.Group):
@@ -66,6 +77,12 @@ def main() -> None:
     except NexusError as error:
         click.echo(f"nexus: {error}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise  # a fault of ours wants its traceback
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"nexus: {where}{error.strerror}: {MACHINE[error.errno]}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
