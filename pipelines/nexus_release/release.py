@@ -89,14 +89,15 @@ def run_step(step: Step, given: Frozen, tools: Tools) -> tuple[StepResult, bool]
     if step.cacheable and (kept := find_result(tools.work, step, key)):
         return kept, True
     tools.notes.clear()
+    limited = tools.limited(step.effects)
     started, clock = datetime.now(UTC), time.monotonic()
-    out = _try(step, given, tools)
+    out = _try(step, given, limited)
     result = StepResult(
         step=step.name,
         key=key,
         given=given.model_dump(mode="json"),
         out=out.model_dump(mode="json"),
-        notes=dict(tools.notes),
+        notes=dict(limited.notes),
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - clock, 3),
     )

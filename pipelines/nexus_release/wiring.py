@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nexus_release.errors import BadInput
+from nexus_release.errors import BadInput, NexusError
 from nexus_release.frozen import Frozen
 from nexus_release.ports import BaseModels, Datasets, Evaluator, Quantizer, Registry, Repository, Store, Trainer
 
@@ -26,6 +26,9 @@ class Connections(Frozen):
     """MLFLOW_TRACKING_URI."""
     remote: str
     """NEXUS_REMOTE: path or URL of the Git remote."""
+    push: str | None = ""
+    """NEXUS_PUSH_REMOTE: the same with the credential that may push; empty where `remote` is that already. None for
+    who may not push."""
     dirty: bool = False
     """NEXUS_DIRTY=1: the code that runs is not what is committed. Recorded with each release."""
 
@@ -37,8 +40,44 @@ class Connections(Frozen):
             work=environ.get("NEXUS_WORK", home.as_uri()),
             registry=environ.get("MLFLOW_TRACKING_URI") or _local_registry(home),
             remote=environ.get("NEXUS_REMOTE", str(home / "remote.git")),
+            push=environ.get("NEXUS_PUSH_REMOTE", ""),
             dirty=environ.get("NEXUS_DIRTY") == "1",
         )
+
+    def limited(self, effects: Collection[str]) -> Connections:
+        """What a step with these effects is told: no address, and so no credential, of what it does not touch."""
+        return self.model_copy(
+            update={
+                "registry": self.registry
+                if {"read:registry", "write:registry", "read:base-model"} & {*effects}
+                else "",
+                "remote": self.remote if {"read:git", "write:git"} & {*effects} else "",
+                "push": self.push if "write:git" in effects else None,
+            }
+        )
+
+
+SECRETS: Mapping[str, tuple[str, ...]] = {
+    "NEXUS_PUSH_REMOTE": ("write:git",),
+    "NEXUS_REMOTE": ("read:git", "write:git"),
+    **dict.fromkeys(
+        ("GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CERT", "GIT_SSL_KEY", "SSH_AUTH_SOCK"),
+        ("read:git", "write:git"),
+    ),
+    **dict.fromkeys(
+        ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+        ("read:registry", "write:registry", "read:base-model"),
+    ),
+    **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
+}
+"""Variable that carries a credential -> the effects of which one lets a step keep it."""
+
+
+def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
+    """Takes from a step's process what its effects do not need, before it reads a model or a row."""
+    for name, needed in SECRETS.items():
+        if not {*needed} & {*effects}:
+            environ.pop(name, None)
 
 
 def _local_registry(home: Path) -> str:
@@ -49,6 +88,17 @@ def _local_registry(home: Path) -> str:
     return state.registry if state else "http://127.0.0.1:5000"
 
 
+_PORTS: Mapping[str, tuple[str, ...]] = {
+    "store": ("read:store", "write:store"),
+    "datasets": ("read:dataset",),
+    "base_models": ("read:base-model",),
+    "registry": ("read:registry", "write:registry"),
+    **dict.fromkeys(("trainer", "quantizer", "evaluator"), ("read:store",)),
+}
+"""Port -> effects that need it, for the ports that steps may share. The repository is made for each step: two may
+differ in whether they push."""
+
+
 class Tools:
     """The ports, each made when a step first asks for it, so that a step pays only for what it uses."""
 
@@ -56,6 +106,14 @@ class Tools:
         self.connections = connections
         self.notes: dict[str, str] = {}
         """What a step wants said in `summary.json` that no other step reads: commits, run ids."""
+
+    def limited(self, effects: Collection[str]) -> Tools:
+        """For a step with these effects. A port of something else is not there."""
+        tools = Tools(self.connections.limited(effects))
+        tools.notes = self.notes
+        made = {name: port for name, port in self.__dict__.items() if {*_PORTS.get(name, ())} & {*effects}}
+        tools.__dict__.update(made)
+        return tools
 
     @cached_property
     def work(self) -> Path:
@@ -105,13 +163,17 @@ class Tools:
     def registry(self) -> Registry:
         from nexus_release.adapters.mlflow_registry import MlflowRegistry
 
+        if not self.connections.registry:
+            raise NexusError("this step declares no effect on the registry, so it is not told where it is")
         return MlflowRegistry(self.connections.registry)
 
     @cached_property
     def repository(self) -> Repository:
         from nexus_release.adapters.git import GitRepository
 
-        return GitRepository(self.connections.remote)
+        if not self.connections.remote:
+            raise NexusError("this step declares no effect on Git, so it is not told where the remote is")
+        return GitRepository(self.connections.remote, push=self.connections.push)
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import socket
@@ -26,6 +27,8 @@ class GitServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repository = repository
         self.to_main: Misbehaviour = ""
+        self.pusher = ""
+        """`name:password` that a push needs; empty where anybody may."""
         self.ended = threading.Event()
 
     @property
@@ -52,10 +55,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self._is_stranger():
+            self._ask_who()
+            return
         self._answer(self._backend(b"", self.server.repository.parent))
 
     def do_POST(self) -> None:
         body = self._body()
+        if self._is_stranger():
+            self._ask_who()
+            return
         what = self.server.to_main if b" refs/heads/main\0" in body else ""
         root = self.server.repository.parent
         if what == "hang":
@@ -74,6 +83,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(self._backend(body, Path(aside)))
         else:
             self._answer(self._backend(body, root))
+
+    def _is_stranger(self) -> bool:
+        wanted = base64.b64encode(self.server.pusher.encode()).decode()
+        given = self.headers.get("Authorization", "")
+        return bool(self.server.pusher) and "git-receive-pack" in self.path and given != f"Basic {wanted}"
+
+    def _ask_who(self) -> None:
+        self._answer(b'Status: 401 Unauthorized\r\nWWW-Authenticate: Basic realm="git"\r\n\r\nwho are you?\n')
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

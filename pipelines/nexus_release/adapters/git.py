@@ -27,8 +27,10 @@ TRIES = 5
 class GitRepository:
     """The port `Repository` on a path or URL."""
 
-    def __init__(self, remote: str, seconds: float = SECONDS) -> None:
+    def __init__(self, remote: str, seconds: float = SECONDS, push: str | None = "") -> None:
+        """`push`: the remote as it may be pushed to, where that is another address or credential; None: it may not."""
         self._remote, self._seconds = remote, seconds
+        self._push_remote = push if push is None else push or remote
         self._name = without_credentials(remote)
 
     def head(self) -> str:
@@ -135,7 +137,9 @@ class GitRepository:
         self._push(clone, f":refs/heads/{branch}", f"--force-with-lease=refs/heads/{branch}:{value}")
 
     def _push(self, clone: Path, refspec: str, *options: str) -> None:
-        self._call("push", "--porcelain", *options, "origin", refspec, cwd=clone)
+        if self._push_remote is None:
+            raise NexusError("this step declares no write to Git, so it holds no credential that can push")
+        self._call("push", "--porcelain", *options, "--", self._push_remote, refspec, cwd=clone)
 
     def _ref(self, name: str) -> str | None:
         listed = self._call("ls-remote", "--", self._remote, name).splitlines()
@@ -165,7 +169,8 @@ class GitRepository:
         try:
             return git(*words, cwd=cwd, seconds=self._seconds)
         except GitError as error:
-            lines = error.output.replace(self._remote, self._name).splitlines()
+            said = error.output.replace(self._push_remote or self._remote, self._name)
+            lines = said.replace(self._remote, self._name).splitlines()
         heard = [line for line in lines if line.startswith(("remote:", "!"))]
         own = "\n".join(line for line in lines if not line.startswith("remote:"))
         if absent := _NO_BRANCH.search(own):

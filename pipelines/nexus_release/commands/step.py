@@ -17,13 +17,15 @@ def command(name: str, given: Path, out: Path, work: str | None) -> None:
 
     Ends with 0 also where a gate refuses: the verdict is in the output. 2 is bad input, 1 any other error.
     """
+    import os
+
     from pydantic import ValidationError
 
     from nexus_release.errors import BadInput
     from nexus_release.graph import NODES
     from nexus_release.journal import json_text, write_whole
     from nexus_release.release import run_step
-    from nexus_release.wiring import Connections, Tools
+    from nexus_release.wiring import Connections, Tools, forget_secrets
 
     if name not in NODES:
         raise BadInput("step", name, f"one of {', '.join(NODES)}")
@@ -37,6 +39,7 @@ def command(name: str, given: Path, out: Path, work: str | None) -> None:
     connections = Connections.from_environment()
     if work:
         connections = connections.model_copy(update={"work": work})
+    forget_secrets(os.environ, step.effects)
     result, reused = run_step(step, parsed, Tools(connections))
     write_whole(out, json_text(result.out))
     click.echo(f"{name}: {'reused' if reused else 'done'} in {result.seconds:.1f} s", err=True)
