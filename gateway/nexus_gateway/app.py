@@ -17,6 +17,7 @@ from nexus_gateway.auth import administrator, authenticate
 from nexus_gateway.errors import Refusal
 from nexus_gateway.exchange import RequestHead
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.policy import caller_of
 from nexus_gateway.proxy import answer
 
 RELAYED = ("/v1/chat/completions",)
@@ -68,9 +69,9 @@ def create_app(gateway: Gateway) -> FastAPI:
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """The models that the key may use."""
-        key = authenticate(_head(request), gateway.keys)
         served = gateway.served.current
-        names = [name for name in sorted(served.table.routes) if key.models is None or name in key.models]
+        caller = caller_of(authenticate(_head(request), gateway.keys), served.table.policies)
+        names = [name for name in sorted(served.table.routes) if caller.may_use(name)]
         created = int(served.loaded)
         entries = [{"id": name, "object": "model", "created": created, "owned_by": "nexus"} for name in names]
         return {"object": "list", "data": entries}
@@ -79,7 +80,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def circuit_breakers(request: Request) -> dict[str, Any]:
         administrator(_head(request), gateway.keys)
         now = time.monotonic()
-        return {name: gateway.breakers.show(name, now) for name in sorted(gateway.served.current.table.upstreams)}
+        return {name: gateway.breakers.show(name, now) for name in sorted(gateway.served.current.table.endpoints)}
 
     @app.get("/admin/config")
     async def config(request: Request) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""What the gateway reads of a body: three fields, after making sure that every reader sees the same ones."""
+"""What the gateway reads of a body: a few fields, after making sure that every reader sees the same ones."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -24,11 +24,21 @@ class Asked(msgspec.Struct):
     model: str
     stream: bool = False
     user: str = ""
+    max_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
+    max_completion_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that the answer may have, as the client says; None where it does not."""
+        said = [bound for bound in (self.max_tokens, self.max_completion_tokens) if bound is not None]
+        return max(said, default=None)
 
 
 _decode = msgspec.json.Decoder(Asked, strict=True).decode
-_DECIDING = re.compile(rb'"(?:model|stream|user)"\s*:', re.IGNORECASE)
-_EXACT = re.compile(rb'"(?:model|stream|user)"\s*:')
+_FIELDS = ("model", "stream", "user", "max_tokens", "max_completion_tokens")
+_DECIDING = re.compile(b'"(?:%s)"\\s*:' % "|".join(_FIELDS).encode(), re.IGNORECASE)
+_EXACT = re.compile(_DECIDING.pattern)
+_MODEL = re.compile(rb'("model"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 """Possessive, so that a text is walked once and without memory of its own."""
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -50,6 +60,25 @@ def read(head: RequestHead, body: bytes) -> Asked:
     if not 0 < len(asked.model) <= _LONGEST_MODEL:
         raise Refusal(INVALID_BODY, f"model: 1 to {_LONGEST_MODEL} characters")
     return asked
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """The same for another model; every other byte stays where only one key `model` is in the body, at any depth."""
+    name = json.dumps(model).encode()
+    if len(_MODEL.findall(body)) == 1 and b"\\u" not in body:
+        return _MODEL.sub(lambda found: found[1] + name, body)
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode(fields | {"model": msgspec.Raw(name)})
+
+
+def with_max_tokens(body: bytes, bound: int) -> bytes:
+    """The same with a bound that it did not have."""
+    start = body.index(b"{") + 1
+    return b'%s"max_tokens":%d,%s' % (body[:start], bound, body[start:])
+
+
+def field_names(body: bytes) -> list[str]:
+    return list(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
 
 
 def _shallow(body: bytes) -> None:
@@ -81,7 +110,7 @@ def _unambiguous(body: bytes) -> None:
     except ValueError as error:  # an integer of thousands of digits, which msgspec has passed over
         raise Refusal(INVALID_BODY, f"body: {str(error)[:200]}") from None
     names = [name for name, _ in pairs]
-    deciding = [name for name in names if name.lower() in ("model", "stream", "user")]
+    deciding = [name for name in names if name.lower() in _FIELDS]
     for name in deciding:
         if name != name.lower() or deciding.count(name) > 1:
             raise Refusal(INVALID_BODY, f"{name.lower()}: stands twice, or in another case")

@@ -48,6 +48,14 @@ class Breakers:
             return True
         return False
 
+    def would_admit(self, endpoint: str, now: float) -> bool:
+        """What `admits` would say, without taking the probe."""
+        circuit = self._circuits.get(endpoint)
+        if circuit is None or circuit.state == "closed":
+            return True
+        rested = circuit.state == "half_open" or now - circuit.opened_at >= self._settings.reset_seconds
+        return rested and not circuit.probing
+
     def succeeded(self, endpoint: str) -> None:
         self._circuits.pop(endpoint, None)
 

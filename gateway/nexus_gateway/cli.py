@@ -60,7 +60,7 @@ def check(routes: Path, as_json: bool) -> None:
 @gateway.command()
 def schema() -> None:
     """Print the JSON Schema of route files."""
-    from nexus_gateway.routes import RoutesFile
+    from nexus_gateway.routes_file import RoutesFile
 
     click.echo(json.dumps(RoutesFile.model_json_schema(), indent=2))
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from nexus_gateway import routes
 from nexus_gateway.breaker import Breakers, BreakerSettings
+from nexus_gateway.endpoints import Endpoints, choose
+from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.gate import Full, Gate
 from nexus_gateway.keys import Keys
+from nexus_gateway.request import Request
+from nexus_gateway.retries import RetryBudget
+from nexus_gateway.routes import Endpoint
 from nexus_gateway.served import Served
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
@@ -30,18 +38,48 @@ class Gateway:
         self.metrics = Metrics(self._configuration)
         self.draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._endpoints: dict[tuple[str, str | None], Upstream] = {}
+        self.endpoints, self.retries = Endpoints(), RetryBudget()
+        self._pools: dict[_Place, Upstream] = {}
+        self._gates: dict[str, Gate] = {}
 
-    def upstream(self, snapshot: Snapshot, name: str) -> Upstream:
-        """The endpoint behind an upstream's name; its connections outlive a change of the configuration."""
-        url = snapshot.table.upstreams[name].url
-        address = snapshot.resolve.get(_host_port(url))
-        key = (url, address)
-        found = self._endpoints.get(key)
+    def upstream(self, snapshot: Snapshot, endpoint: Endpoint) -> Upstream:
+        """What speaks with an endpoint; its connections outlive a change of the configuration."""
+        place = _place(snapshot, endpoint)
+        found = self._pools.get(place)
         if found is None:
-            found = MockUpstream(url) if url.startswith("mock://") else HttpUpstream(url, address)
-            self._endpoints[key] = found
+            mock = endpoint.url.startswith("mock://")
+            found = MockUpstream(endpoint.url) if mock else HttpUpstream(endpoint.url, place.address, endpoint.tls)
+            self._pools[place] = found
         return found
+
+    def choose(self, upstream: routes.Upstream, tried: set[str]) -> Endpoint | None:
+        """The endpoint of the upstream that is asked next."""
+        now = time.monotonic()
+        ids = [endpoint.id for endpoint in upstream.endpoints]
+        found = choose(ids, self.endpoints, lambda name: self.breakers.would_admit(name, now), tried, now)
+        return next((endpoint for endpoint in upstream.endpoints if endpoint.id == found), None)
+
+    def retry_after(self, request: Request) -> int:
+        """Whole seconds until one of the circuits of the route may be tried again."""
+        now, table = time.monotonic(), request.snapshot.table
+        upstreams = [table.upstreams[target.upstream] for target in request.route.targets]
+        ids = [endpoint.id for upstream in upstreams for endpoint in upstream.endpoints]
+        return min(self.breakers.retry_after(name, now) for name in ids)
+
+    def enter(self, upstream: routes.Upstream, priority: int) -> Waiter[None]:
+        """Room for one more call of the upstream; fails with Full after its `queue_seconds`."""
+        if upstream.max_parallel is None:
+            return given(None)
+        gate = self._gates.setdefault(upstream.name, Gate(upstream.max_parallel))
+        gate.limit = upstream.max_parallel
+        place = gate.enter(priority)
+        if not place.settled:
+            asyncio.get_running_loop().call_later(upstream.queue_seconds, place.fail, Full())
+        return place
+
+    def leave(self, upstream: routes.Upstream) -> None:
+        if upstream.max_parallel is not None:
+            self._gates[upstream.name].leave()
 
     def forget_soon(self, snapshot: Snapshot) -> None:
         """`forget`, from another thread: connections belong to the loop that opened them."""
@@ -54,10 +92,11 @@ class Gateway:
 
     def forget(self, snapshot: Snapshot) -> None:
         """Drops what the snapshot names no more. Calls that are under way end as they would have."""
-        named = {(u.url, snapshot.resolve.get(_host_port(u.url))) for u in snapshot.table.upstreams.values()}
-        for key in self._endpoints.keys() - named:
-            self._endpoints.pop(key).close()
-        self.breakers.keep(set(snapshot.table.upstreams))
+        endpoints = [endpoint for upstream in snapshot.table.upstreams.values() for endpoint in upstream.endpoints]
+        for gone in self._pools.keys() - {_place(snapshot, endpoint) for endpoint in endpoints}:
+            self._pools.pop(gone).close()
+        self.breakers.keep(snapshot.table.endpoints)
+        self.endpoints.keep(snapshot.table.endpoints)
         self.logs.write(event_line("configuration taken", revision=snapshot.revision))
 
     def finish(self, record: RequestRecord) -> None:
@@ -66,9 +105,9 @@ class Gateway:
         self.logs.write(request_line(record))
 
     def close(self) -> None:
-        for endpoint in self._endpoints.values():
-            endpoint.close()
-        self._endpoints.clear()
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
 
     def _configuration(self) -> Iterable[Metric]:
         served = self.served
@@ -85,6 +124,18 @@ class Gateway:
         dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody took.")
         dropped.add_metric((), self.logs.dropped)
         return info, refused, refusals, loaded, swaps, dropped
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What tells one pool of connections from another: where it leads, and by whose certificate."""
+
+    endpoint: Endpoint
+    address: str | None
+
+
+def _place(snapshot: Snapshot, endpoint: Endpoint) -> _Place:
+    return _Place(endpoint, snapshot.resolve.get(_host_port(endpoint.url)))
 
 
 def _host_port(url: str) -> str:

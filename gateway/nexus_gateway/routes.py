@@ -1,97 +1,70 @@
-"""The route files: their schema, and how they become the tables that requests are decided by."""
+"""How route files become the tables that requests are decided by."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ValidationError
 
 from nexus_gateway import routing
 from nexus_gateway.config_errors import ConfigRefused, first_error
+from nexus_gateway.routes_file import (
+    CanaryFile,
+    DirectFile,
+    HealthFile,
+    PolicyFile,
+    RoutesFile,
+    TlsFile,
+    UpstreamFile,
+    WeightedFile,
+)
 from nexus_gateway.routing import Route
+from nexus_gateway.upstreams.http import tls_context
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 _SCHEMES = ("http", "https", "mock")
+_LONGEST_CHAIN = 32
+DEFAULT_ROUTE = "default"
+"""What metrics and headers call the route of models that have none of their own."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class UpstreamFile(_Strict):
-    """Where an engine is."""
-
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    id: str
+    """The upstream's name, and with several endpoints the address too."""
     url: str
-    """`http://host[:port][/path]`, `https://…`, or `mock://…`; requests go to `<url>/v1/…`."""
-    release: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Release id that the engine serves; answered as `x-nexus-release`."""
-
-
-class TimeoutsFile(_Strict):
-    """Seconds."""
-
-    first_byte_seconds: Seconds | None = None
-    chunk_seconds: Seconds | None = None
-    total_seconds: Seconds | None = None
-
-
-class _RouteFile(_Strict):
-    rollout: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")] = "0"
-    """Salt of the split."""
-    timeouts: TimeoutsFile = TimeoutsFile()
-
-
-class DirectFile(_RouteFile):
-    strategy: Literal["direct"]
-    upstream: Name
-
-
-class TargetFile(_Strict):
-    upstream: Name
-    weight: Percent
-
-
-class WeightedFile(_RouteFile):
-    strategy: Literal["weighted"]
-    targets: Annotated[tuple[TargetFile, ...], Field(min_length=1)]
-    """Weights add up to 100."""
-
-
-class CanaryFile(_RouteFile):
-    strategy: Literal["canary"]
-    primary: Name
-    canary: Name
-    percent: Percent
-    """Of the traffic, to the canary."""
-
-
-RouteFile = Annotated[DirectFile | WeightedFile | CanaryFile, Field(discriminator="strategy")]
-
-
-class RoutesFile(_Strict):
-    """One file of routes; a folder holds one for each model."""
-
-    upstreams: dict[Name, UpstreamFile] = Field(default_factory=dict)
-    routes: dict[Name, RouteFile] = Field(default_factory=dict)
+    tls: TlsFile
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
     name: str
-    url: str
+    endpoints: tuple[Endpoint, ...]
     release: str
+    max_parallel: int | None
+    queue_seconds: float
+    health: HealthFile | None
+    authorization: bytes = field(repr=False)
+    """For this upstream's own addresses; empty where it wants none."""
 
 
 @dataclass(frozen=True)
 class Table:
     upstreams: Mapping[str, Upstream]
     routes: Mapping[str, Route]
+    policies: Mapping[str, PolicyFile]
+    """By key id."""
+    default: Route | None
+
+    def route(self, model: str) -> Route | None:
+        return self.routes.get(model) or self.default
+
+    @property
+    def endpoints(self) -> set[str]:
+        return {endpoint.id for upstream in self.upstreams.values() for endpoint in upstream.endpoints}
 
 
 def parse(name: str, data: bytes) -> RoutesFile:
@@ -110,25 +83,58 @@ def parse(name: str, data: bytes) -> RoutesFile:
         raise ConfigRefused(f"{name}: {first_error(error)}") from None
 
 
-def compile_routes(files: Iterable[tuple[str, RoutesFile]], first_byte_seconds: float) -> Table:
-    """Raises ConfigRefused for what one file alone cannot show: names that stand twice, targets that do not exist."""
+def compile_routes(
+    files: Iterable[tuple[str, RoutesFile]], first_byte_seconds: float, environ: Mapping[str, str] | None = None
+) -> Table:
+    """Raises ConfigRefused for what one file alone cannot show: names that stand twice, what does not exist, fallbacks
+    that lead back. `environ` holds the upstreams' credentials; None where they are not wanted (`check`)."""
     upstreams: dict[str, Upstream] = {}
     routes: dict[str, Route] = {}
+    policies: dict[str, PolicyFile] = {}
+    defaults: list[tuple[str, str]] = []
     for name, file in files:
-        for key, upstream in file.upstreams.items():
-            if key in upstreams:
-                raise ConfigRefused(f"{name}: upstreams.{key}: another file has it too")
-            _check_url(name, key, upstream.url)
-            upstreams[key] = Upstream(key, upstream.url.rstrip("/"), upstream.release or "")
-        for alias, route in file.routes.items():
-            if alias in routes:
-                raise ConfigRefused(f"{name}: routes.{alias}: another file has it too")
-            routes[alias] = _route(name, alias, route, first_byte_seconds)
-    for compiled in routes.values():
-        for target in compiled.targets:
-            if target.upstream not in upstreams:
-                raise ConfigRefused(f"routes.{compiled.name}: upstream {target.upstream!r} is not under `upstreams`")
-    return Table(upstreams, routes)
+        for kind, ours, theirs in (
+            ("upstreams", upstreams, file.upstreams),
+            ("routes", routes, file.routes),
+            ("policies", policies, file.policies),
+        ):
+            if twice := sorted(ours.keys() & theirs.keys()):
+                raise ConfigRefused(f"{name}: {kind}.{twice[0]}: another file has it too")
+        upstreams |= {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
+        routes |= {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
+        policies |= file.policies
+        defaults += [(name, file.default)] if file.default else []
+    default = _default(defaults, first_byte_seconds)
+    _check_targets([*routes.values(), *([default] if default else [])], upstreams)
+    _check_fallbacks(routes)
+    return Table(upstreams, routes, policies, default)
+
+
+def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:
+    several = len(file.urls) > 1
+    for url in file.urls:
+        _check_url(name, key, url)
+    if len(set(file.urls)) != len(file.urls):
+        raise ConfigRefused(f"{name}: upstreams.{key}.endpoints: an address stands twice")
+    if environ is not None and file.tls != TlsFile():
+        _check_tls(name, key, file.tls)
+    token = ""
+    if file.credential_env and environ is not None:
+        token = environ.get(file.credential_env, "")
+        if not token.isascii() or not token.isprintable() or not token:
+            raise ConfigRefused(
+                f"{name}: upstreams.{key}.credential_env: {file.credential_env} is not set for this process, or is no "
+                "plain text"
+            )
+    return Upstream(
+        name=key,
+        endpoints=tuple(Endpoint(f"{key} {url}" if several else key, url.rstrip("/"), file.tls) for url in file.urls),
+        release=file.release or "",
+        max_parallel=file.max_parallel,
+        queue_seconds=file.queue_seconds,
+        health=file.health,
+        authorization=b"Bearer " + token.encode() if token else b"",
+    )
 
 
 def _route(name: str, alias: str, file: DirectFile | WeightedFile | CanaryFile, first_byte_seconds: float) -> Route:
@@ -149,7 +155,44 @@ def _route(name: str, alias: str, file: DirectFile | WeightedFile | CanaryFile, 
                 total = sum(weights.values())
                 raise ConfigRefused(f"{name}: routes.{alias}.targets: weights add up to {total:g}, not 100")
             targets = routing.weighted(weights)
-    return Route(alias, targets, file.rollout, timeouts)
+    matches = tuple(routing.Match(one.header.encode(), one.value.encode(), one.upstream) for one in file.match)
+    return Route(alias, targets, file.rollout, timeouts, matches, file.fallbacks, file.tries)
+
+
+def _default(found: list[tuple[str, str]], first_byte_seconds: float) -> Route | None:
+    if len(found) > 1:
+        raise ConfigRefused(f"{found[1][0]}: default: {found[0][0]} names one too")
+    if not found:
+        return None
+    return Route(DEFAULT_ROUTE, routing.direct(found[0][1]), "0", routing.Timeouts(first_byte_seconds))
+
+
+def _check_targets(routes: Iterable[Route], upstreams: Mapping[str, Upstream]) -> None:
+    for route in routes:
+        for name in (*(target.upstream for target in route.targets), *(match.upstream for match in route.matches)):
+            if name not in upstreams:
+                raise ConfigRefused(f"routes.{route.name}: upstream {name!r} is not under `upstreams`")
+
+
+def _check_fallbacks(routes: Mapping[str, Route]) -> None:
+    for route in routes.values():
+        for name in route.fallbacks:
+            if name not in routes:
+                raise ConfigRefused(f"routes.{route.name}.fallbacks: {name!r} is no route")
+    sound: set[str] = set()
+    for name in routes:
+        _follow(routes, name, (), sound)
+
+
+def _follow(routes: Mapping[str, Route], name: str, path: tuple[str, ...], sound: set[str]) -> None:
+    """Raises ConfigRefused where the fallbacks from `name` lead back, or further than anybody waits."""
+    if name in path or len(path) > _LONGEST_CHAIN:
+        shown = " -> ".join((*path[:8], name))
+        raise ConfigRefused(f"routes.{name}.fallbacks: {shown}: a chain leads back, or is over {_LONGEST_CHAIN} long")
+    if name not in sound:
+        for following in routes[name].fallbacks:
+            _follow(routes, following, (*path, name), sound)
+        sound.add(name)
 
 
 def _check_url(name: str, key: str, url: str) -> None:
@@ -165,6 +208,13 @@ def _check_url(name: str, key: str, url: str) -> None:
         raise ConfigRefused(f"{place}: {url!r}: no credentials, query or fragment in an address")
     if re.search(r"[\s\\]", url):
         raise ConfigRefused(f"{place}: {url!r}: no white space or backslash")
+
+
+def _check_tls(name: str, key: str, tls: TlsFile) -> None:
+    try:
+        tls_context(tls)
+    except OSError as error:  # an ssl.SSLError is one
+        raise ConfigRefused(f"{name}: upstreams.{key}.tls: {error.strerror or error}") from None
 
 
 def _make_loader() -> Any:

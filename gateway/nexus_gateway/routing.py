@@ -1,9 +1,9 @@
-"""Who answers: alias -> route -> candidates -> filter -> pick. Values in, a value out."""
+"""Who answers: alias -> route -> upstreams in the order in which they are tried. Values in, a value out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 BUCKETS = 10_000
@@ -15,8 +15,10 @@ class Timeouts:
     """Seconds."""
 
     first_byte: float = 10.0
+    """Of each try."""
     chunk: float = 60.0
     total: float = 600.0
+    """Of the request with all its tries."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Match:
+    """Requests whose header says so go to an upstream of their own."""
+
+    header: bytes
+    """In lower case."""
+    value: bytes
+    upstream: str
+
+
+@dataclass(frozen=True)
 class Route:
     name: str
     targets: tuple[Target, ...]
@@ -34,6 +46,12 @@ class Route:
     salt: str
     """Changes with the releases that take part, not with their weights, so that nobody moves back and forth."""
     timeouts: Timeouts
+    matches: tuple[Match, ...] = ()
+    """The first that holds decides."""
+    fallbacks: tuple[str, ...] = ()
+    """Routes that answer where this one cannot, in this order, each with its own fallbacks."""
+    tries: int = 3
+    """Calls of engines for one request, the first one and all fallbacks included."""
 
 
 def bucket(route: Route, key: str) -> int:
@@ -42,8 +60,8 @@ def bucket(route: Route, key: str) -> int:
     return int.from_bytes(hashlib.sha256(seed).digest()[:8], "big") % BUCKETS
 
 
-def pick(route: Route, key: str, available: Callable[[str], bool] = lambda _: True) -> str | None:
-    """The upstream for `key`; None where none is available.
+def pick(route: Route, key: str) -> str:
+    """The upstream for `key`.
 
     Targets are laid on a line from its end: the last target has the lowest buckets, so that a canary that grows
     takes buckets from its neighbour and gives none back.
@@ -51,9 +69,36 @@ def pick(route: Route, key: str, available: Callable[[str], bool] = lambda _: Tr
     place = bucket(route, key)
     for target in reversed(route.targets):
         if place < target.share:
-            return target.upstream if available(target.upstream) else None
+            return target.upstream
         place -= target.share
-    return None
+    raise AssertionError("shares add up to the whole line")
+
+
+def order(route: Route, key: str, header: Callable[[bytes], bytes]) -> tuple[str, ...]:
+    """The upstreams of one route: the one that is meant, then the others that have a share, largest first. A request
+    that a header has sent to an upstream is answered by that one or not by this route."""
+    for match in route.matches:
+        if header(match.header) == match.value:
+            return (match.upstream,)
+    first = pick(route, key)
+    others = sorted((t for t in route.targets if t.share and t.upstream != first), key=lambda t: -t.share)
+    return (first, *(target.upstream for target in others))
+
+
+def chain(routes: Mapping[str, Route], route: Route, allowed: Callable[[str], bool]) -> Iterator[Route]:
+    """The route and its fallbacks, each once, with theirs before the next; those that the caller may not use are left
+    out."""
+    seen: set[str] = set()
+    waiting = [route.name]
+    while waiting:
+        name = waiting.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        found = route if name == route.name else routes[name]
+        if found is route or allowed(name):
+            yield found
+        waiting = [*found.fallbacks, *waiting]
 
 
 def direct(upstream: str) -> tuple[Target, ...]:

@@ -29,8 +29,8 @@ def run(
     """Returns after SIGTERM or SIGINT, when all answers are out. Raises ConfigRefused."""
     settings = read_settings(environ)
     known = _keys(settings, keys, host)
-    source = Source(routes, resolve, settings.first_byte_seconds) if routes else None
-    served = _served(settings, source, resolve, state)
+    source = Source(routes, resolve, settings.first_byte_seconds, environ) if routes else None
+    served = _served(settings, known, source, resolve, state)
     logs = LogWriter(sys.stdout)
     gateway = Gateway(served, known, settings.breaker, logs)
 
@@ -58,13 +58,14 @@ def _keys(settings: Settings, file: Path | None, host: str) -> Keys:
     return read_keys(file) if file else keys_of_environment(settings.api_keys, host)
 
 
-def _served(settings: Settings, source: Source | None, resolve: Path | None, state: Path | None) -> Served:
+def _served(settings: Settings, keys: Keys, source: Source | None, resolve: Path | None, state: Path | None) -> Served:
     if source is None:
         if not settings.has_routes:
             raise ConfigRefused("no routes: give --routes FILE|FOLDER, or GATEWAY_UPSTREAMS")
-        return Served(build(routes_of_environment(settings), read_resolve(resolve), settings.first_byte_seconds))
-    if settings.has_routes:
-        raise ConfigRefused("--routes and GATEWAY_UPSTREAMS (or GATEWAY_ROUTE_POLICIES) both give routes")
+        files = routes_of_environment(settings, keys)
+        return Served(build(files, read_resolve(resolve), settings.first_byte_seconds))
+    if settings.given_routes:
+        raise ConfigRefused(f"--routes and {settings.given_routes[0]} both give routes and policies: unset one of them")
     return first(source, state)
 
 

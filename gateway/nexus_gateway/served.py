@@ -46,7 +46,7 @@ def first(source: Source, state: Path | None) -> Served:
         files = read_files(state / KEPT) if state and (state / KEPT).is_dir() else {}
         if not files:
             raise
-        last = build(files, read_resolve(source.resolve), source.first_byte_seconds)
+        last = build(files, read_resolve(source.resolve), source.first_byte_seconds, source.environ)
         return Served(last, Refused(_revision_of(source), str(error)))
 
 

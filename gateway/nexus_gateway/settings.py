@@ -9,6 +9,7 @@ from typing import Any
 
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.keys import Keys, digest
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,26 @@ class Settings:
     first_byte_seconds: float
     upstreams: str | None
     route_policies: str | None
+    default_upstream: str | None
+    fallbacks: str | None
+    key_policies: str | None
+    requests_per_minute: int
 
     @property
     def has_routes(self) -> bool:
-        return any((self.upstreams, self.route_policies))
+        return bool(self.given_routes)
+
+    @property
+    def given_routes(self) -> list[str]:
+        """The variables that a route file would contradict."""
+        said = {
+            "GATEWAY_UPSTREAMS": self.upstreams,
+            "GATEWAY_ROUTE_POLICIES": self.route_policies,
+            "GATEWAY_DEFAULT_UPSTREAM": self.default_upstream,
+            "GATEWAY_FALLBACKS": self.fallbacks,
+            "GATEWAY_API_KEY_POLICIES": self.key_policies,
+        }
+        return [name for name, value in said.items() if value]
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -35,18 +52,79 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         first_byte_seconds=_number(environ, "GATEWAY_REQUEST_TIMEOUT_SECONDS", 10),
         upstreams=environ.get("GATEWAY_UPSTREAMS") or None,
         route_policies=environ.get("GATEWAY_ROUTE_POLICIES") or None,
+        default_upstream=environ.get("GATEWAY_DEFAULT_UPSTREAM") or None,
+        fallbacks=environ.get("GATEWAY_FALLBACKS") or None,
+        key_policies=environ.get("GATEWAY_API_KEY_POLICIES") or None,
+        requests_per_minute=int(_number(environ, "GATEWAY_RATE_LIMIT_PER_MINUTE", 60, whole=True)),
     )
 
 
-def routes_of_environment(settings: Settings) -> dict[str, bytes]:
-    """The same as a route file would say: each upstream is a model of its own name, unless a policy has that name.
+def routes_of_environment(settings: Settings, keys: Keys) -> dict[str, bytes]:
+    """The same as a route file would say: each upstream is a model of its own name, unless a policy has that name, and
+    each key has its policy, or the one limit of requests that holds for all.
 
     Raises ConfigRefused.
     """
     upstreams = {name: {"url": url} for name, url in _upstreams(settings.upstreams or "")}
     routes: dict[str, Any] = {name: {"strategy": "direct", "upstream": name} for name in upstreams}
-    routes |= _policies(settings.route_policies)
-    return {"environment.yaml": json.dumps({"upstreams": upstreams, "routes": routes}).encode()}
+    routes |= _object("GATEWAY_ROUTE_POLICIES", settings.route_policies)
+    for model, others in _fallbacks(settings.fallbacks or ""):
+        _with_fallbacks(routes, model, others, settings.default_upstream)
+    document: dict[str, Any] = {"upstreams": upstreams, "routes": routes, "policies": _key_policies(settings, keys)}
+    if settings.default_upstream:
+        document["default"] = settings.default_upstream
+    return {"environment.yaml": json.dumps(document).encode()}
+
+
+def _fallbacks(text: str) -> list[tuple[str, list[str]]]:
+    pairs = []
+    for entry in filter(None, (part.strip() for part in text.split(";"))):
+        model, _, others = entry.partition("=")
+        names = [name.strip() for name in others.split(",") if name.strip()]
+        if not model.strip() or not names:
+            raise ConfigRefused(f"GATEWAY_FALLBACKS: {entry!r}: write model=other,another, several with `;` between")
+        pairs.append((model.strip(), names))
+    return pairs
+
+
+def _with_fallbacks(routes: dict[str, Any], model: str, others: list[str], default: str | None) -> None:
+    """A model without a route of its own is answered by the default upstream, as a request for it would be."""
+    for name in (model, *others):
+        if name not in routes:
+            if default is None:
+                raise ConfigRefused(f"GATEWAY_FALLBACKS: {name!r} is no model here, and there is no default upstream")
+            routes[name] = {"strategy": "direct", "upstream": default}
+    if not isinstance(routes[model], dict) or "fallbacks" in routes[model]:
+        raise ConfigRefused(f"GATEWAY_FALLBACKS: {model!r}: its policy has fallbacks of its own, or is none")
+    routes[model] = {**routes[model], "fallbacks": others}
+
+
+def _key_policies(settings: Settings, keys: Keys) -> dict[str, Any]:
+    """By key id; GATEWAY_API_KEY_POLICIES names the keys themselves."""
+    policies: dict[str, Any] = {key.id: {"requests_per_minute": settings.requests_per_minute} for key in keys.values()}
+    for raw, given in _object("GATEWAY_API_KEY_POLICIES", settings.key_policies).items():
+        key = keys.get(digest(raw.encode()))
+        if key is None:
+            raise ConfigRefused("GATEWAY_API_KEY_POLICIES: names a key that is not among the keys of this gateway")
+        if not isinstance(given, dict) or (unknown := sorted(given.keys() - _POLICY_FIELDS.keys())):
+            shown = unknown[0] if isinstance(given, dict) else type(given).__name__
+            raise ConfigRefused(
+                f"GATEWAY_API_KEY_POLICIES: {key.id}: {shown!r}: write an object of {', '.join(_POLICY_FIELDS)}"
+            )
+        policies[key.id] |= {_POLICY_FIELDS[name]: value for name, value in given.items()}
+    return policies
+
+
+_POLICY_FIELDS = {
+    "allowed_models": "models",
+    "rate_limit_per_minute": "requests_per_minute",
+    "tokens_per_minute": "tokens_per_minute",
+    "max_parallel": "max_parallel",
+    "priority": "priority",
+    "max_tokens": "max_tokens",
+    "passthrough": "passthrough",
+}
+"""A policy's words in the environment -> in route files."""
 
 
 def _upstreams(text: str) -> list[tuple[str, str]]:
@@ -61,15 +139,15 @@ def _upstreams(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _policies(text: str | None) -> dict[str, Any]:
+def _object(variable: str, text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
         parsed = json.loads(text)
     except ValueError as error:
-        raise ConfigRefused(f"GATEWAY_ROUTE_POLICIES: no JSON: {error}") from None
+        raise ConfigRefused(f"{variable}: no JSON: {error}") from None
     if not isinstance(parsed, dict):
-        raise ConfigRefused("GATEWAY_ROUTE_POLICIES: write a JSON object of model -> policy")
+        raise ConfigRefused(f"{variable}: write a JSON object")
     return parsed
 
 

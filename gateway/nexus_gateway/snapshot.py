@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nexus_gateway.config_errors import ConfigRefused
@@ -25,6 +25,8 @@ class Source:
     resolve: Path | None
     """`{"host:port": "address:port"}`, as curl's --resolve; for a laptop."""
     first_byte_seconds: float
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    """Holds the upstreams' credentials; None where configuration is only looked at."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,18 @@ class Snapshot:
 
 def load(source: Source) -> Snapshot:
     """Raises ConfigRefused."""
-    return build(read_files(source.routes), read_resolve(source.resolve), source.first_byte_seconds)
+    return build(read_files(source.routes), read_resolve(source.resolve), source.first_byte_seconds, source.environ)
 
 
-def build(files: Mapping[str, bytes], resolve: Mapping[str, str], first_byte_seconds: float) -> Snapshot:
+def build(
+    files: Mapping[str, bytes],
+    resolve: Mapping[str, str],
+    first_byte_seconds: float,
+    environ: Mapping[str, str] | None = None,
+) -> Snapshot:
     """Raises ConfigRefused."""
     parsed = [(name, parse(name, files[name])) for name in sorted(files)]
-    table = compile_routes(parsed, first_byte_seconds)
+    table = compile_routes(parsed, first_byte_seconds, environ)
     return Snapshot(table, revision(files), resolve, time.time(), files)
 
 

@@ -65,7 +65,7 @@ def request_line(record: RequestRecord) -> dict[str, Any]:
         "status": status,
         "duration_ms": round((record.ended - record.started) * 1000, 3),
         "upstream": record.upstream or None,
-        "fallback_model": None,
+        "fallback_model": record.fallback_model or None,
         "client_ip": mask(record.client),
         "route": record.route or None,
         "release": record.release or None,

@@ -74,6 +74,11 @@ class Metrics:
         self.asked = Counter("gateway_upstream_requests_total", "Calls of engines.", ("upstream", "status"))
         self.upstream_latency = Histogram("gateway_upstream_latency_seconds", "Whole calls.", ("upstream",))
         self.opened = Counter("gateway_circuit_open_total", "Circuits that opened.", ("upstream",))
+        self.fallbacks = Counter(
+            "gateway_fallback_used_total", "Answers by another model than was asked for.", ("from_model", "to_model")
+        )
+        self.limited = Counter("gateway_rate_limited_total", "Requests over their caller's limit.", ())
+        self.limits = Counter("gateway_limit_refusals_total", "The same by limit.", ("limit",))
         self.first_byte = Histogram(
             "gateway_time_to_first_byte_seconds", "Until the answer's first byte.", ("route", "release")
         )
@@ -90,11 +95,16 @@ class Metrics:
         self.latency.observe((record.method, record.path), seconds)
         if record.route:
             self.answers.add((record.route, record.release, str(record.status)))
-        if record.upstream_status:
-            self.asked.add((record.upstream, record.upstream_status))
-            self.upstream_latency.observe((record.upstream,), record.ended - record.upstream_started)
-        if record.opened_circuit:
-            self.opened.add((record.upstream,))
+        for called in record.tries:
+            self.asked.add((called.upstream, called.status))
+            self.upstream_latency.observe((called.upstream,), called.ended - called.started)
+            if called.opened_circuit:
+                self.opened.add((called.upstream,))
+        if record.fallback_model:
+            self.fallbacks.add((record.model, record.fallback_model))
+        if record.limited:
+            self.limited.add(())
+            self.limits.add((record.limited,))
         if record.first_byte and record.route:
             self.first_byte.observe((record.route, record.release), record.first_byte - record.started)
         if record.prompt_tokens or record.completion_tokens:

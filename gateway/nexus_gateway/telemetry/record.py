@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UNKNOWN = "other"
 """What metrics call a model that no route has, so that labels stay bounded."""
+
+
+@dataclass(slots=True)
+class Try:
+    """One call of an engine."""
+
+    upstream: str
+    started: float
+    status: str = ""
+    """The engine's, or `error`, or `cancelled` where the client left."""
+    ended: float = 0.0
+    opened_circuit: bool = False
 
 
 @dataclass(slots=True)
@@ -31,9 +43,14 @@ class RequestRecord:
     first_byte: float = 0.0
     """When the answer's first byte went out; 0 where none did."""
     ended: float = 0.0
-    upstream_started: float = 0.0
-    upstream_status: str = ""
-    """The engine's status, or `error`; empty where it was not asked."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    opened_circuit: bool = False
+    model: str = ""
+    """The route that was asked for."""
+    fallback_model: str = ""
+    """The route that answered instead; empty where the one that was asked for did."""
+    limited: str = ""
+    """`requests`, `tokens` or `parallel`, where a limit has turned it away."""
+    limit_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """What the caller has left, as the answer's headers tell it."""
+    tries: list[Try] = field(default_factory=list)

@@ -11,6 +11,7 @@ import ssl
 from urllib.parse import urlsplit
 
 from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.routes_file import TlsFile
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
 
@@ -19,13 +20,13 @@ _IDLE = 1024  # connections kept for one endpoint; one more is closed when its c
 
 
 class HttpUpstream:
-    def __init__(self, url: str, address: str | None = None) -> None:
+    def __init__(self, url: str, address: str | None = None, tls: TlsFile | None = None) -> None:
         """`address` (`host:port`) is where to connect instead; the Host header and TLS name stay the URL's."""
         parts = urlsplit(url)
         self._path = parts.path.rstrip("/")
         self._authority = parts.netloc.encode()
         self._name = parts.hostname or ""
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = tls_context(tls or TlsFile()) if parts.scheme == "https" else None
         host, port = self._name, parts.port or (443 if self._tls else 80)
         if address is not None:
             host, _, text = address.rpartition(":")
@@ -84,6 +85,14 @@ class HttpUpstream:
         lines = [b"POST %s%s HTTP/1.1" % (self._path.encode(), call.path.encode()), b"host: " + self._authority]
         lines += [name + b": " + value for name, value in call.headers]
         return b"\r\n".join((*lines, b"content-length: %d" % len(call.body), b"", b""))
+
+
+def tls_context(tls: TlsFile) -> ssl.SSLContext:
+    """Raises OSError where a file cannot be read, ssl.SSLError where it is no PEM or the pair does not fit."""
+    context = ssl.create_default_context(cafile=tls.ca)
+    if tls.certificate:
+        context.load_cert_chain(tls.certificate, tls.key)
+    return context
 
 
 class HttpAnswer:

@@ -1,0 +1,62 @@
+"""What this process knows of each endpoint: calls under way, whether it asked for rest, whether it is well.
+
+Choosing is filter, score, pick; a new policy of choice is one function like `least_loaded`. Times are seconds of any
+clock that does not go back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+LONGEST_REST = 3600.0
+"""Seconds for which an endpoint's own `retry-after` is believed."""
+
+
+@dataclass(slots=True)
+class State:
+    in_flight: int = 0
+    rests_until: float = 0.0
+    """It said `retry-after`: it is asked last until then."""
+    well: bool = True
+    """By its active health check; without one it is well."""
+
+
+class Endpoints:
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+
+    def of(self, endpoint: str) -> State:
+        return self._states.setdefault(endpoint, State())
+
+    def begun(self, endpoint: str) -> None:
+        self.of(endpoint).in_flight += 1
+
+    def ended(self, endpoint: str) -> None:
+        self.of(endpoint).in_flight -= 1
+
+    def rests(self, endpoint: str, seconds: float, now: float) -> None:
+        self.of(endpoint).rests_until = now + min(seconds, LONGEST_REST)
+
+    def keep(self, endpoints: Collection[str]) -> None:
+        """Forgets what no configuration names any more and nobody is using."""
+        gone = [name for name, state in self._states.items() if name not in endpoints and not state.in_flight]
+        for name in gone:
+            del self._states[name]
+
+
+def choose(
+    endpoints: Sequence[str], states: Endpoints, admits: Callable[[str], bool], tried: Collection[str], now: float
+) -> str | None:
+    """None where all have been tried or have an open circuit. Open: where no endpoint is well all are taken for well,
+    since a check that fails everywhere says more of the check."""
+    left = [name for name in endpoints if name not in tried and admits(name)]
+    well = [name for name in left if states.of(name).well]
+    return least_loaded(well or left, states, now)
+
+
+def least_loaded(endpoints: Sequence[str], states: Endpoints, now: float) -> str | None:
+    """Those that rest last, then the fewest calls under way; among equals the first in turn."""
+    if not endpoints:
+        return None
+    return min(endpoints, key=lambda name: (states.of(name).rests_until > now, states.of(name).in_flight))

@@ -1,0 +1,199 @@
+"""One call of an engine, from its first byte to its last, and what it says of the engine's health.
+
+Before the answer has begun, a fault is a `TryFailed`, and another engine may be asked. After that it is a `Broken`
+answer: nothing is ever begun twice.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from nexus_gateway.breaker import is_failure
+from nexus_gateway.errors import (
+    STREAM_BROKEN,
+    UPSTREAM_FAILED,
+    UPSTREAM_RATE_LIMITED,
+    UPSTREAM_TIMEOUT,
+    ClientGone,
+    Condition,
+    Refusal,
+)
+from nexus_gateway.exchange import Exchange, Headers
+from nexus_gateway.routing import Timeouts
+from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, usage_of
+from nexus_gateway.telemetry.record import RequestRecord, Try
+from nexus_gateway.trace import Trace
+from nexus_gateway.upstreams.protocol import Answer, ResponseHead, UpstreamFault, UpstreamSlow
+
+LARGEST_ANSWER = 16 << 20
+"""Bytes of an answer that is not streamed."""
+LARGEST_COMPLAINT = 64 << 10
+"""Bytes of an engine's 4xx answer."""
+_AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` has come
+
+
+@dataclass(eq=False)
+class TryFailed(Exception):
+    """Nothing has been sent to the client. `reason` may be told to it."""
+
+    condition: Condition
+    reason: str
+    unhealthy: bool
+    """True where it speaks against the engine: its breaker counts it."""
+    retry_after: int = 0
+    """Seconds that the engine asked for; 0 where it did not."""
+
+
+class Broken(Refusal):
+    """The answer had begun."""
+
+
+async def relay(
+    exchange: Exchange, call: Answer, timeouts: Timeouts, ids: Trace, record: RequestRecord, called: Try
+) -> None:
+    """Sends the answer on. Raises TryFailed, Broken or ClientGone; whatever it raises, the engine is cut off."""
+    try:
+        heard = await call.head(min(timeouts.first_byte, left(record.started + timeouts.total)))
+        called.status = str(heard.status)
+        if heard.status == 200 and record.stream:
+            await relay_stream(exchange, call, timeouts, ids, record, called)
+        else:
+            await relay_whole(exchange, call, heard, timeouts, ids, record)
+    except ClientGone:
+        called.status = called.status or "cancelled"
+        call.abort(ClientGone())
+        raise
+    except (UpstreamFault, BadStream) as fault:
+        if called.status in ("", "200"):
+            called.status = "error"
+        call.abort(fault)
+        raise _told(fault) from None
+    except BaseException as error:
+        call.abort(error)
+        raise
+
+
+async def relay_stream(
+    exchange: Exchange, call: Answer, timeouts: Timeouts, ids: Trace, record: RequestRecord, called: Try
+) -> None:
+    """Holds the head back until the first event is whole and sound; from then on bytes go through as they come, and
+    a failure becomes one terminal error event, never `[DONE]`."""
+    deadline = record.started + timeouts.total
+    begin_by = min(called.started + timeouts.first_byte, deadline)  # comments are no beginning
+    reader, held = EventReader(), b""
+    while not reader.events:
+        data = await call.chunk(left(begin_by))
+        if not data:
+            raise UpstreamFault("its stream ended before it began")
+        held += data[: reader.feed(data)]
+        if len(held) > LARGEST_EVENT:
+            raise BadStream("its stream does not begin")
+    record.status = 200
+    record.first_byte = time.monotonic()
+    exchange.start(
+        200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(ids, record)]
+    )
+    try:
+        await exchange.send(held, left(deadline))
+        while data := await call.chunk(_AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, left(deadline))):
+            if reader.done:
+                raise BadStream("it goes on after its end mark")
+            if keep := reader.feed(data):
+                await exchange.send(data[:keep], left(deadline))
+        if not reader.done:
+            raise UpstreamFault("its stream ended before its end mark")
+    except (UpstreamFault, BadStream) as fault:
+        if not reader.done:
+            raise Broken(STREAM_BROKEN, str(fault)) from None
+        call.abort(fault)  # the answer is whole; only the connection is of no more use
+    finally:
+        record.prompt_tokens, record.completion_tokens = reader.usage or (0, 0)
+    exchange.end()
+
+
+async def relay_whole(
+    exchange: Exchange, call: Answer, heard: ResponseHead, timeouts: Timeouts, ids: Trace, record: RequestRecord
+) -> None:
+    """An answer in one piece: read to its end, looked at, sent on."""
+    if heard.first(b"content-encoding") not in (b"", b"identity"):
+        raise UpstreamFault("its answer is compressed, which was not asked for")
+    limit = LARGEST_ANSWER if heard.status == 200 else LARGEST_COMPLAINT
+    pieces, size = [], 0
+    deadline = record.started + timeouts.total
+    while data := await call.chunk(min(timeouts.chunk, left(deadline))):
+        size += len(data)
+        if size > limit:
+            raise UpstreamFault("its answer is too large")
+        pieces.append(data)
+    body = b"".join(pieces)
+    judge(heard)
+    document = _object(body)
+    if heard.status == 200:
+        record.prompt_tokens, record.completion_tokens = usage_of(document) or (0, 0)
+    record.status, record.first_byte = heard.status, time.monotonic()
+    exchange.start(
+        heard.status,
+        [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *origin(ids, record)],
+    )
+    await exchange.send(body, left(deadline))
+    exchange.end()
+
+
+def left(deadline: float) -> float:
+    """Seconds until `deadline`. Raises UpstreamSlow when it has passed: bytes that never stop coming are no reason
+    to go on."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise UpstreamSlow("its answer took longer than the whole request may")
+    return seconds
+
+
+def judge(heard: ResponseHead) -> None:
+    """What of an engine's refusals is the client's business. Raises TryFailed or UpstreamFault for what is not."""
+    status = heard.status
+    if status == 429:
+        seconds = clamped(heard.first(b"retry-after"))
+        raise TryFailed(UPSTREAM_RATE_LIMITED, "it has too much to do", False, seconds)
+    if status in (401, 403, 407):
+        raise UpstreamFault("it refused this gateway's credential")
+    if status in (200, 400, 404, 409, 413, 422):
+        return
+    if status == 503 and heard.first(b"retry-after"):
+        raise TryFailed(UPSTREAM_FAILED, "it answered 503", True, clamped(heard.first(b"retry-after")))
+    if is_failure(status):
+        raise UpstreamFault(f"it answered {status}")
+    raise UpstreamFault(f"it answered {status}, which no client can use")
+
+
+def origin(ids: Trace, record: RequestRecord) -> Headers:
+    """Where the answer comes from."""
+    return [
+        *ids.headers,
+        (b"x-nexus-revision", record.revision.encode()),
+        *([(b"x-nexus-route", record.route.encode())] if record.route else []),
+        *([(b"x-nexus-release", record.release.encode())] if record.release else []),
+        *([(b"x-fallback-model", record.fallback_model.encode())] if record.fallback_model else []),
+        *record.limit_headers,
+    ]
+
+
+def clamped(value: bytes) -> int:
+    """Whole seconds from 1 to 3600; 1 for what is no number."""
+    return min(3600, max(1, int(value))) if value.isdigit() and len(value) < 10 else 1
+
+
+def _told(fault: UpstreamFault | BadStream) -> TryFailed:
+    condition = UPSTREAM_TIMEOUT if isinstance(fault, UpstreamSlow) else UPSTREAM_FAILED
+    return TryFailed(condition, str(fault), unhealthy=True)
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UpstreamFault("its answer is no JSON") from None
+    if not isinstance(document, dict):
+        raise UpstreamFault("its answer is no JSON object")
+    return document

@@ -1,0 +1,33 @@
+"""What is known of one request once it has been read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nexus_gateway.asked import Asked
+from nexus_gateway.exchange import Exchange
+from nexus_gateway.policy import Caller
+from nexus_gateway.routing import Route
+from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    exchange: Exchange
+    snapshot: Snapshot
+    ids: Trace
+    record: RequestRecord
+    caller: Caller
+    asked: Asked
+    body: bytes
+    """As it goes to engines of the model that was asked for."""
+    route: Route
+
+    @property
+    def sticky_key(self) -> str:
+        """What keeps a conversation with one release: the client's session or user, within its own key; else an id
+        that we have made, never one that the client could choose its release by."""
+        session = self.exchange.head.first(b"x-nexus-session").decode("latin-1") or self.asked.user
+        return f"{self.caller.key.id}\0{session}" if session else self.ids.span_id

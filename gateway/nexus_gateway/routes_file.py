@@ -1,0 +1,151 @@
+"""The schema of route files; `nexus-gateway schema` prints it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
+KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,127}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HealthFile(_Strict):
+    """An active check of each endpoint: GET of a path, that must answer 200."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]{0,127}$")] = "/health"
+    interval_seconds: Seconds = 5.0
+    timeout_seconds: Seconds = 2.0
+
+
+class TlsFile(_Strict):
+    """Files of this process's machine; a certificate is shown to this upstream only."""
+
+    ca: str | None = None
+    """PEM of who may have signed the engine's certificate; the system's authorities where it is not given."""
+    certificate: str | None = None
+    key: str | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> TlsFile:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
+class UpstreamFile(_Strict):
+    """Where an engine is."""
+
+    url: str | None = None
+    """`http://host[:port][/path]`, `https://…`, or `mock://…`; requests go to `<url>/v1/…`."""
+    endpoints: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] | None = None
+    """Several of the same, instead of `url`: the one with the fewest calls under way is asked."""
+    release: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Release id that the engine serves; answered as `x-nexus-release`."""
+    max_parallel: Count | None = None
+    """Calls at once; more wait by priority."""
+    queue_seconds: Seconds = 5.0
+    """How long they wait before 503."""
+    health: HealthFile | None = None
+    credential_env: Variable | None = None
+    """Variable of this process that holds the bearer token for this upstream."""
+    tls: TlsFile = TlsFile()
+
+    @model_validator(mode="after")
+    def _one_place(self) -> UpstreamFile:
+        if (self.url is None) == (self.endpoints is None):
+            raise ValueError("give either url or endpoints")
+        return self
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return self.endpoints or ((self.url,) if self.url else ())
+
+
+class TimeoutsFile(_Strict):
+    """Seconds."""
+
+    first_byte_seconds: Seconds | None = None
+    chunk_seconds: Seconds | None = None
+    total_seconds: Seconds | None = None
+
+
+class MatchFile(_Strict):
+    """Requests with this header go to that upstream, before any split."""
+
+    header: HeaderName
+    value: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    upstream: Name
+
+
+class _RouteFile(_Strict):
+    rollout: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")] = "0"
+    """Salt of the split."""
+    timeouts: TimeoutsFile = TimeoutsFile()
+    match: tuple[MatchFile, ...] = ()
+    fallbacks: Annotated[tuple[Name, ...], Field(max_length=16)] = ()
+    """Models that answer where this one cannot, in this order."""
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
+    """Calls of engines for one request, fallbacks included."""
+
+
+class DirectFile(_RouteFile):
+    strategy: Literal["direct"]
+    upstream: Name
+
+
+class TargetFile(_Strict):
+    upstream: Name
+    weight: Percent
+
+
+class WeightedFile(_RouteFile):
+    strategy: Literal["weighted"]
+    targets: Annotated[tuple[TargetFile, ...], Field(min_length=1)]
+    """Weights add up to 100."""
+
+
+class CanaryFile(_RouteFile):
+    strategy: Literal["canary"]
+    primary: Name
+    canary: Name
+    percent: Percent
+    """Of the traffic, to the canary."""
+
+
+RouteFile = Annotated[DirectFile | WeightedFile | CanaryFile, Field(discriminator="strategy")]
+
+
+class PolicyFile(_Strict):
+    """What the caller with a key id may do. What is not given is not limited."""
+
+    models: tuple[Name, ...] | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    max_parallel: Count | None = None
+    """Requests at once, in each gateway process."""
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    """Who waits for an upstream goes in by priority, larger first."""
+    max_tokens: Count | None = None
+    """The most that a request may ask for; one that does not say gets this."""
+    passthrough: tuple[str, ...] | None = None
+    """Fields of the body besides OpenAI's own; where this is given, any other is refused."""
+
+
+class RoutesFile(_Strict):
+    """One file of routes; a folder holds one for each model."""
+
+    upstreams: dict[Name, UpstreamFile] = Field(default_factory=dict)
+    routes: dict[Name, RouteFile] = Field(default_factory=dict)
+    policies: dict[KeyId, PolicyFile] = Field(default_factory=dict)
+    default: Name | None = None
+    """The upstream that answers for models without a route. One file may name it."""
