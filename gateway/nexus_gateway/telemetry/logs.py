@@ -5,53 +5,47 @@ from __future__ import annotations
 import ipaddress
 import json
 import sys
-import threading
 import time
 from typing import Any, TextIO
 
+from nexus_gateway.telemetry.batches import BatchWriter
+from nexus_gateway.telemetry.masking import masked
 from nexus_gateway.telemetry.record import RequestRecord
 
-_FLUSH_SECONDS = 0.1
-_MOST_WAITING = 100_000  # lines; when nobody reads standard output the newest are dropped and counted
+_LOOKED_UP = {
+    "timestamp", "level", "logger", "request_id", "trace_id", "method", "path", "upstream", "client_ip", "route",
+    "routes", "release", "revision", "key_id", "code", "fallback_model",
+}  # fmt: skip
+"""Fields that are compared with something else: they stay as they are. Any other text may hold what a client wrote."""
 
 
-class LogWriter:
-    """`write` costs an append. Open: a closed or full output loses lines, never requests; `dropped` counts them."""
+class LogWriter(BatchWriter[dict[str, Any]]):
+    """Open: a closed or full output loses lines, never requests."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out, self._lines = out, list[dict[str, Any]]()
-        self._lock, self._stop = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="nexus-logs", daemon=True)
-        self.dropped = 0
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._flush()
+    def __init__(self, out: TextIO = sys.stdout, *, masking: bool = True) -> None:
+        """`masking` takes personal data and credentials out of free text; the writer's thread does it."""
+        super().__init__("nexus-logs")
+        self._out, self._masking = out, masking
 
     def write(self, line: dict[str, Any]) -> None:
-        with self._lock:
-            if len(self._lines) < _MOST_WAITING:
-                self._lines.append(line)
-            else:
-                self.dropped += 1
+        self.add(line)
 
-    def _run(self) -> None:
-        while not self._stop.wait(_FLUSH_SECONDS):
-            self._flush()
+    def put(self, batch: list[dict[str, Any]]) -> None:
+        lines = map(masked_line, batch) if self._masking else batch
+        self._out.write("".join(json.dumps(line) + "\n" for line in lines))  # ASCII: no line breaks within
+        self._out.flush()
 
-    def _flush(self) -> None:
-        with self._lock:
-            lines, self._lines = self._lines, []
-        if lines:
-            try:
-                self._out.write("".join(json.dumps(line) + "\n" for line in lines))  # ASCII: no line breaks within
-                self._out.flush()
-            except (OSError, ValueError):
-                self.dropped += len(lines)
+
+def masked_line(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if name in _LOOKED_UP else _masked_value(value) for name, value in line.items()}
+
+
+def _masked_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, list | tuple):
+        return [_masked_value(part) for part in value]
+    return masked_line(value) if isinstance(value, dict) else value
 
 
 def request_line(record: RequestRecord) -> dict[str, Any]:
@@ -95,12 +89,10 @@ def mask(address: str) -> str | None:
     return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False).network_address)
 
 
+def timestamp(now: float) -> str:
+    """UTC, to the millisecond."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+
+
 def _head(message: str, level: str) -> dict[str, Any]:
-    now = time.time()
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-    return {
-        "timestamp": f"{moment}.{int(now % 1 * 1000):03d}Z",
-        "level": level,
-        "logger": "nexus.gateway",
-        "message": message,
-    }
+    return {"timestamp": timestamp(time.time()), "level": level, "logger": "nexus.gateway", "message": message}

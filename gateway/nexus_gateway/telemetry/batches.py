@@ -1,0 +1,57 @@
+"""Lines handed over on the request's path and written off it: in batches, by a thread, none lost on a clean stop."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+_FLUSH_SECONDS = 0.1
+_MOST_WAITING = 100_000  # when nobody takes what is written the newest are dropped and counted
+_MOST_AT_ONCE = 1_000  # a batch that fails is lost as a whole
+
+T = TypeVar("T")
+
+
+class BatchWriter(ABC, Generic[T]):
+    """`add` costs an append. Open: what cannot be written is lost, never a request; `dropped` counts it."""
+
+    def __init__(self, thread: str) -> None:
+        self._waiting, self._lock, self._stop = list[T](), threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
+        self.dropped = 0
+
+    @abstractmethod
+    def put(self, batch: list[T]) -> None:
+        """Writes it, in one thread at a time. What raises loses the batch."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when all that was added before is written or counted."""
+        self._stop.set()
+        self._thread.join()
+        self._flush()
+
+    def add(self, item: T) -> None:
+        with self._lock:
+            if len(self._waiting) < _MOST_WAITING:
+                self._waiting.append(item)
+            else:
+                self.dropped += 1
+
+    def _run(self) -> None:
+        while not self._stop.wait(_FLUSH_SECONDS):
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for begin in range(0, len(waiting), _MOST_AT_ONCE):
+            batch = waiting[begin : begin + _MOST_AT_ONCE]
+            try:
+                self.put(batch)
+            except Exception:  # whatever is wrong with one batch must not end the writing
+                with self._lock:
+                    self.dropped += len(batch)
