@@ -58,11 +58,41 @@ def check(routes: Path, as_json: bool) -> None:
 
 
 @gateway.command()
-def schema() -> None:
-    """Print the JSON Schema of route files."""
+@click.option("--of", "subject", type=click.Choice(["routes", "log", "audit"]), default="routes", show_default=True)
+@click.option("--page", is_flag=True, help="Print the reference of log and audit lines, in Markdown, instead.")
+def schema(subject: str, page: bool) -> None:
+    """Print the JSON Schema of route files, or of one line of the log or of the audit log."""
     from nexus_gateway.routes_file import RoutesFile
+    from nexus_gateway.telemetry import log_schema
+    from nexus_gateway.telemetry.audit_schema import audit_schema
 
-    click.echo(json.dumps(RoutesFile.model_json_schema(), indent=2))
+    if page:
+        click.echo(log_schema.page(), nl=False)
+        return
+    made = {"routes": RoutesFile.model_json_schema, "log": log_schema.log_schema, "audit": audit_schema}[subject]()
+    click.echo(json.dumps(made, indent=2))
+
+
+@gateway.group()
+def audit() -> None:
+    """Look at audit logs."""
+
+
+@audit.command(epilog="Example: nexus-gateway audit verify /var/log/nexus/audit")
+@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True)
+def verify(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Check the chain of each process in files or folders. Ends with 1 where a line lies, with 2 where none is read."""
+    from nexus_gateway.telemetry.verify import NothingToVerify
+    from nexus_gateway.telemetry.verify import verify as verified
+
+    try:
+        verdict = verified(paths)
+    except (NothingToVerify, OSError) as error:
+        click.echo(f"nexus-gateway: {error}", err=True)
+        sys.exit(2)
+    click.echo(json.dumps(verdict.document()) if as_json else str(verdict))
+    sys.exit(1 if verdict.faults else 0)
 
 
 @gateway.group()

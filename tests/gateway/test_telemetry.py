@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from nexus_gateway.telemetry.logs import mask
+from nexus_gateway.cli import gateway as command
+from nexus_gateway.telemetry.logs import LogWriter, event_line, mask
 
-from ..support.gateway import RELEASE, Gateway, direct, write_routes
+from ..support.gateway import RELEASE, Gateway, direct, until, write_routes
+from ..support.repository import ROOT
 from ..support.upstream import Engine
 
+SCHEMA = Draft202012Validator(json.loads((ROOT / "gateway" / "log.schema.json").read_text()))
 SECRET = "canary-secret-7f3a"
 FIELDS = {"timestamp", "level", "message", "logger", "request_id", "trace_id", "method", "path", "status",
           "duration_ms", "upstream", "fallback_model", "client_ip", "route", "release", "revision", "key_id",
@@ -87,3 +93,96 @@ def test_the_key_dev_key_is_warned_about(told: tuple[Any, str, str]) -> None:
 def test_log_lines_are_plain_ascii(told: tuple[Any, str, str]) -> None:
     assert told[2].isascii()
     assert all(json.loads(line) for line in told[2].splitlines())
+
+
+def test_every_line_is_of_the_schema(told: tuple[Any, str, str]) -> None:
+    for line in told[0]:
+        SCHEMA.validate(line)
+    messages = {line["message"] for line in told[0]}
+    assert messages > {"request", "started", "stopped"}
+
+
+def test_the_schema_holds_a_request_s_line_to_its_fields(told: tuple[Any, str, str]) -> None:
+    line = next(line for line in told[0] if line["message"] == "request")
+    for name in FIELDS - {"message"}:
+        assert not SCHEMA.is_valid({key: value for key, value in line.items() if key != name}), name
+    assert not SCHEMA.is_valid({**line, "more": 1})
+    assert not SCHEMA.is_valid({**line, "status": "200"})
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["--of", "log"], "gateway/log.schema.json"),
+        (["--of", "audit"], "gateway/audit.schema.json"),
+        (["--page"], "docs/reference/log-schema.md"),
+    ],
+)
+def test_what_is_made_from_the_definition_is_fresh(words: list[str], file: str) -> None:
+    made = CliRunner().invoke(command, ["schema", *words])
+    assert made.stdout == (ROOT / file).read_text(), f"run `nexus-gateway schema {' '.join(words)} > {file}`"
+
+
+def printed(*lines: dict[str, Any], masking: bool = True) -> list[dict[str, Any]]:
+    """What standard output has of them, which is one line for each whatever counts as a line's end."""
+    out = io.StringIO()
+    writer = LogWriter(out, masking=masking)
+    writer.start()
+    for line in lines:
+        writer.write(line)
+    writer.stop()
+    found = out.getvalue().splitlines()
+    assert len(found) == len(lines)
+    return [json.loads(line) for line in found]
+
+
+def test_text_with_every_kind_of_line_end_stays_in_one_line() -> None:
+    text = "a\r\nb\u2028c\u2029d\x85e\x0bf\x1b[2K\x00g"
+    assert printed(event_line("refused", reason=text))[0]["reason"] == text
+
+
+def test_free_text_is_masked_and_what_is_looked_up_stays() -> None:
+    given = event_line("x", revision="4111111111111111", reason="bob@example.com", more=["10.0.0.1", {"a": "::1"}, 3])
+    (line,) = printed(given)
+    assert (line["revision"], line["reason"]) == ("4111111111111111", "[email]")
+    assert line["more"] == ["[ip]", {"a": "[ip]"}, 3]
+    assert printed(given, masking=False) == [given]
+
+
+def test_what_a_bad_file_holds_is_masked_in_the_log(tmp_path: Path) -> None:
+    folder = write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
+    gateway = Gateway(tmp_path, "--routes", str(folder)).wait()
+    write_routes(folder, {"chat": direct("chat", "ftp://bob@example.com")})
+    until(lambda: gateway.config()["refusal"], "the file is refused")
+    assert gateway.stop() == 0
+    (line,) = (line for line in gateway.lines() if line["level"] == "error")
+    assert "[email]" in line["reason"]
+    assert "bob" not in gateway.log.read_text()
+
+
+def test_lines_that_nobody_takes_are_dropped_and_counted() -> None:
+    writer = LogWriter(io.StringIO())
+    for _ in range(100_003):
+        writer.write({})
+    assert writer.dropped == 3
+
+
+def test_a_closed_output_loses_lines_and_ends_nothing() -> None:
+    out = io.StringIO()
+    out.close()
+    writer = LogWriter(out)
+    writer.start()
+    writer.write(event_line("nobody hears it"))
+    writer.stop()
+    assert writer.dropped == 1
+
+
+def test_a_line_that_is_no_json_does_not_end_the_writing() -> None:
+    out = io.StringIO()
+    writer = LogWriter(out)
+    writer.start()
+    writer.write({"reason": object()})
+    until(lambda: writer.dropped == 1, "it is dropped")
+    writer.write({"message": "after"})
+    writer.stop()
+    assert json.loads(out.getvalue()) == {"message": "after"}

@@ -1,0 +1,114 @@
+"""Who was let through to what, and who was not: a chain of lines, one for each request, written off its path.
+
+Open: where the disk is full or the folder cannot be written, requests go on. The decisions that are lost are counted,
+and once writing works again a line `gap` tells how many. A power cut may take the last seconds, since only a file's end
+is synchronised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nexus_gateway.telemetry.audit_file import ChainFiles
+from nexus_gateway.telemetry.batches import BatchWriter
+from nexus_gateway.telemetry.chain import VERSION
+from nexus_gateway.telemetry.logs import timestamp
+from nexus_gateway.telemetry.masking import masked
+from nexus_gateway.telemetry.record import RequestRecord
+
+LARGEST = 64 << 20
+"""Bytes of a file, after which the chain goes on in a new one; the batch that fills it is still in it."""
+
+
+@dataclass(frozen=True)
+class _Decided:
+    time: float
+    model: str
+    record: RequestRecord
+
+
+class AuditLog(BatchWriter[_Decided]):
+    """Open, see above. `problem` says why the last batch could not be written; it is empty while all is well."""
+
+    def __init__(self, path: Path, salt: bytes, process: str, *, largest: int = LARGEST) -> None:
+        """`path` is a folder: each process writes files of its own there. `salt` makes principals out of key ids: the
+        same in all processes whose lines are to be told of together, and known to nobody who reads them."""
+        super().__init__("nexus-audit")
+        self._salt, self._told = salt, 0
+        header = {
+            "version": VERSION,
+            "process": process,
+            "pid": os.getpid(),
+            "started": timestamp(time.time()),
+            "chain": secrets.token_hex(8),
+        }
+        self._files = ChainFiles(path, header, largest)
+        self.problem = ""
+
+    def start(self) -> None:
+        """The first file is tried at once, so that `problem` is known from the start."""
+        try:
+            self._files.open()
+        except OSError as error:
+            self.problem = _told(error)
+        super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        with suppress(OSError):
+            if self.dropped > self._told:
+                self.put([])
+        with suppress(OSError):
+            self._files.close()
+
+    def write(self, record: RequestRecord, model: str) -> None:
+        """Takes the record as it is at its end: nothing may change it any more. `model` is empty where unknown."""
+        self.add(_Decided(time.time(), model, record))
+
+    def put(self, batch: list[_Decided]) -> None:
+        lost = self.dropped - self._told
+        gap = [{"kind": "gap", "time": timestamp(time.time()), "lost": lost}] if lost else []
+        try:
+            self._files.append([*gap, *map(self._line, batch)])
+        except OSError as error:
+            self.problem = _told(error)
+            raise
+        self._told += lost
+        self.problem = ""
+
+    def _line(self, decided: _Decided) -> dict[str, Any]:
+        record = decided.record
+        principal = self._principal(record.key_id) if record.key_id else None
+        return {
+            "kind": "decision",
+            "time": timestamp(decided.time),
+            "request_id": masked(record.request_id),
+            "trace_id": record.trace_id,
+            "principal": principal,
+            "decision": "refused" if record.code else "allowed",
+            "policy": record.code or f"key:{principal}",
+            "model": masked(decided.model) or None,
+            "route": record.route or None,
+            "upstream": record.upstream or None,
+            "release": record.release or None,
+            "revision": record.revision or None,
+            "status": record.status,
+            "prompt_tokens": record.prompt_tokens,
+            "completion_tokens": record.completion_tokens,
+        }
+
+    def _principal(self, key_id: str) -> str:
+        """Ids are few and easily guessed: without the salt nobody finds out by trying whose lines these are."""
+        return hmac.new(self._salt, key_id.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _told(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

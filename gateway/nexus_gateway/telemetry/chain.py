@@ -1,0 +1,42 @@
+"""How audit lines are bound together: each has its place and the hash of the one before. Values in, values out.
+
+The chain shows that a line was changed, taken out, moved or put in after it was written. It has no key: whoever can
+write the file can also write a new chain from some line to the end. Keep the last hash elsewhere to see that too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+VERSION = 1
+"""Of what lines hold, audit_schema.py, and of how they are bound."""
+ZEROS = "0" * 64
+"""What the first line of a chain has as `previous`."""
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The end of a chain: its last line's place and hash."""
+
+    seq: int = -1
+    hash: str = ZEROS
+
+
+def bound(tip: Tip, fields: dict[str, Any]) -> tuple[bytes, Tip]:
+    """The line with its end mark, and the chain's new end."""
+    line = {**fields, "seq": tip.seq + 1, "previous": tip.hash}
+    found = line_hash(line)
+    return canonical({**line, "hash": found}) + b"\n", Tip(tip.seq + 1, found)
+
+
+def line_hash(line: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of everything but `hash`."""
+    return hashlib.sha256(canonical({name: value for name, value in line.items() if name != "hash"})).hexdigest()
+
+
+def canonical(line: dict[str, Any]) -> bytes:
+    """Names in order, no spaces, ASCII: one line of text has one form, and no line break within."""
+    return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

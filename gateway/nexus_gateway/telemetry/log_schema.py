@@ -1,0 +1,128 @@
+"""What a log line holds: the one definition behind `log.schema.json` and docs/reference/log-schema.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nexus_gateway.telemetry.audit_schema import LINES
+
+Hex32 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Milliseconds = Annotated[float, Field(ge=0)]
+Timestamp = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, to the millisecond.")
+]
+Tokens = Annotated[int, Field(ge=0)]
+
+
+class _Line(BaseModel):
+    timestamp: Timestamp
+    level: Literal["info", "warning", "error"] = Field(
+        description="Of a request: `error` from status 500, `warning` from 400."
+    )
+    logger: Literal["nexus.gateway"]
+
+
+class RequestLine(_Line):
+    """One for each request, at its end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Literal["request"]
+    request_id: str = Field(description="The client's `x-request-id` where it is well-formed, else made here.")
+    trace_id: Hex32 = Field(description="The client's, by `traceparent` or `x-trace-id`, else made here.")
+    method: str
+    path: str = Field(description="The route's template.")
+    status: int = Field(ge=100, le=599, description="As the client got it; 499 where it had gone.")
+    duration_ms: Milliseconds = Field(description="Of the whole request.")
+    upstream: str | None = Field(description="Who was to answer; null where none was chosen.")
+    fallback_model: str | None = Field(description="The model that answered in the asked one's stead.")
+    client_ip: str | None = Field(description="The network alone: 24 bits of IPv4, 48 of IPv6.")
+    route: str | None = Field(description="The model that was asked for; null where no route has it.")
+    release: str | None = Field(description="Release id that the upstream serves.")
+    revision: str | None = Field(description="Of the configuration that decided.")
+    key_id: str | None = Field(description="The key's name; null where the caller is unknown.")
+    stream: bool
+    prompt_tokens: Tokens = Field(description="By the engine's account; 0 where it gave none.")
+    completion_tokens: Tokens = Field(description="By the engine's account; 0 where it gave none.")
+    first_byte_ms: Milliseconds = Field(default=0, description="Until the answer's first byte; absent without one.")
+    code: str = Field(default="", description="The error's `code`; absent from an answer.")
+    reason: str = Field(default="", description="What went wrong, in words; absent from an answer. Free text: masked.")
+
+
+class EventLine(_Line):
+    """What befalls the process. Some events have fields of their own; texts in them are masked."""
+
+    model_config = ConfigDict(extra="allow")
+
+    message: str = Field(
+        description="The event, in words; never `request`.", json_schema_extra={"not": {"const": "request"}}
+    )
+    revision: str = Field(default="", description="Of the configuration that was taken.")
+    routes: list[str] = Field(default=[], description="The models that are served, at the start.")
+    reason: str = Field(default="", description="Why something was refused. Free text: masked.")
+
+
+def log_schema() -> dict[str, Any]:
+    """JSON Schema of one line of standard output."""
+    request, event = RequestLine.model_json_schema(), EventLine.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Log line of nexus-gateway",
+        "if": {"properties": {"message": {"const": "request"}}, "required": ["message"]},
+        "then": request,
+        "else": event,
+    }
+
+
+def page() -> str:
+    """docs/reference/log-schema.md."""
+    parts = [_HEAD, *(_section(line) for line in (RequestLine, EventLine)), _AUDIT, *(_section(line) for line in LINES)]
+    return "\n\n".join(parts) + "\n"
+
+
+_HEAD = """\
+# Log lines and audit lines
+
+Made by `nexus-gateway schema --page` from the definition that the schemas are made from; do not edit.
+
+Standard output has one JSON object a line, in ASCII, so that no text of a client can begin a line of its own
+([schema](../../gateway/log.schema.json)). Masked texts have `[email]`, `[iban]`, `[card]`, `[phone]`, `[ip]` and
+`[key]` in the place of what names a person or opens a door."""
+
+_AUDIT = """\
+# Audit lines
+
+Canonical JSON, each line bound to the one before by its hash ([schema](../../gateway/audit.schema.json));
+`nexus-gateway audit verify` checks them."""
+
+
+def _section(line: type[BaseModel]) -> str:
+    schema = line.model_json_schema()
+    rows = [_row(name, field, name in schema["required"]) for name, field in schema["properties"].items()]
+    return "\n".join(
+        [
+            f"## {line.__name__}",
+            "",
+            schema["description"],
+            "",
+            "| field | type | meaning |",
+            "| --- | --- | --- |",
+            *rows,
+        ]
+    )
+
+
+def _row(name: str, field: dict[str, Any], required: bool) -> str:
+    return f"| `{name}` | {_kind(field)}{'' if required else ', optional'} | {field.get('description', '')} |"
+
+
+def _kind(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_kind(one) for one in field["anyOf"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return " or ".join(f"`{value}`" for value in field["enum"])
+    return f"array of {_kind(field['items'])}" if field["type"] == "array" else str(field["type"])
