@@ -22,6 +22,7 @@ from jsonschema import Draft202012Validator
 
 from nexus_gateway.cli import gateway
 from nexus_gateway.telemetry.audit import AuditLog
+from nexus_gateway.telemetry.chain import Tip, bound
 from nexus_gateway.telemetry.record import RequestRecord
 
 from ..support.gateway import until
@@ -137,7 +138,7 @@ def test_nothing_that_names_a_person_or_opens_a_door_is_in_the_file(tmp_path: Pa
     log.start()
     for secret in secrets:
         log.write(record(request_id=secret if "@" not in secret and secret != "team-a" else "r"), f"x {secret}")
-    log.write(record(reason=" ".join(secrets), **REFUSED), "\u2028\r\n\x1b[31m")
+    log.write(record(reason=" ".join(secrets), **REFUSED), "\u2028\r\n\x1b[31m\ud800")
     log.stop()
     text = newest(tmp_path).read_text()
     assert text.isascii()
@@ -189,6 +190,16 @@ def test_one_changed_byte_is_found_at_its_line(
     assert (line, what) == (before[:place].count(b"\n") + 1, "hash")
 
 
+@pytest.mark.parametrize("byte", [b" ", b"}", b"\r", b"0", b"\x00", b"\xff"])
+def test_a_changed_end_of_a_line_is_found_at_the_line(sound: Path, tmp_path: Path, byte: bytes) -> None:
+    file = tmp_path / sound.name
+    whole = sound.read_bytes().splitlines()
+    for number in range(len(whole)):
+        ends = [byte if place == number else b"\n" for place in range(len(whole))]
+        file.write_bytes(b"".join(line + end for line, end in zip(whole, ends, strict=True)))
+        assert faults(file) == [(file.name, number + 1, "hash")]
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -208,6 +219,47 @@ def test_lines_out_of_order_are_found(sound: Path, tmp_path: Path, change: Any, 
     rewritten(file, change)
     assert faults(file) == [(file.name, line, "order")]
     assert f"{file}:{line}: order: " in verify(file).stdout
+
+
+def test_a_removed_line_is_told_as_missing(sound: Path, tmp_path: Path) -> None:
+    file = tmp_path / sound.name
+    file.write_bytes(sound.read_bytes())
+    rewritten(file, lambda was: [*was[:2], *was[4:]])
+    assert f"{file}:3: order: lines that are missing before it: 2\n" in verify(file).stdout
+
+
+def forged(file: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], tip: Tip) -> None:
+    """The file with new hashes from `tip` on, as by somebody who knows how they are made."""
+    pieces = []
+    for line in change(lines(file)):
+        del line["hash"]
+        piece, tip = bound(tip, line)
+        pieces.append(piece)
+    file.write_bytes(b"".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("change", "tip", "line"),
+    [
+        (lambda was: [*was, {**was[1]}], Tip(), 9),
+        (lambda was: was, Tip(4, "f" * 64), 1),
+        (lambda was: [*was[:3], *was[4:]], Tip(), 7),
+    ],
+    ids=["behind-the-end", "begins-in-the-middle", "other-count"],
+)
+def test_a_forged_chain_that_contradicts_itself_is_found(
+    sound: Path, tmp_path: Path, change: Any, tip: Tip, line: int
+) -> None:
+    file = tmp_path / sound.name
+    file.write_bytes(sound.read_bytes())
+    forged(file, change, tip)
+    assert faults(file) == [(file.name, line, "order")]
+
+
+def test_a_forged_file_does_not_fit_the_next_one(tmp_path: Path) -> None:
+    files = written(tmp_path, count=4, largest=ONE_BATCH)
+    forged(files[0], lambda was: [{**line, "time": "2026-01-01T00:00:00.000Z"} for line in was], Tip())
+    assert faults(tmp_path) == [(files[1].name, 1, "order")]
 
 
 def test_a_line_that_is_sound_by_itself_but_was_put_in_is_found(sound: Path, tmp_path: Path) -> None:
@@ -263,11 +315,12 @@ def test_files_that_were_not_asked_for_are_only_noted(tmp_path: Path) -> None:
     assert [note["what"] for note in verdict(tmp_path)["notes"]] == ["begins"]
 
 
-def test_another_process_s_file_in_the_place_of_one_is_found(tmp_path: Path) -> None:
-    files = written(tmp_path / "a", count=4, largest=ONE_BATCH)
+def test_a_second_file_for_the_same_part_is_found(tmp_path: Path) -> None:
+    files = written(tmp_path / "a", count=2, largest=ONE_BATCH)
     copy = tmp_path / "a" / "audit-copy.jsonl"
     copy.write_bytes(files[1].read_bytes())
     assert [what for _, _, what in faults(tmp_path / "a")] == ["order"]
+    assert "there is another file for the same part of the chain" in verify(tmp_path / "a").stdout
 
 
 def test_nothing_to_verify_ends_with_2_and_says_what(tmp_path: Path) -> None:

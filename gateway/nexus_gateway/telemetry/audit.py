@@ -90,12 +90,12 @@ class AuditLog(BatchWriter[_Decided]):
         return {
             "kind": "decision",
             "time": timestamp(decided.time),
-            "request_id": masked(record.request_id),
+            "request_id": _clean(record.request_id),
             "trace_id": record.trace_id,
             "principal": principal,
             "decision": "refused" if record.code else "allowed",
             "policy": record.code or f"key:{principal}",
-            "model": masked(decided.model) or None,
+            "model": _clean(decided.model) or None,
             "route": record.route or None,
             "upstream": record.upstream or None,
             "release": record.release or None,
@@ -108,6 +108,11 @@ class AuditLog(BatchWriter[_Decided]):
     def _principal(self, key_id: str) -> str:
         """Ids are few and easily guessed: without the salt nobody finds out by trying whose lines these are."""
         return hmac.new(self._salt, key_id.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _clean(text: str) -> str:
+    """Masked, and without half characters, which JSON can say and no reader takes."""
+    return masked(text.encode(errors="replace").decode())
 
 
 def _told(error: OSError) -> str:

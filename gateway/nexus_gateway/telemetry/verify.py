@@ -142,12 +142,12 @@ def _read(raw: bytes) -> Line:
 def _is_cut_off(raw: bytes) -> bool:
     """Whether it may be the beginning of a line: whole JSON with something else behind it is none."""
     try:
-        json.JSONDecoder().raw_decode(raw.decode("ascii"))
+        _, end = json.JSONDecoder().raw_decode(raw.decode("ascii"))
     except UnicodeDecodeError:
         return False
     except (ValueError, RecursionError):
         return raw.startswith(b"{") and len(raw) < _LONGEST_LINE
-    return raw.endswith(b"}")
+    return end == len(raw)
 
 
 def _take(walked: Walked, line: Line) -> None:
@@ -168,7 +168,7 @@ def _take(walked: Walked, line: Line) -> None:
 
 def _follows(tip: Tip, line: Line) -> None:
     if line.seq > tip.seq + 1:
-        raise Lie("order", f"{line.seq - tip.seq - 1} lines that belong before it are not there")
+        raise Lie("order", f"lines that are missing before it: {line.seq - tip.seq - 1}")
     if line.seq <= tip.seq:
         raise Lie("order", f"line {line.seq} of the chain stands behind line {tip.seq}")
     if line.previous != tip.hash:
