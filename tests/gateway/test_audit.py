@@ -1,90 +1,21 @@
-"""The audit log tells who was let through, and shows when somebody has changed it."""
+"""The audit log tells who was let through, whatever happens to its process or its disk."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import pytest
-from click.testing import CliRunner, Result
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
-
-from nexus_gateway.cli import gateway
 from nexus_gateway.telemetry.audit import AuditLog
-from nexus_gateway.telemetry.chain import Tip, bound
-from nexus_gateway.telemetry.record import RequestRecord
 
+from ..support.audit import ONE_BATCH, REFUSED, SALT, SCHEMA, lines, newest, record, verdict, verify, written
 from ..support.gateway import until
 from ..support.repository import ROOT
-
-SALT = b"salt of the tests"
-ONE_BATCH = 1
-"""Bytes of a file that is full after one batch."""
-SCHEMA = Draft202012Validator(json.loads((ROOT / "gateway" / "audit.schema.json").read_text()))
-
-
-def record(number: int = 0, **more: Any) -> RequestRecord:
-    given = {"status": 200, "key_id": "team-a", "route": "chat", "upstream": "chat-1", "release": "a" * 64}
-    ids = {"request_id": f"r-{number}", "trace_id": f"{number:032x}", "revision": "b" * 12}
-    return RequestRecord("POST", "/v1/chat/completions", "203.0.113.7", 1.0, **{**ids, **given, **more})
-
-
-REFUSED: dict[str, Any] = {"status": 404, "code": "model_not_found", "route": "", "upstream": "", "release": ""}
-
-
-def written(folder: Path, count: int = 6, largest: int = 1 << 20) -> list[Path]:
-    """The files of a log that was stopped cleanly; every third decision is a refusal."""
-    log = AuditLog(folder, SALT, "gateway-0", largest=largest)
-    log.start()
-    for number in range(count):
-        log.write(record(number, **(REFUSED if number % 3 == 2 else {})), "chat")
-        if largest == ONE_BATCH:
-            until_written(folder, number)
-    log.stop()
-    assert log.dropped == 0
-    return sorted(folder.iterdir())
-
-
-def until_written(folder: Path, number: int) -> None:
-    until(lambda: f'"r-{number}"' in newest(folder).read_text(), f"decision {number} is written")
-
-
-def newest(folder: Path) -> Path:
-    return max(folder.iterdir())
-
-
-def lines(*files: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-def verify(*paths: Path) -> Result:
-    return CliRunner().invoke(gateway, ["audit", "verify", *map(str, paths)])
-
-
-def verdict(*paths: Path) -> dict[str, Any]:
-    done = CliRunner().invoke(gateway, ["audit", "verify", "--json", *map(str, paths)])
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert done.exit_code == (0 if found["sound"] else 1)
-    return found
-
-
-def faults(*paths: Path) -> list[tuple[str, int, str]]:
-    return [(Path(found["file"]).name, found["line"], found["what"]) for found in verdict(*paths)["faults"]]
-
-
-def rewritten(file: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
-    file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))
 
 
 def test_decisions_are_told_in_order_and_the_chain_holds(tmp_path: Path) -> None:
@@ -167,121 +98,6 @@ def test_threads_may_write_at_once(tmp_path: Path) -> None:
     assert verify(tmp_path).exit_code == 0
 
 
-# One that changes what was written.
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (file,) = written(tmp_path_factory.mktemp("sound"))
-    return file
-
-
-@given(data=st.data())
-@settings(max_examples=300)
-def test_one_changed_byte_is_found_at_its_line(
-    data: st.DataObject, sound: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    before = sound.read_bytes()
-    place = data.draw(st.integers(0, len(before) - 1))
-    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != before[place]))
-    file = tmp_path_factory.mktemp("changed") / sound.name
-    file.write_bytes(before[:place] + bytes([byte]) + before[place + 1 :])
-    ((_, line, what),) = faults(file)
-    assert (line, what) == (before[:place].count(b"\n") + 1, "hash")
-
-
-@pytest.mark.parametrize("byte", [b" ", b"}", b"\r", b"0", b"\x00", b"\xff"])
-def test_a_changed_end_of_a_line_is_found_at_the_line(sound: Path, tmp_path: Path, byte: bytes) -> None:
-    file = tmp_path / sound.name
-    whole = sound.read_bytes().splitlines()
-    for number in range(len(whole)):
-        ends = [byte if place == number else b"\n" for place in range(len(whole))]
-        file.write_bytes(b"".join(line + end for line, end in zip(whole, ends, strict=True)))
-        assert faults(file) == [(file.name, number + 1, "hash")]
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        (lambda was: was[:3] + was[4:], 4),
-        (lambda was: [*was[:3], was[4], was[3], *was[5:]], 4),
-        (lambda was: [*was[:5], was[2], *was[5:]], 6),
-        (lambda was: was[1:], 1),
-        (lambda was: [*was, was[-1]], 9),
-        (lambda was: [*was, was[3]], 9),
-        (lambda was: [was[0], *was], 2),
-    ],
-    ids=["removed", "swapped", "repeated", "headless", "closed-twice", "behind-the-end", "two-headers"],
-)
-def test_lines_out_of_order_are_found(sound: Path, tmp_path: Path, change: Any, line: int) -> None:
-    file = tmp_path / sound.name
-    file.write_bytes(sound.read_bytes())
-    rewritten(file, change)
-    assert faults(file) == [(file.name, line, "order")]
-    assert f"{file}:{line}: order: " in verify(file).stdout
-
-
-def test_a_removed_line_is_told_as_missing(sound: Path, tmp_path: Path) -> None:
-    file = tmp_path / sound.name
-    file.write_bytes(sound.read_bytes())
-    rewritten(file, lambda was: [*was[:2], *was[4:]])
-    assert f"{file}:3: order: lines that are missing before it: 2\n" in verify(file).stdout
-
-
-def forged(file: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], tip: Tip) -> None:
-    """The file with new hashes from `tip` on, as by somebody who knows how they are made."""
-    pieces = []
-    for line in change(lines(file)):
-        del line["hash"]
-        piece, tip = bound(tip, line)
-        pieces.append(piece)
-    file.write_bytes(b"".join(pieces))
-
-
-@pytest.mark.parametrize(
-    ("change", "tip", "line"),
-    [
-        (lambda was: [*was, {**was[1]}], Tip(), 9),
-        (lambda was: was, Tip(4, "f" * 64), 1),
-        (lambda was: [*was[:3], *was[4:]], Tip(), 7),
-    ],
-    ids=["behind-the-end", "begins-in-the-middle", "other-count"],
-)
-def test_a_forged_chain_that_contradicts_itself_is_found(
-    sound: Path, tmp_path: Path, change: Any, tip: Tip, line: int
-) -> None:
-    file = tmp_path / sound.name
-    file.write_bytes(sound.read_bytes())
-    forged(file, change, tip)
-    assert faults(file) == [(file.name, line, "order")]
-
-
-def test_a_forged_file_does_not_fit_the_next_one(tmp_path: Path) -> None:
-    files = written(tmp_path, count=4, largest=ONE_BATCH)
-    forged(files[0], lambda was: [{**line, "time": "2026-01-01T00:00:00.000Z"} for line in was], Tip())
-    assert faults(tmp_path) == [(files[1].name, 1, "order")]
-
-
-def test_a_line_that_is_sound_by_itself_but_was_put_in_is_found(sound: Path, tmp_path: Path) -> None:
-    (other,) = written(tmp_path / "other")
-    file = tmp_path / sound.name
-    file.write_bytes(sound.read_bytes())
-    rewritten(file, lambda was: [*was[:3], other.read_bytes().splitlines(keepends=True)[3], *was[4:]])
-    assert faults(file) == [(file.name, 4, "order")]
-
-
-def test_a_file_that_is_cut_off_is_told_and_is_no_fault(sound: Path, tmp_path: Path) -> None:
-    """A kill leaves the same: which of both it was the file cannot tell, only the last hash kept elsewhere."""
-    file = tmp_path / sound.name
-    whole = sound.read_bytes()
-    ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
-    for place in range(ends[0], len(whole)):
-        file.write_bytes(whole[:place])
-        found = verdict(file)
-        assert found["faults"] == []
-        assert [note["what"] for note in found["notes"]] == (["open"] if place in ends else ["cut", "open"])
-
-
 def test_files_that_were_rotated_are_one_chain(tmp_path: Path) -> None:
     files = written(tmp_path, count=4, largest=ONE_BATCH)
     assert len(files) > 3
@@ -292,51 +108,12 @@ def test_files_that_were_rotated_are_one_chain(tmp_path: Path) -> None:
     assert verify(tmp_path).exit_code == 0
 
 
-def test_a_missing_file_of_a_chain_is_named(tmp_path: Path) -> None:
-    files = written(tmp_path, count=4, largest=ONE_BATCH)
-    files[1].unlink()
-    assert faults(tmp_path) == [(files[2].name, 1, "gap")]
-    for file in files[2:]:
-        file.unlink()
-    assert faults(tmp_path) == [(files[0].name, len(lines(files[0])), "gap")]
-    assert files[1].name in verify(tmp_path).stdout
-
-
-def test_a_file_whose_end_is_missing_is_a_fault_where_the_chain_goes_on(tmp_path: Path) -> None:
-    files = written(tmp_path, count=4, largest=ONE_BATCH)
-    rewritten(files[1], lambda was: was[:-1])
-    assert faults(tmp_path) == [(files[1].name, len(lines(files[1])), "order")]
-
-
-def test_files_that_were_not_asked_for_are_only_noted(tmp_path: Path) -> None:
-    files = written(tmp_path, count=4, largest=ONE_BATCH)
-    assert [note["what"] for note in verdict(files[1])["notes"]] == ["begins", "open"]
-    files[0].unlink()  # as at the end of its time
-    assert [note["what"] for note in verdict(tmp_path)["notes"]] == ["begins"]
-
-
-def test_a_second_file_for_the_same_part_is_found(tmp_path: Path) -> None:
-    files = written(tmp_path / "a", count=2, largest=ONE_BATCH)
-    copy = tmp_path / "a" / "audit-copy.jsonl"
-    copy.write_bytes(files[1].read_bytes())
-    assert [what for _, _, what in faults(tmp_path / "a")] == ["order"]
-    assert "there is another file for the same part of the chain" in verify(tmp_path / "a").stdout
-
-
-def test_nothing_to_verify_ends_with_2_and_says_what(tmp_path: Path) -> None:
-    for path, why in [(tmp_path, "no files audit-*.jsonl in it"), (tmp_path / "none", "no such file")]:
-        done = verify(path)
-        assert done.exit_code == 2
-        assert done.stderr == f"nexus-gateway: {path}: {why}\n"
-
-
-# What happens to a process.
-
 FOR_EVER = """
 import sys
 from itertools import count
 from pathlib import Path
-from tests.gateway.test_audit import SALT, AuditLog, record, until_written
+from nexus_gateway.telemetry.audit import AuditLog
+from tests.support.audit import SALT, record, until_written
 log = AuditLog(Path(sys.argv[1]), SALT, "p", largest=200_000)
 log.start()
 for number in count():
@@ -361,7 +138,9 @@ def test_a_killed_process_leaves_a_chain_that_holds(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from tests.gateway.test_audit import SALT, AuditLog, record, until
+from nexus_gateway.telemetry.audit import AuditLog
+from tests.support.audit import SALT, record
+from tests.support.gateway import until
 log = AuditLog(Path(sys.argv[1]), SALT, "p")
 log.start()
 log.write(record(0), "chat")

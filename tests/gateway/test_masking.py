@@ -21,6 +21,7 @@ TAKEN = [
     ("to GB82WEST12345698765432, gb82-west-1234-5698-7654-32", "to [iban], [iban]"),
     ("card 4111 1111 1111 1111, 378282246310005", "card [card], [card]"),
     ("item 1234 4111-1111-1111-1111 99", "item 1234 [card] 99"),
+    ("one with another in it: 0 4111111111111111", "one with another in it: [card]"),
     ("4222222222222 6304000000000000000", "[card] [card]"),
     ("call +49 30 1234567, +1 (555) 123-4567 or +442079460958", "call [phone], [phone] or [phone]"),
     ("authorization: Bearer abc.def-==, bearer  bearer x", "authorization: [key], [key]"),
