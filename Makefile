@@ -62,6 +62,9 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
+	$(BIN)/nexus-gateway schema --of log > gateway/log.schema.json
+	$(BIN)/nexus-gateway schema --of audit > gateway/audit.schema.json
+	$(BIN)/nexus-gateway schema --page > docs/reference/log-schema.md
 	$(BIN)/nexus render
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour

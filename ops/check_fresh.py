@@ -26,6 +26,9 @@ LOCKS: dict[str, list[str]] = {
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],
+    "gateway/log.schema.json": ["nexus-gateway", "schema", "--of", "log"],
+    "gateway/audit.schema.json": ["nexus-gateway", "schema", "--of", "audit"],
+    "docs/reference/log-schema.md": ["nexus-gateway", "schema", "--page"],
 }
 
 

@@ -22,10 +22,17 @@ def gateway() -> None:
 @click.option("--keys", type=_PATH, help="Key file [default: GATEWAY_API_KEYS, else dev-key on loopback].")
 @click.option("--resolve", type=_PATH, help='JSON {"host:port": "address:port"}, as curl has it; for a laptop.')
 @click.option("--state", type=_PATH, help="Folder for the last good configuration, to start from after a bad one.")
+@click.option("--audit", "audit_log", type=_PATH, help="Folder for the audit log [default: none is kept].")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=8000, show_default=True)
 def serve(
-    routes: Path | None, keys: Path | None, resolve: Path | None, state: Path | None, host: str, port: int
+    routes: Path | None,
+    keys: Path | None,
+    resolve: Path | None,
+    state: Path | None,
+    audit_log: Path | None,
+    host: str,
+    port: int,
 ) -> None:
     """Serve until SIGTERM. New configuration is taken as it appears; where it is bad, the last good one serves on."""
     import os
@@ -34,7 +41,7 @@ def serve(
     from nexus_gateway.running import run
 
     try:
-        run(os.environ, routes, keys, resolve, state, host, port)
+        run(os.environ, routes, keys, resolve, state, audit_log, host, port)
     except ConfigRefused as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         sys.exit(2)

@@ -21,6 +21,7 @@ from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
 from nexus_gateway.served import Served
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
 from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
@@ -32,8 +33,10 @@ from nexus_gateway.upstreams.protocol import Upstream
 class Gateway:
     """What all requests of one process share."""
 
-    def __init__(self, served: Served, keys: Keys, breaker: BreakerSettings, logs: LogWriter) -> None:
-        self.served, self.keys, self.logs = served, keys, logs
+    def __init__(
+        self, served: Served, keys: Keys, breaker: BreakerSettings, logs: LogWriter, audit: AuditLog | None = None
+    ) -> None:
+        self.served, self.keys, self.logs, self.audit = served, keys, logs, audit
         self.breakers = Breakers(breaker)
         self.metrics = Metrics(self._configuration)
         self.draining = False
@@ -103,6 +106,8 @@ class Gateway:
         record.ended = time.monotonic()
         self.metrics.count(record)
         self.logs.write(request_line(record))
+        if self.audit is not None:
+            self.audit.write(record, record.model)
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -123,7 +128,14 @@ class Gateway:
         swaps.add_metric((), served.swaps)
         dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody took.")
         dropped.add_metric((), self.logs.dropped)
-        return info, refused, refusals, loaded, swaps, dropped
+        unaudited = CounterMetricFamily("gateway_audit_lines_dropped", "Decisions that the audit log could not take.")
+        unaudited.add_metric((), self.audit.dropped if self.audit else 0)
+        again = CounterMetricFamily("gateway_retries_refused", "Second tries that the budget of retries turned away.")
+        again.add_metric((), self.retries.refused)
+        waiting = GaugeMetricFamily("gateway_queue_depth", "Requests that wait for room.", labels=("upstream",))
+        for name, gate in self._gates.items():
+            waiting.add_metric((name,), gate.waiting)
+        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, waiting
 
 
 @dataclass(frozen=True, slots=True)

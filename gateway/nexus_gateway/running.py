@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from nexus_gateway.served import Served, Watcher, first
 from nexus_gateway.server import make_server
 from nexus_gateway.settings import Settings, read_settings, routes_of_environment
 from nexus_gateway.snapshot import Source, build, read_resolve
+from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.logs import LogWriter, event_line
 
 
@@ -23,6 +25,7 @@ def run(
     keys: Path | None,
     resolve: Path | None,
     state: Path | None,
+    audit: Path | None,
     host: str,
     port: int,
 ) -> None:
@@ -31,8 +34,9 @@ def run(
     known = _keys(settings, keys, host)
     source = Source(routes, resolve, settings.first_byte_seconds, environ) if routes else None
     served = _served(settings, known, source, resolve, state)
-    logs = LogWriter(sys.stdout)
-    gateway = Gateway(served, known, settings.breaker, logs)
+    logs = LogWriter(sys.stdout, masking=settings.masking)
+    audited = _audit(settings, audit)
+    gateway = Gateway(served, known, settings.breaker, logs, audited)
 
     def tell(message: str, reason: str) -> None:
         logs.write(event_line(message, "error", reason=reason))
@@ -41,6 +45,10 @@ def run(
     server = make_server(create_app(gateway), gateway, host, port)
     logs.start()
     _greet(logs, served, known)
+    if audited:
+        audited.start()
+        if audited.problem:
+            tell("audit log cannot be written; requests are answered without it", audited.problem)
     if watcher:
         watcher.start()
     try:
@@ -48,8 +56,17 @@ def run(
     finally:
         if watcher:
             watcher.stop()
+        if audited:
+            audited.stop()
         logs.write(event_line("stopped"))
         logs.stop()
+
+
+def _audit(settings: Settings, folder: Path | None) -> AuditLog | None:
+    """Open: where it cannot be written, requests are answered, and what is lost is counted."""
+    if folder is None or not settings.auditing:
+        return None
+    return AuditLog(folder, settings.salt.encode() or secrets.token_bytes(32), "nexus-gateway")
 
 
 def _keys(settings: Settings, file: Path | None, host: str) -> Keys:

@@ -23,6 +23,10 @@ class Settings:
     fallbacks: str | None
     key_policies: str | None
     requests_per_minute: int
+    masking: bool
+    auditing: bool
+    salt: str
+    """For principals in the audit log; empty: a new one at each start."""
 
     @property
     def has_routes(self) -> bool:
@@ -56,6 +60,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         fallbacks=environ.get("GATEWAY_FALLBACKS") or None,
         key_policies=environ.get("GATEWAY_API_KEY_POLICIES") or None,
         requests_per_minute=int(_number(environ, "GATEWAY_RATE_LIMIT_PER_MINUTE", 60, whole=True)),
+        masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
+        auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
+        salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
     )
 
 
@@ -149,6 +156,16 @@ def _object(variable: str, text: str | None) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise ConfigRefused(f"{variable}: write a JSON object")
     return parsed
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "true").strip().lower()
+    if text not in _SWITCHES:
+        raise ConfigRefused(f"{name}: {text!r}: write true or false")
+    return _SWITCHES[text]
+
+
+_SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, *, whole: bool = False) -> float:

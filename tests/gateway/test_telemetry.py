@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nexus_gateway.cli import gateway as command
 from nexus_gateway.telemetry.logs import LogWriter, event_line, mask
 
-from ..support.gateway import RELEASE, Gateway, direct, until, write_routes
+from ..support.gateway import BIN, RELEASE, Gateway, direct, until, write_routes
 from ..support.repository import ROOT
 from ..support.upstream import Engine
 
@@ -186,3 +187,39 @@ def test_a_line_that_is_no_json_does_not_end_the_writing() -> None:
     writer.write({"message": "after"})
     writer.stop()
     assert json.loads(out.getvalue()) == {"message": "after"}
+
+
+def test_decisions_are_audited_in_a_chain_that_holds_and_names_nobody(tmp_path: Path, engine: Engine) -> None:
+    routes = write_routes(tmp_path / "routes", {"ok": direct("ok", engine.url("ok"))})
+    folder = tmp_path / "audit"
+    gateway = Gateway(tmp_path, "--routes", str(routes), "--audit", str(folder)).wait()
+    assert [gateway.ask("ok").status_code, gateway.ask("none").status_code] == [200, 404]
+    assert gateway.stop() == 0
+    (file,) = folder.iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    decisions = [line for line in lines if line["kind"] == "decision"]
+    assert [(line["decision"], line["policy"].split(":")[0]) for line in decisions] == [
+        ("allowed", "key"),
+        ("refused", "model_not_found"),
+    ]
+    assert "dev-key" not in file.read_text()
+    done = subprocess.run([str(BIN / "nexus-gateway"), "audit", "verify", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_audit_log_can_be_switched_off(tmp_path: Path, engine: Engine) -> None:
+    routes = write_routes(tmp_path / "routes", {"ok": direct("ok", engine.url("ok"))})
+    off = {"GATEWAY_AUDIT_LOGGING_ENABLED": "false"}
+    gateway = Gateway(tmp_path, "--routes", str(routes), "--audit", str(tmp_path / "audit"), env=off).wait()
+    assert gateway.ask("ok").status_code == 200
+    assert gateway.stop() == 0
+    assert not (tmp_path / "audit").exists()
+
+
+def test_an_audit_log_that_cannot_be_written_is_told_and_holds_nobody_up(tmp_path: Path, engine: Engine) -> None:
+    routes = write_routes(tmp_path / "routes", {"ok": direct("ok", engine.url("ok"))})
+    (tmp_path / "audit").write_text("a file is here already")
+    gateway = Gateway(tmp_path, "--routes", str(routes), "--audit", str(tmp_path / "audit")).wait()
+    assert gateway.ask("ok").status_code == 200
+    assert gateway.stop() == 0
+    assert [line for line in gateway.lines() if line["message"].startswith("audit log cannot be written")]
