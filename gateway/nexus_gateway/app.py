@@ -80,7 +80,10 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def circuit_breakers(request: Request) -> dict[str, Any]:
         administrator(_head(request), gateway.keys)
         now = time.monotonic()
-        return {name: gateway.breakers.show(name, now) for name in sorted(gateway.served.current.table.endpoints)}
+        return {
+            name: gateway.breakers.show(name, now) | {"well": gateway.endpoints.of(name).well}
+            for name in sorted(gateway.served.current.table.endpoints)
+        }
 
     @app.get("/admin/config")
     async def config(request: Request) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from nexus_gateway.breaker import Breakers, BreakerSettings
 from nexus_gateway.endpoints import Endpoints, choose
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
+from nexus_gateway.health import HealthChecks
 from nexus_gateway.keys import Keys
 from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
@@ -41,6 +42,7 @@ class Gateway:
         self.metrics = Metrics(self._configuration)
         self.draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._checking: asyncio.Task[None] | None = None
         self.endpoints, self.retries = Endpoints(), RetryBudget()
         self._pools: dict[_Place, Upstream] = {}
         self._gates: dict[str, Gate] = {}
@@ -92,6 +94,12 @@ class Gateway:
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
+        self._checking = loop.create_task(checks.run())
+
+    def _changed_health(self, endpoint: str, well: bool) -> None:
+        message = "endpoint is well" if well else "endpoint is unwell"
+        self.logs.write(event_line(message, "info" if well else "warning", endpoint=endpoint))
 
     def forget(self, snapshot: Snapshot) -> None:
         """Drops what the snapshot names no more. Calls that are under way end as they would have."""
@@ -110,6 +118,8 @@ class Gateway:
             self.audit.write(record, record.model)
 
     def close(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()

@@ -46,6 +46,61 @@ BAD: dict[str, tuple[Any, str]] = {
         },
         "percent",
     ),
+    "url and endpoints": (
+        {"upstreams": {"a": {"url": "mock://local", "endpoints": ["mock://local"]}}},
+        "either url or endpoints",
+    ),
+    "an endpoint twice": ({"upstreams": {"a": {"endpoints": ["http://h", "http://h"]}}}, "stands twice"),
+    "fallback that is no route": (
+        {
+            "upstreams": {"a": {"url": "mock://local"}},
+            "routes": {"chat": {"strategy": "direct", "upstream": "a", "fallbacks": ["none"]}},
+        },
+        "routes.chat.fallbacks: 'none' is no route",
+    ),
+    "fallbacks in a circle": (
+        {
+            "upstreams": {"a": {"url": "mock://local"}},
+            "routes": {
+                "x": {"strategy": "direct", "upstream": "a", "fallbacks": ["y"]},
+                "y": {"strategy": "direct", "upstream": "a", "fallbacks": ["z"]},
+                "z": {"strategy": "direct", "upstream": "a", "fallbacks": ["x"]},
+            },
+        },
+        "x -> y -> z -> x",
+    ),
+    "default that is no upstream": ({"upstreams": {}, "default": "a"}, "routes.default: upstream 'a'"),
+    "match that leads nowhere": (
+        {
+            "upstreams": {"a": {"url": "mock://local"}},
+            "routes": {
+                "chat": {
+                    "strategy": "direct",
+                    "upstream": "a",
+                    "match": [{"header": "x-lane", "value": "b", "upstream": "b"}],
+                }
+            },
+        },
+        "upstream 'b'",
+    ),
+    "header in capitals": (
+        {
+            "upstreams": {"a": {"url": "mock://local"}},
+            "routes": {
+                "chat": {
+                    "strategy": "direct",
+                    "upstream": "a",
+                    "match": [{"header": "X-Lane", "value": "b", "upstream": "a"}],
+                }
+            },
+        },
+        "header",
+    ),
+    "certificate without its key": (
+        {"upstreams": {"a": {"url": "https://h", "tls": {"certificate": "c.pem"}}}},
+        "certificate and key go together",
+    ),
+    "policy without a limit": ({"policies": {"team": {"requests_per_minute": 0}}}, "policies.team"),
     "negative deadline": (direct("chat", "mock://local", chunk_seconds=-1), "chunk_seconds"),
     "scheme": (direct("chat", "ftp://host"), "ftp://host"),
     "credential in an address": (direct("chat", "http://user:secret@host"), "credentials"),
@@ -222,9 +277,37 @@ def test_the_seed_s_variables_build_the_same_routes(tmp_path: Path, engine: Engi
     assert gateway.stop() == 0
 
 
+def test_the_seed_s_fallbacks_default_and_key_policies_are_read(tmp_path: Path, engine: Engine) -> None:
+    env = {
+        "GATEWAY_UPSTREAMS": f"llama={engine.url('500')};mock=mock://local;spare={engine.url('ok')}",
+        "GATEWAY_DEFAULT_UPSTREAM": "spare",
+        "GATEWAY_FALLBACKS": "llama=gpt-4o-mini,mock",
+        "GATEWAY_API_KEYS": "dev-key,other-key",
+        "GATEWAY_API_KEY_POLICIES": '{"other-key": {"allowed_models":["mock"], "rate_limit_per_minute": 30}}',
+    }
+    gateway = Gateway(tmp_path, env=env).wait()
+    answer = gateway.ask("llama")
+    assert (answer.status_code, answer.headers["x-fallback-model"]) == (200, "gpt-4o-mini")
+    assert json.loads(engine.of("ok")[-1].body)["model"] == "gpt-4o-mini", "the default upstream answers for it"
+    assert gateway.ask("unheard-of").headers["x-nexus-route"] == "default"
+    other = {"authorization": "Bearer other-key"}
+    assert gateway.ask("mock", headers=other).status_code == 200
+    assert gateway.ask("llama", headers=other).status_code == 403
+    assert gateway.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("GATEWAY_DEFAULT_UPSTREAM", "b"),
+        ("GATEWAY_FALLBACKS", "a"),
+        ("GATEWAY_FALLBACKS", "a=b"),
+        ("GATEWAY_FALLBACKS", "a=a"),
+        ("GATEWAY_API_KEY_POLICIES", '{"unknown-key": {}}'),
+        ("GATEWAY_API_KEY_POLICIES", '{"dev-key": {"rate_limit": 1}}'),
+        ("GATEWAY_API_KEY_POLICIES", '{"dev-key": {"rate_limit_per_minute": 0}}'),
+        ("GATEWAY_RATE_LIMIT_PER_MINUTE", "many"),
+        ("GATEWAY_PII_MASKING_ENABLED", "perhaps"),
         ("GATEWAY_UPSTREAMS", "llama"),
         ("GATEWAY_UPSTREAMS", "a=mock://local;a=mock://fail"),
         ("GATEWAY_UPSTREAMS", "a=ftp://x"),
@@ -237,4 +320,7 @@ def test_a_variable_that_cannot_be_meant_is_named(tmp_path: Path, name: str, val
     gateway = Gateway(tmp_path, env={"GATEWAY_UPSTREAMS": "a=mock://local", name: value})
     assert gateway.process.wait(20) == 2
     said = gateway.log.read_text()
-    assert name in said or "ftp://x" in said
+    assert name in said or any(
+        place in said for place in ("ftp://x", "routes.default", "fallbacks", "policies.dev-key")
+    )
+    assert "unknown-key" not in said, "a key is not repeated"

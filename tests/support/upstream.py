@@ -23,6 +23,7 @@ class Seen:
     behaviour: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
     cut_off: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
 
@@ -37,6 +38,9 @@ class Engine:
         self._started = threading.Event()
         self.port = 0
         self.connections = 0
+        self.health: dict[str, int] = {}
+        """Behaviour -> status of its health check; 200 where it is not named."""
+        self.checked: list[str] = []
         self.gate = threading.Event()
         """Opens the answers of the behaviour `gated` that wait for it."""
 
@@ -70,6 +74,10 @@ class Engine:
         self.connections += 1
         try:
             while (seen := await _read(reader)) is not None:
+                if seen.method == "GET":
+                    self.checked.append(seen.behaviour)
+                    writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % self.health.get(seen.behaviour, 200))
+                    continue
                 self.seen.append(seen)
                 try:
                     await _BEHAVIOURS[seen.behaviour](json.loads(seen.body), _Out(writer, reader, seen, self.gate))
@@ -270,4 +278,5 @@ async def _read(reader: asyncio.StreamReader) -> Seen | None:
     request, *lines = head.strip().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Seen(request.split(" ")[1].split("/")[1], headers, body)
+    method, path, _ = request.split(" ")
+    return Seen(path.split("/")[1], headers, body, method)
