@@ -64,7 +64,9 @@ generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
 	$(BIN)/nexus-gateway schema --of log > gateway/log.schema.json
 	$(BIN)/nexus-gateway schema --of audit > gateway/audit.schema.json
-	$(BIN)/nexus-gateway schema --page > docs/reference/log-schema.md
+	$(BIN)/nexus-gateway reference log > docs/reference/log-schema.md
+	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
+	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus render
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour

@@ -28,7 +28,9 @@ GENERATED: dict[str, list[str]] = {
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],
     "gateway/log.schema.json": ["nexus-gateway", "schema", "--of", "log"],
     "gateway/audit.schema.json": ["nexus-gateway", "schema", "--of", "audit"],
-    "docs/reference/log-schema.md": ["nexus-gateway", "schema", "--page"],
+    "docs/reference/log-schema.md": ["nexus-gateway", "reference", "log"],
+    "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],
+    "docs/reference/settings.md": ["nexus-gateway", "reference", "settings"],
 }
 
 

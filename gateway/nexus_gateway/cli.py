@@ -64,20 +64,53 @@ def check(routes: Path, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else f"revision {snapshot.revision}, {len(found['routes'])} routes")
 
 
+@gateway.command(epilog="Example: nexus-gateway explain routes.d --model chat --key team-a --session 42")
+@click.argument("routes", type=_PATH)
+@click.option("--model", required=True)
+@click.option("--key", "key_id", default="dev-key", show_default=True, help="Id of the caller's key.")
+@click.option("--session", default="", help="x-nexus-session or `user` of the request.")
+@click.option("--header", "headers", multiple=True, help="name=value; several times.")
+@click.option("--json", "as_json", is_flag=True)
+def explain(routes: Path, model: str, key_id: str, session: str, headers: tuple[str, ...], as_json: bool) -> None:
+    """Say which rule of ROUTES decides about one request, and who would be asked in which order."""
+    from nexus_gateway.config_errors import ConfigRefused
+    from nexus_gateway.explanation import explain as explained
+    from nexus_gateway.explanation import lines
+    from nexus_gateway.snapshot import Source, load
+
+    pairs = [header.partition("=") for header in headers]
+    if bad := [name for name, found, _ in pairs if not (name and found)]:
+        raise click.BadParameter(f"{bad[0]!r}: write name=value", param_hint="--header")
+    given = {name: value for name, _, value in pairs}
+    try:
+        told = explained(load(Source(routes, None, 10.0)), model, key_id=key_id, sticky=session, headers=given)
+    except ConfigRefused as error:
+        click.echo(f"nexus-gateway: {error}", err=True)
+        sys.exit(2)
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines(told)))
+    sys.exit(1 if "refused" in told else 0)
+
+
 @gateway.command()
 @click.option("--of", "subject", type=click.Choice(["routes", "log", "audit"]), default="routes", show_default=True)
-@click.option("--page", is_flag=True, help="Print the reference of log and audit lines, in Markdown, instead.")
-def schema(subject: str, page: bool) -> None:
+def schema(subject: str) -> None:
     """Print the JSON Schema of route files, or of one line of the log or of the audit log."""
     from nexus_gateway.routes_file import RoutesFile
-    from nexus_gateway.telemetry import log_schema
     from nexus_gateway.telemetry.audit_schema import audit_schema
+    from nexus_gateway.telemetry.log_schema import log_schema
 
-    if page:
-        click.echo(log_schema.page(), nl=False)
-        return
-    made = {"routes": RoutesFile.model_json_schema, "log": log_schema.log_schema, "audit": audit_schema}[subject]()
+    made = {"routes": RoutesFile.model_json_schema, "log": log_schema, "audit": audit_schema}[subject]()
     click.echo(json.dumps(made, indent=2))
+
+
+@gateway.command()
+@click.argument("page", type=click.Choice(["errors", "settings", "log"]))
+def reference(page: str) -> None:
+    """Print a page of docs/reference/, as the code has it."""
+    from nexus_gateway.reference import errors_page, settings_page
+    from nexus_gateway.telemetry import log_schema
+
+    click.echo({"errors": errors_page, "settings": settings_page, "log": log_schema.page}[page](), nl=False)
 
 
 @gateway.group()

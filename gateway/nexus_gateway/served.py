@@ -88,7 +88,7 @@ class Watcher:
         if seen == self._seen:
             return
         try:
-            snapshot = load(self._source)
+            snapshot = load(self._source, self._served.current)
         except ConfigRefused as error:
             self._refuse(str(error))
         except Exception as error:  # a fault of our own must not end the watching

@@ -11,6 +11,27 @@ from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.keys import Keys, digest
 
+VARIABLES: tuple[tuple[str, str, str], ...] = (
+    (
+        "GATEWAY_API_KEYS",
+        "`dev-key` on loopback",
+        "Keys: one, several with commas, or a JSON list. With `--keys`: none.",
+    ),
+    ("GATEWAY_API_KEY_POLICIES", "", '`{"dev-key": {"allowed_models":["chat"], "rate_limit_per_minute": 30}}`.'),
+    ("GATEWAY_RATE_LIMIT_PER_MINUTE", "60", "Requests of each key, where routes come from variables."),
+    ("GATEWAY_UPSTREAMS", "", "`llama=http://localhost:8001;mock=mock://local`; each is a model of its own name."),
+    ("GATEWAY_ROUTE_POLICIES", "", "JSON: model -> a route as in a route file."),
+    ("GATEWAY_DEFAULT_UPSTREAM", "", "Who answers for models that have no route."),
+    ("GATEWAY_FALLBACKS", "", "`llama=gpt-4o-mini,mock`: models that answer where one cannot; several with `;`."),
+    ("GATEWAY_REQUEST_TIMEOUT_SECONDS", "10", "Until an engine's first byte, where a route does not say."),
+    ("GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES", "5", "Failures in a row that open an endpoint's circuit."),
+    ("GATEWAY_CIRCUIT_BREAKER_RESET_SECONDS", "30", "Until one request may try it again."),
+    ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
+    ("GATEWAY_PII_HASH_SALT", "new at each start", "Salt of principals in the audit log."),
+    ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
+)
+"""(name, default, meaning) of everything that is read; docs/reference/settings.md is made from it."""
+
 
 @dataclass(frozen=True)
 class Settings:

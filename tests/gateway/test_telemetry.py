@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
 from nexus_gateway.cli import gateway as command
+from nexus_gateway.settings import VARIABLES
 from nexus_gateway.telemetry.logs import LogWriter, event_line, mask
 
 from ..support.gateway import BIN, RELEASE, Gateway, direct, until, write_routes
@@ -114,14 +116,22 @@ def test_the_schema_holds_a_request_s_line_to_its_fields(told: tuple[Any, str, s
 @pytest.mark.parametrize(
     ("words", "file"),
     [
-        (["--of", "log"], "gateway/log.schema.json"),
-        (["--of", "audit"], "gateway/audit.schema.json"),
-        (["--page"], "docs/reference/log-schema.md"),
+        (["schema"], "gateway/routes.schema.json"),
+        (["schema", "--of", "log"], "gateway/log.schema.json"),
+        (["schema", "--of", "audit"], "gateway/audit.schema.json"),
+        (["reference", "log"], "docs/reference/log-schema.md"),
+        (["reference", "errors"], "docs/reference/errors.md"),
+        (["reference", "settings"], "docs/reference/settings.md"),
     ],
 )
 def test_what_is_made_from_the_definition_is_fresh(words: list[str], file: str) -> None:
-    made = CliRunner().invoke(command, ["schema", *words])
-    assert made.stdout == (ROOT / file).read_text(), f"run `nexus-gateway schema {' '.join(words)} > {file}`"
+    made = CliRunner().invoke(command, words)
+    assert made.stdout == (ROOT / file).read_text(), f"run `nexus-gateway {' '.join(words)} > {file}`"
+
+
+def test_every_variable_that_is_read_is_in_the_reference() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "gateway" / "nexus_gateway").rglob("*.py"))
+    assert set(re.findall(r'"(GATEWAY_[A-Z_]+)"', sources)) == {name for name, _, _ in VARIABLES}
 
 
 def printed(*lines: dict[str, Any], masking: bool = True) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ class RequestLine(_Line):
     upstream: str | None = Field(description="Who was to answer; null where none was chosen.")
     fallback_model: str | None = Field(description="The model that answered in the asked one's stead.")
     client_ip: str | None = Field(description="The network alone: 24 bits of IPv4, 48 of IPv6.")
-    route: str | None = Field(description="The model that was asked for; null where no route has it.")
+    route: str | None = Field(description="The route that answered, or was to; null where no route has the model.")
     release: str | None = Field(description="Release id that the upstream serves.")
     revision: str | None = Field(description="Of the configuration that decided.")
     key_id: str | None = Field(description="The key's name; null where the caller is unknown.")
@@ -85,7 +85,7 @@ def page() -> str:
 _HEAD = """\
 # Log lines and audit lines
 
-Made by `nexus-gateway schema --page` from the definition that the schemas are made from; do not edit.
+Made by `nexus-gateway reference log` from the definition that the schemas are made from; do not edit.
 
 Standard output has one JSON object a line, in ASCII, so that no text of a client can begin a line of its own
 ([schema](../../gateway/log.schema.json)). Masked texts have `[email]`, `[iban]`, `[card]`, `[phone]`, `[ip]` and
