@@ -116,7 +116,7 @@ def test_a_link_in_a_folder_is_named(base: Path, fetch: Callable[[str], object])
         ("config.json", None, "no config.json"),
         ("model.safetensors", None, "no safetensors"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "../../secret.safetensors"}}', "secret"),
-        ("model.safetensors.index.json", b'{"weight_map": {"a": 7}}', "'7'"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": 7}}', "names 7, which is no file"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "model-2.safetensors"}}', "model-2"),
     ],
 )

@@ -71,7 +71,7 @@ def test_from_nothing_there_are_two_architectures(trained: Trained, base: str, a
 
 
 def test_a_loss_that_is_no_number_is_told_and_leaves_nothing(trained: Trained, tmp_path: Path) -> None:
-    base = damaged(trained.folder, tmp_path / "base", "model.norm.weight", lambda data: b"\xff" * len(data))
+    base = damaged(trained.folder, tmp_path / "base", "model.norm.weight", lambda data: b"\x7f" * len(data))
     store = trained.tools.work / "store" / "sha256"
     before = set(store.iterdir())
     with pytest.raises(BadInput, match="the loss is no number at step 1"):

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
+import re
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from nexus_release.adapters.store import FolderStore
-from nexus_release.errors import BadInput, Missing, MissingExtra, Unreachable
+from nexus_release.digests import digest_folder
+from nexus_release.errors import BadInput, DigestMismatch, Missing, MissingExtra, Unreachable
+from nexus_release.inspection.checkpoint import inspect_checkpoint
+from nexus_release.inspection.files import SUFFIXES
 
-_TAKEN = {".safetensors", ".json", ".txt", ".model", ".jinja"}
-"""Weights without code, configuration, vocabulary. Everything else of a model's folder is left where it is."""
+_TAKEN = SUFFIXES
+"""Everything else of a model's folder is left where it is."""
 
 _REMOTE = ("s3", "gs")
+_LARGEST = 1 << 40
+"""Bytes of one model in a store or bucket."""
+_STORED = re.compile(r"nexus-store:///(sha256)/([0-9a-f]{64})")
+_IN_BUCKET = re.compile(r"(?:s3|gs)://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_=.-]+)+")
 
 
 class UriBaseModels:
@@ -39,7 +43,7 @@ class UriBaseModels:
             _from_storage(uri, into)
         else:
             raise BadInput("train.base", uri, "give scratch://, hf://, file://, s3://, gs:// or models:/")
-        _refuse_code(uri, into)
+        inspect_checkpoint(into, uri)
 
     def _from_registry(self, uri: str, into: Path) -> None:
         name, _, version = uri.removeprefix("models:/").rpartition("/")
@@ -49,17 +53,26 @@ class UriBaseModels:
         from mlflow.exceptions import MlflowException
 
         try:
-            source = MlflowClient(self._registry, self._registry).get_model_version(name, version).source
+            found = MlflowClient(self._registry, self._registry).get_model_version(name, version)
         except MlflowException as error:
             kind = Missing if error.error_code == "RESOURCE_DOES_NOT_EXIST" else Unreachable
             raise kind(f"base model {uri}: {str(error).splitlines()[0]}") from None
-        parts = urlsplit(source)
-        if parts.scheme == "nexus-store":
-            _copy(uri, FolderStore(self._store).get(parts.path.lstrip("/").replace("/", ":", 1)), into)
-        elif parts.scheme in _REMOTE:
-            _from_storage(source, into)
-        else:
-            raise BadInput("train.base", uri, f"its weights are at {source}, which is no store of ours")
+        self.take(uri, str(found.source), found.tags.get("nexus.artifact"), into)
+
+    def take(self, uri: str, source: str, digest: str | None, into: Path) -> None:
+        """What a registry says is not trusted: its address is one of two exact forms, and the bytes that come are held
+        against the digest that the version was registered with."""
+        if stored := _STORED.fullmatch(source):
+            held = f"{stored[1]}:{stored[2]}"
+            if digest is not None and digest != held:
+                raise DigestMismatch(f"{uri}: its source", digest, held)
+            _copy(uri, FolderStore(self._store).get(held), into)
+            return
+        if not _IN_BUCKET.fullmatch(source) or "/../" in f"{source}/" or "/./" in f"{source}/":
+            raise BadInput("train.base", uri, f"its weights are at {source[:200]!r}, which is no store of ours")
+        _from_storage(source, into)
+        if digest is not None and (found := digest_folder(into)) != digest:
+            raise DigestMismatch(f"{uri}: {source}", digest, found)
 
 
 def _folder(uri: str) -> Path:
@@ -70,6 +83,8 @@ def _folder(uri: str) -> Path:
 
 
 def _copy(uri: str, folder: Path, into: Path) -> None:
+    if folder.is_file():
+        raise BadInput("train.base", uri, "it is a file; a model is a folder, and archives are never unpacked here")
     if not folder.is_dir():
         raise Missing(f"base model {uri}: no such folder")
     for path in sorted(folder.iterdir()):
@@ -109,37 +124,16 @@ def _from_storage(uri: str, into: Path) -> None:
 
     try:
         files, root = fsspec.core.url_to_fs(uri)
-        names = [name for name in files.ls(root, detail=False) if os.path.splitext(name)[1] in _TAKEN]  # noqa: PTH122 - an object's key
-        for name in names:
-            files.get_file(name, str(into / name.rsplit("/", 1)[-1]))
+        taken = [entry for entry in files.ls(root, detail=True) if PurePosixPath(entry["name"]).suffix in _TAKEN]
+        if sum(int(entry.get("size") or 0) for entry in taken) > _LARGEST:
+            raise BadInput("train.base", uri, f"it is larger than {_LARGEST} bytes")
+        for entry in taken:
+            files.get_file(entry["name"], str(into / PurePosixPath(entry["name"]).name))
+    except BadInput:
+        raise
     except ImportError as error:
         raise MissingExtra("remote-data", f"{urlsplit(uri).scheme}:// ({error})") from None
     except FileNotFoundError:
         raise Missing(f"base model {uri}: no such folder") from None
     except Exception as error:  # each of fsspec's back ends has errors of its own
         raise Unreachable(f"base model {uri}: {type(error).__name__}: {error}") from error
-
-
-def _refuse_code(uri: str, folder: Path) -> None:
-    if not any(folder.glob("*.safetensors")):
-        raise BadInput("train.base", uri, "it has no safetensors; convert its weights first")
-    if not (folder / "config.json").exists():
-        raise BadInput("train.base", uri, "it has no config.json")
-    for path in sorted(folder.glob("*config.json")):
-        if "auto_map" in _read_json(uri, path):
-            raise BadInput(
-                "train.base", uri, f"its {path.name} asks for code of its own (auto_map), which is never run"
-            )
-    for path in sorted(folder.glob("*.index.json")):
-        places = _read_json(uri, path).get("weight_map")
-        for file in places.values() if isinstance(places, dict) else ():
-            if not isinstance(file, str) or not (folder / Path(file).name).exists() or Path(file).name != file:
-                raise BadInput("train.base", uri, f"its {path.name} names {str(file)[:80]!r}, which is no file of it")
-
-
-def _read_json(uri: str, path: Path) -> Mapping[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BadInput("train.base", uri, f"its {path.name} is no JSON: {str(error)[:80]}") from None
-    return document if isinstance(document, dict) else {}

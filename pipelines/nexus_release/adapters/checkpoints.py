@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from nexus_release.errors import BadInput
+from nexus_release.inspection.checkpoint import inspect_checkpoint
 
 
 def load(folder: Path, dtype: str, shown: str) -> tuple[Any, Any]:
-    """(tokenizer, model). Raises BadInput, which calls the checkpoint `shown`."""
+    """(tokenizer, model). Raises BadInput, which calls the checkpoint `shown`; it is inspected before it is loaded."""
+    inspect_checkpoint(folder, shown)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:

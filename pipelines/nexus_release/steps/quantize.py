@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nexus_release.digests import Digest
 from nexus_release.frozen import Artifact, Frozen
+from nexus_release.inspection.checkpoint import inspect_checkpoint
 from nexus_release.steps.train import read_rows
 from nexus_release.wiring import Tools
 
@@ -41,4 +42,5 @@ def quantize(given: QuantizeIn, tools: Tools) -> QuantizeOut:
         tools.quantizer.quantize(
             model=tools.store.get(given.model.digest), rows=rows, recipe=given.recipe, into=Path(folder)
         )
+        inspect_checkpoint(Path(folder), "the quantized checkpoint")
         return QuantizeOut(artifact=tools.store.put(Path(folder)))
