@@ -40,7 +40,7 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.AST]:
 def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module:
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:  # `.gateway` is a neighbour's name
         return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return []
 
