@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +36,7 @@ class Relay:
 def create_app(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        gateway.begin(asyncio.get_running_loop())
+        await gateway.begin()
         yield
         gateway.close()
 

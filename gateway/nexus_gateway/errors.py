@@ -32,6 +32,7 @@ UPSTREAM_RATE_LIMITED = Condition(429, "upstream_rate_limited", "the engine has 
 UPSTREAM_FAILED = Condition(502, "upstream_failed", "the engine did not give a usable answer")
 CIRCUIT_OPEN = Condition(503, "circuit_open", "the engine failed repeatedly and is left alone for a while")
 OVERLOADED = Condition(503, "overloaded", "the engine is full, and the wait for it was too long")
+LIMITER_UNAVAILABLE = Condition(503, "limiter_unavailable", "limits cannot be counted, and are set to hold then")
 DRAINING = Condition(503, "draining", "this gateway is going; ask again and another answers")
 UPSTREAM_TIMEOUT = Condition(504, "upstream_timeout", "the engine's first byte did not come within its deadline")
 STREAM_BROKEN = Condition(502, "stream_broken", "the answer broke off after it had begun; what came is not all")

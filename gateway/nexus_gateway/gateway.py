@@ -17,6 +17,10 @@ from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
 from nexus_gateway.health import HealthChecks
 from nexus_gateway.keys import Keys
+from nexus_gateway.limits.limiter import Limiter
+from nexus_gateway.limits.memory import MemoryLimiter
+from nexus_gateway.limits.parallel import Parallel
+from nexus_gateway.limits.shared import RedisLimiter
 from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
@@ -35,9 +39,17 @@ class Gateway:
     """What all requests of one process share."""
 
     def __init__(
-        self, served: Served, keys: Keys, breaker: BreakerSettings, logs: LogWriter, audit: AuditLog | None = None
+        self,
+        served: Served,
+        keys: Keys,
+        breaker: BreakerSettings,
+        logs: LogWriter,
+        audit: AuditLog | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.served, self.keys, self.logs, self.audit = served, keys, logs, audit
+        self.limiter: Limiter = limiter or MemoryLimiter()
+        self.parallel = Parallel()
         self.breakers = Breakers(breaker)
         self.metrics = Metrics(self._configuration)
         self.draining = False
@@ -92,8 +104,10 @@ class Gateway:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self.forget, snapshot)
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    async def begin(self) -> None:
+        """In the loop that answers requests, before the first of them."""
+        self._loop = loop = asyncio.get_running_loop()
+        await self.limiter.begin()
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
         self._checking = loop.create_task(checks.run())
 
@@ -120,6 +134,7 @@ class Gateway:
     def close(self) -> None:
         if self._checking is not None:
             self._checking.cancel()
+        self.limiter.close()
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
@@ -142,10 +157,15 @@ class Gateway:
         unaudited.add_metric((), self.audit.dropped if self.audit else 0)
         again = CounterMetricFamily("gateway_retries_refused", "Second tries that the budget of retries turned away.")
         again.add_metric((), self.retries.refused)
+        shared = self.limiter if isinstance(self.limiter, RedisLimiter) else None
+        up = GaugeMetricFamily("gateway_limiter_shared", "1 while limits are counted in Redis, for all gateways.")
+        up.add_metric((), 1.0 if shared and shared.up else 0.0)
+        lost = CounterMetricFamily("gateway_limiter_corrections_lost", "True counts that Redis did not take.")
+        lost.add_metric((), shared.lost if shared else 0)
         waiting = GaugeMetricFamily("gateway_queue_depth", "Requests that wait for room.", labels=("upstream",))
         for name, gate in self._gates.items():
             waiting.add_metric((name,), gate.waiting)
-        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, waiting
+        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, up, lost, waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from itertools import islice
 
+from nexus_gateway.admission import admit, release
 from nexus_gateway.asked import Asked, read, renamed
 from nexus_gateway.auth import authenticate
 from nexus_gateway.candidates import Candidate, candidates
@@ -56,7 +57,12 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
         asked = read(head, body)
         route = decide(snapshot, caller, asked, record)
         body = hold_to(caller.policy, asked, body)
-        await serve(gateway, Request(exchange, snapshot, ids, record, caller, asked, body, route))
+        request = Request(exchange, snapshot, ids, record, caller, asked, body, route)
+        reservation = await admit(gateway, request)
+        try:
+            await serve(gateway, request)
+        finally:
+            release(gateway, request, reservation)
     except ClientGone:
         record.status = 499
     except Refusal as refusal:

@@ -110,6 +110,7 @@ async def relay_stream(
         call.abort(fault)  # the answer is whole; only the connection is of no more use
     finally:
         record.prompt_tokens, record.completion_tokens = reader.usage or (0, 0)
+        record.events = reader.events
     exchange.end()
 
 

@@ -11,6 +11,9 @@ from nexus_gateway.app import create_app
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
+from nexus_gateway.limits.limiter import Limiter
+from nexus_gateway.limits.memory import MemoryLimiter
+from nexus_gateway.limits.shared import RedisLimiter
 from nexus_gateway.served import Served, Watcher, first
 from nexus_gateway.server import make_server
 from nexus_gateway.settings import Settings, read_settings, routes_of_environment
@@ -36,7 +39,7 @@ def run(
     served = _served(settings, known, source, resolve, state)
     logs = LogWriter(sys.stdout, masking=settings.masking)
     audited = _audit(settings, audit)
-    gateway = Gateway(served, known, settings.breaker, logs, audited)
+    gateway = Gateway(served, known, settings.breaker, logs, audited, _limiter(settings, logs))
 
     def tell(message: str, reason: str) -> None:
         logs.write(event_line(message, "error", reason=reason))
@@ -60,6 +63,22 @@ def run(
             audited.stop()
         logs.write(event_line("stopped"))
         logs.stop()
+
+
+def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
+    if settings.redis_url is None:
+        return MemoryLimiter()
+
+    def changed(up: bool, reason: str) -> None:
+        if up:
+            logs.write(event_line("limits are counted in Redis again"))
+        else:
+            logs.write(event_line("Redis does not answer; limits are counted here alone", "error", reason=reason))
+
+    try:
+        return RedisLimiter(settings.redis_url, changed, fail_open=settings.limits_fail_open)
+    except ValueError as error:  # the URL may hold a password, which redis's own message leaves out
+        raise ConfigRefused(f"GATEWAY_REDIS_URL: {error}") from None
 
 
 def _audit(settings: Settings, folder: Path | None) -> AuditLog | None:

@@ -19,6 +19,8 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("GATEWAY_API_KEY_POLICIES", "", '`{"dev-key": {"allowed_models":["chat"], "rate_limit_per_minute": 30}}`.'),
     ("GATEWAY_RATE_LIMIT_PER_MINUTE", "60", "Requests of each key, where routes come from variables."),
+    ("GATEWAY_REDIS_URL", "", "`redis://localhost:6379/0`: limits are counted there, for all gateways together."),
+    ("GATEWAY_LIMITS_FAIL_OPEN", "true", "While Redis is away each gateway counts for itself; `false`: 503."),
     ("GATEWAY_UPSTREAMS", "", "`llama=http://localhost:8001;mock=mock://local`; each is a model of its own name."),
     ("GATEWAY_ROUTE_POLICIES", "", "JSON: model -> a route as in a route file."),
     ("GATEWAY_DEFAULT_UPSTREAM", "", "Who answers for models that have no route."),
@@ -44,6 +46,8 @@ class Settings:
     fallbacks: str | None
     key_policies: str | None
     requests_per_minute: int
+    redis_url: str | None
+    limits_fail_open: bool
     masking: bool
     auditing: bool
     salt: str
@@ -81,6 +85,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         fallbacks=environ.get("GATEWAY_FALLBACKS") or None,
         key_policies=environ.get("GATEWAY_API_KEY_POLICIES") or None,
         requests_per_minute=int(_number(environ, "GATEWAY_RATE_LIMIT_PER_MINUTE", 60, whole=True)),
+        redis_url=environ.get("GATEWAY_REDIS_URL") or None,
+        limits_fail_open=_switch(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),

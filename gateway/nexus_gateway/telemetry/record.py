@@ -45,6 +45,8 @@ class RequestRecord:
     ended: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    events: int = 0
+    """Of a stream that were relayed; about a token each."""
     model: str = ""
     """The route that was asked for."""
     fallback_model: str = ""

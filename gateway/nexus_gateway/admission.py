@@ -1,0 +1,85 @@
+"""Holds a request against its caller's limits, and gives back afterwards what it did not use."""
+
+from __future__ import annotations
+
+from nexus_gateway.errors import LIMITER_UNAVAILABLE, RATE_LIMITED, Refusal
+from nexus_gateway.exchange import Headers
+from nexus_gateway.gateway import Gateway
+from nexus_gateway.limits.limiter import Reservation
+from nexus_gateway.limits.windows import Limits, Quota, Verdict
+from nexus_gateway.request import Request
+from nexus_gateway.routes_file import PolicyFile
+from nexus_gateway.telemetry.record import RequestRecord
+
+BYTES_A_TOKEN = 4
+"""Of a prompt in English, by OpenAI's own rule of thumb; the engine's count corrects it."""
+ANSWER_TOKENS = 512
+"""Taken for an answer whose request does not say how long it may be."""
+
+
+def limits_of(policy: PolicyFile) -> Limits:
+    return Limits(policy.requests_per_minute, policy.tokens_per_minute, policy.max_parallel)
+
+
+async def admit(gateway: Gateway, request: Request) -> Reservation | None:
+    """None where the caller has no limit. Raises Refusal; what is admitted goes through `release` once."""
+    caller, record = request.caller, request.record
+    limits = limits_of(caller.policy)
+    if not gateway.parallel.enter(caller.key.id, limits.parallel):
+        record.limited = "parallel"
+        raise Refusal(RATE_LIMITED, "max_parallel of this key is under way", ((b"retry-after", b"1"),))
+    if limits.requests is None and limits.tokens is None:
+        return None
+    try:
+        verdict, reservation = await gateway.limiter.reserve(caller.key.id, limits, estimate(request))
+    except BaseException:
+        gateway.parallel.leave(caller.key.id)
+        raise
+    record.limit_headers = headers_of(verdict)
+    if reservation is None:
+        gateway.parallel.leave(caller.key.id)
+        raise _refusal(verdict, record)
+    return reservation
+
+
+def release(gateway: Gateway, request: Request, reservation: Reservation | None) -> None:
+    """A request that no engine has begun to answer costs nothing; one without the engine's count, what went out."""
+    gateway.parallel.leave(request.caller.key.id)
+    if reservation is None:
+        return
+    record = request.record
+    counted = record.prompt_tokens + record.completion_tokens
+    if counted:
+        gateway.limiter.settle(reservation, counted)
+    elif record.first_byte and record.stream:
+        gateway.limiter.settle(reservation, len(request.body) // BYTES_A_TOKEN + record.events)
+    elif record.first_byte and record.status == 200:
+        gateway.limiter.settle(reservation, reservation.tokens)
+    else:
+        gateway.limiter.refund(reservation)
+
+
+def estimate(request: Request) -> int:
+    """Tokens that are kept free for the request until they are known."""
+    asked, policy = request.asked, request.caller.policy
+    answer = asked.longest if asked.longest is not None else policy.max_tokens or ANSWER_TOKENS
+    return len(request.body) // BYTES_A_TOKEN + answer
+
+
+def headers_of(verdict: Verdict) -> Headers:
+    return [*_quota(b"requests", verdict.requests), *_quota(b"tokens", verdict.tokens)]
+
+
+def _quota(kind: bytes, quota: Quota | None) -> Headers:
+    if quota is None:
+        return []
+    said = ((b"limit", quota.limit), (b"remaining", quota.remaining), (b"reset", quota.reset))
+    return [(b"x-ratelimit-%s-%s" % (name, kind), b"%d" % value) for name, value in said]
+
+
+def _refusal(verdict: Verdict, record: RequestRecord) -> Refusal:
+    after = ((b"retry-after", b"%d" % verdict.retry_after),)
+    if verdict.reason == "unavailable":
+        return Refusal(LIMITER_UNAVAILABLE, headers=after)
+    record.limited = verdict.reason
+    return Refusal(RATE_LIMITED, f"the {verdict.reason} per minute of this key are used up", after)

@@ -1,0 +1,38 @@
+"""What the story asks of a limiter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nexus_gateway.exchange import Waiter
+from nexus_gateway.limits.windows import Limits, Verdict
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What one request has taken; given back or corrected once."""
+
+    bucket: str
+    tokens: int
+    window: int
+    """Number of the window that it was counted in."""
+    shared: bool = False
+    """True where Redis has counted it."""
+    settled: bool = False
+
+
+class Limiter(Protocol):
+    async def begin(self) -> None:
+        """Before the first request, in the loop."""
+
+    def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[tuple[Verdict, Reservation | None]]:
+        """Counts a request and `tokens`, or says no and counts nothing: who is refused waits no longer for it."""
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Corrects the estimate by the true count. Never waits and never raises; a second call changes nothing."""
+
+    def refund(self, reservation: Reservation) -> None:
+        """The request has cost nothing: gives back all that it took."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,101 @@
+"""Counts in this process: exact for one gateway; N gateways together admit up to N times as much."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.limits.limiter import Reservation
+from nexus_gateway.limits.windows import WINDOW_SECONDS, Counted, Limits, Verdict, judged
+
+MOST_BUCKETS = 100_000
+"""Above it the bucket that was used longest ago is forgotten. Open: its caller begins anew."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    window: int
+    requests: float = 0
+    requests_before: float = 0
+    tokens: float = 0
+    tokens_before: float = 0
+
+    def slide(self, window: int) -> None:
+        if window != self.window:
+            follows = window == self.window + 1
+            self.requests_before = self.requests if follows else 0
+            self.tokens_before = self.tokens if follows else 0
+            self.requests = self.tokens = 0
+            self.window = window
+
+    def correct(self, window: int, requests: float, tokens: float) -> None:
+        """Adds to the window that was counted in, while it is one of the two."""
+        if window == self.window:
+            self.requests, self.tokens = max(0, self.requests + requests), max(0, self.tokens + tokens)
+        elif window == self.window - 1:
+            self.requests_before = max(0, self.requests_before + requests)
+            self.tokens_before = max(0, self.tokens_before + tokens)
+
+
+class MemoryLimiter:
+    """The port `Limiter`, for the loop's thread alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS) -> None:
+        """`clock`: seconds, never going back. `window`: seconds."""
+        self._clock, self._window = clock, window
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    async def begin(self) -> None:
+        """Nothing is needed."""
+
+    def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[tuple[Verdict, Reservation | None]]:
+        now = self._clock()
+        window, elapsed = int(now // self._window), now % self._window
+        found = self._bucket(bucket, window)
+        verdict = judged(
+            Counted(found.requests, found.requests_before),
+            Counted(found.tokens, found.tokens_before),
+            limits,
+            tokens,
+            elapsed,
+            self._window,
+        )
+        if not verdict.admitted:
+            return given((verdict, None))
+        found.requests += 1
+        found.tokens += tokens
+        return given((verdict, Reservation(bucket, tokens, window)))
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        self._correct(reservation, 0, max(0, tokens) - reservation.tokens)
+
+    def refund(self, reservation: Reservation) -> None:
+        self._correct(reservation, -1, -reservation.tokens)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _correct(self, reservation: Reservation, requests: float, tokens: float) -> None:
+        if reservation.settled:
+            return
+        reservation.settled = True
+        if (found := self._buckets.get(reservation.bucket)) is not None:
+            found.slide(int(self._clock() // self._window))
+            found.correct(reservation.window, requests, tokens)
+
+    def _bucket(self, name: str, window: int) -> _Bucket:
+        found = self._buckets.get(name)
+        if found is None:
+            if len(self._buckets) >= MOST_BUCKETS:
+                self._buckets.popitem(last=False)
+            found = self._buckets[name] = _Bucket(window)
+        else:
+            self._buckets.move_to_end(name)
+            found.slide(window)
+        return found

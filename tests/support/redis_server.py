@@ -1,0 +1,58 @@
+"""A real Redis on a free port, that can be stopped, stalled and killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import redis
+
+from .gateway import free_port, until
+
+
+class RedisServer:
+    def __init__(self, folder: Path) -> None:
+        self.port, self._folder = free_port(), folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> RedisServer:
+        """On the same port each time, empty."""
+        command = ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        with (self._folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen([*command, "--bind", "127.0.0.1"], cwd=self._folder, stdout=log)
+        until(self._answers, "Redis answers")
+        return self
+
+    def stall(self) -> None:
+        """It takes connections and says nothing."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._running.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._running.kill()
+        self._running.wait(10)
+
+    def keys(self) -> list[bytes]:
+        with redis.Redis(port=self.port) as client:
+            found = client.keys("*")
+            assert isinstance(found, list)
+            return found
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(port=self.port) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
