@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate chaos soak chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,12 @@ generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus render
+
+chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
+	$(BIN)/python -m tests.chaos.gateway --swaps 1000 $(CHAOS_FLAGS)
+
+soak: setup-dev ## MINUTES=10 of load on one gateway; prints the slope of its memory, its files and its loop's lag
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10)
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour
 	$(BIN)/python -m tests.chaos.release --long $(CHAOS_FLAGS)

@@ -27,6 +27,7 @@ from nexus_gateway.routes import Endpoint
 from nexus_gateway.served import Served
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.telemetry.audit import AuditLog
+from nexus_gateway.telemetry.lag import LoopLag
 from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
 from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
@@ -49,7 +50,7 @@ class Gateway:
     ) -> None:
         self.served, self.keys, self.logs, self.audit = served, keys, logs, audit
         self.limiter: Limiter = limiter or MemoryLimiter()
-        self.parallel = Parallel()
+        self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
         self.metrics = Metrics(self._configuration)
         self.draining = False
@@ -107,6 +108,7 @@ class Gateway:
     async def begin(self) -> None:
         """In the loop that answers requests, before the first of them."""
         self._loop = loop = asyncio.get_running_loop()
+        self._lag.begin(loop)
         await self.limiter.begin()
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
         self._checking = loop.create_task(checks.run())
@@ -135,6 +137,7 @@ class Gateway:
         if self._checking is not None:
             self._checking.cancel()
         self.limiter.close()
+        self._lag.close()
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
@@ -162,10 +165,12 @@ class Gateway:
         up.add_metric((), 1.0 if shared and shared.up else 0.0)
         lost = CounterMetricFamily("gateway_limiter_corrections_lost", "True counts that Redis did not take.")
         lost.add_metric((), shared.lost if shared else 0)
+        lag = GaugeMetricFamily("gateway_loop_lag_seconds", "How late the loop was at worst since the last scrape.")
+        lag.add_metric((), self._lag.take())
         waiting = GaugeMetricFamily("gateway_queue_depth", "Requests that wait for room.", labels=("upstream",))
         for name, gate in self._gates.items():
             waiting.add_metric((name,), gate.waiting)
-        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, up, lost, waiting
+        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, up, lost, lag, waiting
 
 
 @dataclass(frozen=True, slots=True)

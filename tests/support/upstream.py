@@ -80,7 +80,8 @@ class Engine:
                     continue
                 self.seen.append(seen)
                 try:
-                    await _BEHAVIOURS[seen.behaviour](json.loads(seen.body), _Out(writer, reader, seen, self.gate))
+                    behave = _release if seen.behaviour.startswith("release-") else _BEHAVIOURS[seen.behaviour]
+                    await behave(json.loads(seen.body), _Out(writer, reader, seen, self.gate))
                 except (ConnectionError, _CutOff):
                     seen.cut_off.set()
                     return
@@ -201,6 +202,19 @@ async def _flood(asked: dict[str, Any], out: _Out) -> None:
     block = event(piece("x" * 65_000))
     for _ in range(1024):
         await out.chunk(block)
+    await out.chunk(b"data: [DONE]\n\n")
+    await out.raw(b"0\r\n\r\n")
+
+
+async def _release(asked: dict[str, Any], out: _Out) -> None:
+    """Its text is its own name: `release-…`."""
+    name = out.seen.behaviour
+    if not asked.get("stream"):
+        await out.json({**whole(), "text": name})
+        return
+    await out.head(kind="text/event-stream", transfer_encoding="chunked")
+    for text in (name, " and", " more"):
+        await out.chunk(event(piece(text)))
     await out.chunk(b"data: [DONE]\n\n")
     await out.raw(b"0\r\n\r\n")
 
