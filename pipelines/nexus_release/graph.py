@@ -46,7 +46,7 @@ _STEPS: tuple[Node, ...] = (
             run=validate,
             given=ValidateIn,
             gives=ValidateOut,
-            effects=("read:dataset", "write:store"),
+            effects=("read:dataset", "read:store", "write:store"),
             retries=2,
             timeout_seconds=1800,
             resources=Resources(memory="4Gi"),

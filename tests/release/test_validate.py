@@ -24,7 +24,10 @@ def tools(tmp_path: Path) -> Tools:
 
 
 def chat(number: int, **changes: Any) -> dict[str, Any]:
-    messages = [{"role": "user", "content": f"What is {number}?"}, {"role": "assistant", "content": "A number."}]
+    messages = [
+        {"role": "user", "content": f"What is {number}?"},
+        {"role": "assistant", "content": f"The number {number}."},
+    ]
     return {"id": str(number), "language": "en", "source": "test", "messages": messages, **changes}
 
 
@@ -42,10 +45,11 @@ def line(row: Any) -> bytes:
 
 BREAKS: dict[str, tuple[bytes, str, str]] = {
     "no JSON": (b"{\n", "(row)", "is JSON"),
-    "blank": (b"\n", "(row)", "is JSON"),
+    "blank": (b" \t\n", "(row)", "is not blank"),
     "NaN": (b'{"id": NaN}\n', "(row)", "is JSON"),
     "no UTF-8": (b'{"id": "\xff"}\n', "(row)", "is UTF-8"),
-    "UTF-16": (json.dumps(chat(0)).encode("utf-16-le") + b"\n", "(row)", "is JSON"),
+    "UTF-16": (json.dumps(chat(0)).encode("utf-16-le") + b"\n", "(row)", "has no NUL byte"),
+    "a key twice": (b'{"id": "1", "id": "2"}\n', "(row)", "has each key once"),
     "nested without end": (b"[" * 100_000 + b"\n", "(row)", "is JSON"),
     "a list": (b"[]\n", "(row)", "is an object"),
     "unknown key": (line(chat(0, weight=0.5)), "(row)", "has no key but id"),
@@ -57,6 +61,7 @@ BREAKS: dict[str, tuple[bytes, str, str]] = {
     "another language": (line(chat(0, language="ko")), "language", "is en"),
     "another script": (line(chat(0, messages=said("안녕하세요", "반갑습니다"))), "ASCII letters", "80%"),
     "half a character": (json.dumps(chat(0, source="\ud800")).encode() + b"\n", "source", "is Unicode"),
+    "NUL in a text": (line(chat(0, source="a\0b")), "source", "has no NUL"),
     "no messages": (line(without("messages")), "messages", "is there"),
     "null messages": (line(chat(0, messages=None)), "messages", "is not null"),
     "messages are text": (line(chat(0, messages=["a", "b"])), "messages", "is a list of objects"),
@@ -119,13 +124,13 @@ def test_the_outcome_has_digests_and_the_report_is_in_the_store(tools: Tools, tm
     out = run(tools, data, tmp_path, holdout_share=0.2)
     folder = tools.store.get(out.dataset)
     report = json.loads((folder / "report.json").read_text())
-    assert (out.accepted, out.source, out.contract) == (True, digest_bytes(data), contract_digest(4000))
+    assert (out.accepted, out.source, out.contract) == (True, digest_bytes(data), contract_digest(4000, "refuse"))
     assert (out.rows, out.refused_rows) == (200, 2)
     assert len(read_rows(folder / "train.jsonl")) == out.train_rows
     assert len(read_rows(folder / "holdout.jsonl")) == out.holdout_rows == 200 - out.train_rows
     assert report["by_rule"] == {"id: is not null": 1, "shortest message: no message is empty": 1}
     assert report["nulls"] == {"id": 1}
-    assert report["characters"]["p50"] == len("What is 50?A number.")
+    assert report["characters"]["p50"] == len("What is 50?The number 50.")
     assert report["failures"][0]["row"] == 201
 
 
@@ -153,7 +158,8 @@ def test_data_without_a_held_out_row_is_refused(tools: Tools, tmp_path: Path) ->
 
 
 def test_the_contract_s_digest_follows_its_bounds() -> None:
-    assert contract_digest(100) != contract_digest(101)
+    digests = {contract_digest(100, "refuse"), contract_digest(101, "refuse"), contract_digest(100, "allow")}
+    assert len(digests) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,25 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from nexus_release.contract import NOT_NULL, Checked, check, contract_digest
+from nexus_release.contract import Checked, Pii, check, contract_digest
 from nexus_release.digests import Digest, canonical_json, digest_bytes
+from nexus_release.drift import drift
+from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.journal import json_text
+from nexus_release.lines import NOT_NULL, Row, read_lines
 from nexus_release.names import ModelName
 from nexus_release.wiring import Tools
 
-Row = Mapping[str, Any]
-
 _SHOWN = 100  # failures and duplicates that the report lists one by one
+_SIDES = ("train.jsonl", "holdout.jsonl")
 
 
 class DataGate(Frozen):
@@ -36,6 +38,14 @@ class DataGate(Frozen):
     """Length of one message above which a row is over-long."""
     holdout_share: float = Field(default=0.05, gt=0, lt=1)
     """Share of the good rows kept for evaluation, chosen by each row's own hash."""
+    max_same_answer_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of all answers, 0 to 1, that may be one and the same; above it a model would learn that answer alone."""
+    pii: Pii = "refuse"
+    """What becomes of rows that hold personal data or secrets (personal_data.py)."""
+    reference: Digest | None = None
+    """An earlier dataset's folder in the store, which this one must not have drifted from; null measures no drift."""
+    max_drift: float = Field(default=0.2, gt=0, allow_inf_nan=False)
+    """Population stability index above which a column has drifted (drift.py)."""
 
 
 class ValidateIn(Frozen):
@@ -61,18 +71,22 @@ class ValidateOut(Frozen):
 
 
 def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
-    """Raises Missing or Unreachable for the dataset; a gate's no is `accepted=False`."""
+    """Raises Missing or Unreachable for the dataset, Missing or BadInput for the reference; a gate's no is
+    `accepted=False`."""
+    gate = given.gate
+    earlier = _reference(gate.reference, tools) if gate.reference else None
     data = tools.datasets.read(given.dataset)
-    checked = check(data, given.gate.max_characters)
-    train, holdout = split(checked.rows, given.gate.holdout_share)
-    accepted, reason = verdict(checked, len(train), len(holdout), given.gate)
+    checked = check(data, gate.max_characters, gate.pii)
+    train, holdout = split(checked.rows, gate.holdout_share)
+    drifted = None if earlier is None else drift(checked.rows, earlier)
+    accepted, reason = verdict(checked, len(train), len(holdout), gate, drifted)
     with tempfile.TemporaryDirectory(prefix="nexus-dataset-") as folder:
-        _write(Path(folder), train, holdout, report(checked))
+        _write(Path(folder), train, holdout, report(checked, gate, drifted))
         kept = tools.store.put(Path(folder))
     return ValidateOut(
         source=digest_bytes(data),
         dataset=kept.digest,
-        contract=contract_digest(given.gate.max_characters),
+        contract=contract_digest(gate.max_characters, gate.pii),
         rows=len(checked.rows),
         train_rows=len(train),
         holdout_rows=len(holdout),
@@ -82,21 +96,74 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
     )
 
 
-def verdict(checked: Checked, train_rows: int, holdout_rows: int, gate: DataGate) -> tuple[bool, str]:
-    share = checked.refused_rows / checked.total if checked.total else 1.0
-    rows = f"{checked.refused_rows} of {checked.total} rows break the contract ({share:.1%})"
-    if share > gate.max_refused_share:
-        first = checked.failures[0] if checked.failures else None
-        example = f"; first: row {first.row}, {first.column}: {first.rule}" if first else ""
-        return False, f"{rows}, {gate.max_refused_share:.1%} are allowed{example}"
+def verdict(
+    checked: Checked, train_rows: int, holdout_rows: int, gate: DataGate, drifted: Mapping[str, float] | None = None
+) -> tuple[bool, str]:
+    """(accepted, why): the first objection, or the figures of what is accepted."""
+    objections = [
+        *_about_rows(checked, gate),
+        *_about_sides(train_rows, holdout_rows, gate),
+        *_about_answers(checked, gate),
+        *_about_drift(drifted or {}, gate),
+    ]
+    if objections:
+        return False, objections[0]
+    return True, f"{_refused(checked)}, {_dropped(checked)}"
+
+
+def _refused(checked: Checked) -> str:
+    share = checked.refused_rows / checked.total
+    return f"{checked.refused_rows} of {checked.total} rows break the contract ({share:.1%})"
+
+
+def _dropped(checked: Checked) -> str:
+    return f"{len(checked.duplicates)} say what an earlier one says and are dropped"
+
+
+def _about_rows(checked: Checked, gate: DataGate) -> Iterator[str]:
+    if not checked.total:
+        yield "the file is empty: it has no row"
+        return
+    if checked.refused_rows / checked.total > gate.max_refused_share:
+        first = checked.failures[0]
+        example = f"row {first.row}, {first.column}: {first.rule}"
+        yield f"{_refused(checked)}, {gate.max_refused_share:.1%} are allowed; first: {example}"
     if len(checked.rows) < gate.min_rows:
-        return False, f"{len(checked.rows)} good rows remain, {gate.min_rows} are needed; {rows}"
+        remain = f"{len(checked.rows)} good rows remain, {gate.min_rows} are needed"
+        yield f"{remain}; {_refused(checked)}, {_dropped(checked)}"
+
+
+def _about_sides(train_rows: int, holdout_rows: int, gate: DataGate) -> Iterator[str]:
     if not (train_rows and holdout_rows):
-        return (
-            False,
-            f"{train_rows} rows to train and {holdout_rows} to evaluate on, by holdout_share {gate.holdout_share}",
+        yield f"{train_rows} rows to train and {holdout_rows} to evaluate on, by holdout_share {gate.holdout_share}"
+
+
+def _about_answers(checked: Checked, gate: DataGate) -> Iterator[str]:
+    same = checked.same_answer
+    if same.share > gate.max_same_answer_share:
+        yield (
+            f"messages: {same.times} of {same.of} answers are the same ({same.share:.1%}), that of row {same.row}; "
+            f"{gate.max_same_answer_share:.1%} are allowed"
         )
-    return True, f"{rows}, {len(checked.duplicates)} say what an earlier one says and are dropped"
+
+
+def _about_drift(drifted: Mapping[str, float], gate: DataGate) -> Iterator[str]:
+    for column, index in drifted.items():
+        if index > gate.max_drift:
+            yield f"{column}: drifted by {index} from {gate.reference}, {gate.max_drift} is allowed"
+
+
+def _reference(digest: Digest, tools: Tools) -> list[Row]:
+    try:
+        folder = tools.store.get(digest)
+        sides = [read_lines((folder / name).read_bytes()) for name in _SIDES]
+    except Missing:
+        raise Missing(f"gate.reference: {digest} is not in the store; name an earlier dataset that is") from None
+    except FileNotFoundError:
+        raise BadInput("gate.reference", digest, "it is no dataset; give what an earlier `validate` left") from None
+    if any(side.failures for side in sides):
+        raise BadInput("gate.reference", digest, "its rows are no chats; give what an earlier `validate` left")
+    return [row for side in sides for row in side.rows.values()]
 
 
 def split(rows: Sequence[Row], holdout_share: float) -> tuple[list[Row], list[Row]]:
@@ -108,8 +175,9 @@ def split(rows: Sequence[Row], holdout_share: float) -> tuple[list[Row], list[Ro
     return sides
 
 
-def report(checked: Checked) -> dict[str, Any]:
-    """What a person reads: counts by rule, the first refused rows, nulls, duplicates, lengths."""
+def report(checked: Checked, gate: DataGate, drifted: Mapping[str, float] | None) -> dict[str, Any]:
+    """What a person reads: counts by rule, the first refused rows, nulls, duplicates, lengths, personal data by its
+    kind, the most frequent answer, drift where there is a reference."""
     lengths = sorted(checked.lengths)
     return {
         "rows": checked.total,
@@ -120,6 +188,9 @@ def report(checked: Checked) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in checked.failures[:_SHOWN]],
         "duplicates": {"rows": len(checked.duplicates), "first": list(checked.duplicates[:_SHOWN])},
         "characters": {f"p{p}": lengths[(len(lengths) - 1) * p // 100] for p in (0, 50, 95, 100)} if lengths else {},
+        "personal_data": {"policy": gate.pii, "rows": dict(sorted(checked.personal.items()))},
+        "same_answer": {**asdict(checked.same_answer), "share": round(checked.same_answer.share, 4)},
+        "drift": drifted and {"reference": gate.reference, "bound": gate.max_drift, "index": dict(drifted)},
     }
 
 
@@ -128,7 +199,7 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 
 def _write(folder: Path, train: list[Row], holdout: list[Row], told: dict[str, Any]) -> None:
-    for name, rows in (("train.jsonl", train), ("holdout.jsonl", holdout)):
+    for name, rows in zip(_SIDES, (train, holdout), strict=True):
         lines = (json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
         (folder / name).write_text("".join(lines), encoding="utf-8")
     (folder / "report.json").write_text(json_text(told), encoding="utf-8")
