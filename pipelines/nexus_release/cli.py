@@ -11,6 +11,7 @@ from typing import cast
 import click
 
 from nexus_release.errors import NexusError
+from nexus_release.terminal import plain
 
 COMMANDS = {
     "release": "Run a release from data to a proposal.",
@@ -75,7 +76,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except NexusError as error:
-        click.echo(f"nexus: {error}", err=True)
+        click.echo(f"nexus: {plain(str(error))}", err=True)
         sys.exit(error.exit_status)
     except OSError as error:
         if error.errno not in MACHINE:

@@ -39,7 +39,19 @@ Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9
 Cpu = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*m?$"), AfterValidator(_canonical_cpu)]
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$"), AfterValidator(_canonical_memory)]
 Image = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?@sha256:[0-9a-f]{64}$")]
-Artifacts = Annotated[str, StringConstraints(pattern=r"^(pvc|s3|gs)://[a-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")]
+Artifacts = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(pvc|s3|gs)://[a-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)*$"
+    ),
+]
+QualifiedName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+    ),
+]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 
 
 class Section(Frozen):
@@ -73,11 +85,11 @@ class EngineResources(Section):
 class Toleration(Section):
     """As Kubernetes has it."""
 
-    key: str
+    key: QualifiedName
     """The taint's key."""
     operator: Literal["Equal", "Exists"]
     """`Exists` takes no value."""
-    value: str | None = None
+    value: LabelValue | None = None
     """The taint's value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
     """The taint's effect."""
@@ -90,7 +102,7 @@ class Gpu(Section):
     """False runs the engine on the CPU; the other fields then mean nothing."""
     count: int = Field(ge=1)
     """GPUs a pod; the engine splits the model's tensors over all of them."""
-    node_selector: dict[str, str]
+    node_selector: dict[QualifiedName, LabelValue]
     """Labels of the node pool. Keep generations of GPUs apart: figures of one say nothing of another."""
     tolerations: tuple[Toleration, ...]
     """Taints of the node pool that these pods may ignore."""
@@ -196,7 +208,7 @@ def _merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str,
 
 
 def _has(document: object, location: Location) -> bool:
-    for part in location:
+    for part in location[:-1] if location[-1:] == ("[key]",) else location:  # the fault is the key itself
         if isinstance(document, dict) and part in document:
             document = document[part]
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from nexus_release.errors import BadInput, Missing
+from nexus_release.names import MENDS
 
 Location = tuple[int | str, ...]
 """Keys and indices from a document's root to one of its values."""
@@ -30,11 +31,12 @@ def read_yaml(root: Path, path: str) -> object:
 
 
 def parse_yaml(data: bytes, where: str) -> object:
-    """Refuses (BadInput) what hides or multiplies values: duplicate keys, aliases, tags, deep nesting, long files."""
+    """Refuses (BadInput) what hides or multiplies values: duplicate keys, aliases, tags, characters that cannot be
+    seen, deep nesting, long files."""
     if len(data) > _MAX_BYTES:
         raise BadInput(where, f"{len(data)} bytes", f"keep the file within {_MAX_BYTES} bytes")
     try:
-        return _StrictLoader(data).get_single_data()
+        document = _StrictLoader(data).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
@@ -43,6 +45,21 @@ def parse_yaml(data: bytes, where: str) -> object:
         ) from None
     except (yaml.YAMLError, ValueError) as error:
         raise BadInput(where, str(error).splitlines()[0], "write plain YAML in UTF-8") from None
+    for location, text in _texts(document, ()):
+        if not text.replace("\n", "").isprintable():
+            field = ".".join(str(part) for part in location)
+            raise BadInput(f"{where}: {field}", text, "keep to characters that can be seen")
+    return document
+
+
+def yaml_faults(root: Path, folder: str) -> Iterator[str]:
+    """What `parse_yaml` refuses below `root / folder`, a sentence each, by path."""
+    for path in sorted((root / folder).rglob("*.yaml")):
+        if path.is_file():
+            try:
+                read_yaml(root, path.relative_to(root).as_posix())
+            except BadInput as error:
+                yield str(error)
 
 
 def yaml_text(value: object, *, sort_keys: bool = True) -> str:
@@ -57,10 +74,35 @@ def validated(model: type[M], document: object, where: Callable[[Location], str]
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        location: Location = first["loc"]
-        field = ".".join(str(part) for part in location) or "(whole file)"
-        raise BadInput(f"{where(location)}: {field}", first.get("input"), _mend(model, location, first)) from None
+        raise _refused(model, error, where) from None
+
+
+def validated_json(model: type[M], data: bytes, where: str) -> M:
+    """The same for JSON; `where` names the file."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise _refused(model, error, lambda _: where) from None
+
+
+def _refused(model: type[BaseModel], error: ValidationError, where: Callable[[Location], str]) -> BadInput:
+    first = error.errors(include_url=False)[0]
+    location: Location = first["loc"]
+    field = ".".join(str(part) for part in location) or "(whole file)"
+    return BadInput(f"{where(location)}: {field}", first.get("input"), _mend(model, location, first))
+
+
+def _texts(value: object, at: Location) -> Iterator[tuple[Location, str]]:
+    """Every text of a document, keys too, and where it stands. No document is nested deep."""
+    if isinstance(value, str):
+        yield at, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield at, key
+            yield from _texts(inner, (*at, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*at, index))
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -115,6 +157,8 @@ def _mend(model: type[BaseModel], location: Location, fault: Mapping[str, Any]) 
         return f"unknown key; known here: {', '.join(sorted(known.model_fields))}" if known else "unknown key"
     if fault["type"] == "missing":
         return f"{location[-1]} is missing; set it"
+    if fault["type"] == "string_pattern_mismatch":
+        return MENDS.get(fault["ctx"]["pattern"], str(fault["msg"]))
     return str(fault["msg"])
 
 

@@ -13,6 +13,8 @@ NexusError                  exit 1, not retried
 
 from __future__ import annotations
 
+from nexus_release.terminal import plain_line
+
 
 class NexusError(Exception):
     """Base of the tree; `exit_status` is what the CLI ends with, `retry` whether trying again may help."""
@@ -22,15 +24,15 @@ class NexusError(Exception):
 
 
 class BadInput(NexusError):
-    """Input that can never work as given."""
+    """Input that can never work as given. The message is one line of printable characters."""
 
     exit_status = 2
 
     def __init__(self, field: str, value: object, mend: str) -> None:
-        shown = repr(value)
+        shown = ascii(value)  # a letter that looks like another is told from it
         if len(shown) > 200:
             shown = shown[:197] + "..."
-        super().__init__(f"{field}: {shown} is refused: {mend}")
+        super().__init__(f"{plain_line(field)}: {shown} is refused: {plain_line(mend)}")
         self.field, self.value, self.mend = field, value, mend
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
-from nexus_release.names import EnvironmentName, ModelName
+from nexus_release.names import EnvironmentName, Line, ModelName
 from nexus_release.step import Resources, Step
 from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
 from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
@@ -23,7 +23,7 @@ class ReleaseParams(Frozen):
 
     model: ModelName
     environment: EnvironmentName
-    dataset: str
+    dataset: Line
     data_gate: DataGate
     train: TrainRecipe
     quantize: QuantizeRecipe

@@ -60,11 +60,15 @@ def plan_path(environment: str, model: str) -> str:
 
 
 def read_plan(root: Path, environment: str, model: str) -> Plan | None:
-    """None where the environment has no such model. Raises BadInput."""
+    """None where the environment has no such model. Raises BadInput, also where another model has its slug."""
+    path = plan_path(environment, model)
     try:
-        return _read(root, plan_path(environment, model))
+        plan = _read(root, path)
     except Missing:
         return None
+    if plan.model != model:
+        raise BadInput("model", model, f"{path} is the plan of {plan.model}; give one of the two another name")
+    return plan
 
 
 def read_plans(root: Path, environment: str) -> dict[str, Plan]:

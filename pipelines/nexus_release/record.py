@@ -14,12 +14,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from nexus_release.digests import Digest, canonical_json, digest_bytes
-from nexus_release.errors import BadInput, DigestMismatch, Missing
+from nexus_release.documents import validated_json
+from nexus_release.errors import DigestMismatch, Missing
 from nexus_release.frozen import Artifact, Frozen
-from nexus_release.names import ModelName, model_slug
+from nexus_release.names import Line, ModelName, model_slug
 
 
 class DatasetContent(Frozen):
@@ -37,25 +36,25 @@ class CodeContent(Frozen):
 
 
 class MetricContent(Frozen):
-    name: str
-    base: str
-    candidate: str
-    difference: str
-    low: str
-    high: str
-    bound: str
+    name: Line
+    base: Line
+    candidate: Line
+    difference: Line
+    low: Line
+    high: Line
+    bound: Line
     passed: bool
 
 
 class EvaluationContent(Frozen):
     suite: Digest
-    engine: str
-    base_compute_type: str
-    compute_type: str
+    engine: Line
+    base_compute_type: Line
+    compute_type: Line
     rows: int
     tokens: int
     metrics: tuple[MetricContent, ...]
-    gate: dict[str, str]
+    gate: dict[Line, Line]
     accepted: bool
 
 
@@ -66,8 +65,8 @@ class Content(Frozen):
     model: ModelName
     dataset: DatasetContent
     base: Digest
-    base_source: str
-    recipe: dict[str, str]
+    base_source: Line
+    recipe: dict[Line, Line]
     """`train.<field>`, `quantize.<field>` -> value as text."""
     code: CodeContent
     artifact: Artifact
@@ -77,15 +76,15 @@ class Content(Frozen):
 class Observed(Frozen):
     """What happened once, on one machine; nothing follows from it."""
 
-    registry_uri: str
-    run: str
-    artifact_uri: str
-    commit: str
+    registry_uri: Line
+    run: Line
+    artifact_uri: Line
+    commit: Line
     """The commit that the release was proposed on."""
     dirty: bool
     """True where the working tree that ran the steps differed from its commit (laptops only)."""
-    machine: str
-    time: str
+    machine: Line
+    time: Line
     """UTC, RFC 3339."""
 
 
@@ -103,7 +102,8 @@ def content_json(content: Content) -> bytes:
 
 
 def parse_content(text: str) -> Content:
-    return Content.model_validate_json(text)
+    """Raises BadInput."""
+    return validated_json(Content, text.encode(), "content")
 
 
 def record_path(model: str, release: str) -> str:
@@ -132,12 +132,7 @@ def parse_record(data: bytes, path: str, release: str, digest: str | None = None
     """The same for a record's bytes; `path` is named in errors."""
     if digest is not None and digest_bytes(data) != digest:
         raise DigestMismatch(path, digest, digest_bytes(data))
-    try:
-        record = Record.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: {field}", first.get("input"), first["msg"]) from None
+    record = validated_json(Record, data, path)
     found = release_id(record.content)
     if found != release:
         raise DigestMismatch(f"{path}: content", release, found)

@@ -4,52 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
 from nexus_release.config import load_settings
-from nexus_release.errors import BadInput, Missing
+from nexus_release.documents import parse_yaml, validated
+from nexus_release.errors import Missing
 from nexus_release.frozen import Frozen
 from nexus_release.graph import ReleaseParams
-from nexus_release.names import ModelName
+from nexus_release.names import Line, ModelName
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainRecipe
+from nexus_release.terminal import plain_line
 
 
 class ReleaseSpec(Frozen):
     """What to make. How good it must be is the environment's to say."""
 
     model: ModelName
-    dataset: str
+    dataset: Line
     train: TrainRecipe = TrainRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
 
 
 def read_spec(path: Path) -> ReleaseSpec:
     """Raises Missing, or BadInput that names the field."""
+    where = plain_line(str(path))
     try:
-        document = yaml.safe_load(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
-        raise Missing(f"{path}: no such release file") from None
-    except yaml.YAMLError as error:
-        raise BadInput(str(path), str(error).splitlines()[0], "write valid YAML") from None
-    try:
-        return ReleaseSpec.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        raise BadInput(f"{path}: {field}", first.get("input"), first["msg"]) from None
+        raise Missing(f"{where}: no such release file") from None
+    return validated(ReleaseSpec, parse_yaml(data, where), lambda _: where)
 
 
 def parameters(spec: ReleaseSpec, root: Path, environment: str) -> ReleaseParams:
-    """The spec together with the gates of its environment."""
+    """The spec together with the gates of its environment. Raises BadInput."""
     gates = load_settings(root, environment).gates
-    return ReleaseParams(
-        model=spec.model,
-        environment=environment,
-        dataset=spec.dataset,
-        data_gate=gates.data,
-        train=spec.train,
-        quantize=spec.quantize,
-        quality_gate=gates.quality,
-    )
+    asked = {**dict(spec), "environment": environment, "data_gate": gates.data, "quality_gate": gates.quality}
+    return validated(ReleaseParams, asked, lambda _: "release")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_release.errors import BadInput
-from nexus_release.names import MODEL_NAME
+from nexus_release.names import LONGEST_MODEL, MODEL_NAME
 from nexus_release.plan import (
     Canary,
     Plan,
@@ -26,7 +26,7 @@ from nexus_release.plan import (
 
 from ..support.releases import release_name
 
-models = st.from_regex(MODEL_NAME, fullmatch=True).filter(lambda name: name[0].isascii())
+models = st.from_regex(MODEL_NAME, fullmatch=True).filter(lambda name: len(name) <= LONGEST_MODEL)
 weights = st.integers(0, 100)
 
 

@@ -10,7 +10,6 @@ import copy
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,6 +27,7 @@ from nexus_release.manifests.tree import Inputs, differences, load_inputs, rende
 
 from ..support.crd_schemas import crd_faults, defaulted, find_schema
 from ..support.kserve_types import KINDS, kserve_faults
+from ..support.kustomize import kustomize
 from ..support.releases import MODELS, STATES, make_plan, make_pointer, make_record
 from ..support.repository import ROOT
 
@@ -220,16 +220,6 @@ def test_an_api_server_has_no_default_to_add(crds: Path, kind: str) -> None:
         schema = find_schema(crds, body["apiVersion"], kind)
         assert schema
         assert defaulted(schema, body) == body
-
-
-def kustomize() -> list[str]:
-    """The command that builds a folder; a skip where there is none, a failure where CI must have it."""
-    for command in (["kustomize", "build"], ["kubectl", "kustomize"]):
-        if shutil.which(command[0]):
-            return command
-    if os.environ.get("CI") == "true":
-        pytest.fail("neither kustomize nor kubectl is here: run `make services`")
-    pytest.skip("neither kustomize nor kubectl is here (`make services` installs kustomize)")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

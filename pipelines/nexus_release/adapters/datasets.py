@@ -34,7 +34,7 @@ class UriDatasets:
         if "@" in parts.netloc:
             raise BadInput(
                 "dataset",
-                f"{parts.scheme}://…@{parts.netloc.rpartition('@')[2]}{parts.path}",
+                f"{parts.scheme}://***@{parts.netloc.rpartition('@')[2]}{parts.path}",
                 "keep credentials out of addresses, which end up in records; put them into the environment",
             )
         return _read_remote(uri)

@@ -19,6 +19,7 @@ from nexus_release.adapters.git_calls import EMAIL, MAIN, SECONDS, GitError, git
 from nexus_release.adapters.git_history import open_history
 from nexus_release.errors import BadInput, Conflict, Missing, NexusError, RemoteRefused, Unreachable
 from nexus_release.ports import Commit, History, Landed
+from nexus_release.terminal import plain_line
 
 TRIES = 5
 """Times that a proposal is made anew because somebody else was faster."""
@@ -217,17 +218,19 @@ def committed(clone: Path, commit: Commit) -> str | None:
 def message_text(commit: Commit) -> str:
     """The message with its trailers as its last paragraph (git-interpret-trailers(1))."""
     lines = [f"{key}: {value}" for key, value in commit.trailers.items()]
-    if any(not line.isprintable() for line in lines):
-        raise BadInput("trailers", lines, "a trailer is one line of printable characters")
+    if any(not line.isprintable() for line in (commit.message, *lines)):
+        raise BadInput(
+            "commit", [commit.message, *lines], "the message and each trailer are one line of printable characters"
+        )
     return "\n".join([commit.message, "", *lines, ""])
 
 
 def without_credentials(remote: str) -> str:
-    """As it may be shown and logged."""
+    """As it may be shown and logged: on one line, too."""
     parts = urlsplit(remote)
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-        return remote
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return plain_line(remote)
+    return plain_line(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
 
 
 def _covered(path: str, meant: Sequence[str]) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
+from nexus_release.commands.arguments import release_prefix
 from nexus_release.commands.change import carry_out, options
 
 
 @click.command("canary", epilog="Example: nexus canary pydoc-chat --weight 20")
-@click.argument("model")
 @click.option("--weight", type=int, required=True, help="Percent of the traffic, 0 to 100.")
-@click.option("--release", "prefix", default="", help="Beginning of the release id; refused if it is not the canary.")
+@click.option(
+    "--release", "prefix", default="", callback=release_prefix,
+    help="Beginning of the release id; refused if it is not the canary.",
+)  # fmt: skip
 @options
 def command(
     model: str, weight: int, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool

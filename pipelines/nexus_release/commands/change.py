@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from nexus_release.commands import arguments
+from nexus_release.terminal import plain
 
 if TYPE_CHECKING:
     from nexus_release.plan import Plan
@@ -24,7 +26,8 @@ def options(function: F) -> F:
         click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON."),
         click.option("--dry-run", is_flag=True, help="Show the diff of plan and manifests, and change nothing."),
         click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE]."),
-        click.option("--env", "environment", default="local", show_default=True),
+        click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment),
+        click.argument("model", callback=arguments.model),
     ):
         function = option(function)
     return function
@@ -53,23 +56,14 @@ def carry_out(
     repository = open_repository(remote)
     with two_checkouts(repository) as (_, before, after):
         load_settings(before, environment)  # an environment that is none is said before a model that is none
-        change = decide(repository, read_plan(before, environment, _model_name(model)))
+        change = decide(repository, read_plan(before, environment, model))
         told: dict[str, Any] = {"change": change.kind, "model": model, "environment": environment}
         told |= {"release": change.pointer.release, "message": change.message}
         if dry_run:
             told |= _tried(before, after, environment, change)
     if not dry_run:
         told |= _made(repository, environment, change)
-    click.echo(json.dumps(told, indent=2) if as_json else _text(told))
-
-
-def _model_name(model: str) -> str:
-    from nexus_release.errors import BadInput
-    from nexus_release.names import MODEL_NAME
-
-    if not re.fullmatch(MODEL_NAME, model):
-        raise BadInput("MODEL", model, "give the public alias of a model: letters, digits and . _ : / @ -")
-    return model
+    click.echo(json.dumps(told, indent=2) if as_json else plain(_text(told)))
 
 
 def _tried(before: Path, after: Path, environment: str, change: PlanChange) -> dict[str, Any]:

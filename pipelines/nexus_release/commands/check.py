@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
+from nexus_release.commands import arguments
+
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command("check", epilog="Example: nexus check ../main . --env local")
 @click.argument("before", type=_FOLDER)
 @click.argument("after", type=_FOLDER)
-@click.option("--env", "environment", default="local", show_default=True)
+@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
 @click.option("--json", "as_json", is_flag=True, help="Print the refusals as JSON.")
 def command(before: Path, after: Path, environment: str, as_json: bool) -> None:
     """Hold the change from tree BEFORE to tree AFTER against the rules of ENV. Ends with 1 where it may not land."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
+from nexus_release.commands import arguments
 from nexus_release.commands.change import open_repository
+from nexus_release.terminal import plain
 
 
 @click.command("explain", epilog="Example: nexus explain pydoc-chat")
-@click.argument("what")
-@click.option("--env", "environment", default="local", show_default=True)
+@click.argument("what", callback=arguments.sought)
+@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole chain as JSON.")
 def command(what: str, environment: str, remote: str | None, as_json: bool) -> None:
@@ -21,4 +25,7 @@ def command(what: str, environment: str, remote: str | None, as_json: bool) -> N
     from nexus_release.explain import explain, lines
 
     found = explain(open_repository(remote), what, environment)
-    click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))
+    if as_json:
+        click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+    else:
+        click.echo(plain("\n".join(lines(found))))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from nexus_release.commands.arguments import release_prefix
 from nexus_release.commands.change import carry_out, options
 
 
 @click.command("promote", epilog="Example: nexus promote pydoc-chat")
-@click.argument("model")
-@click.option("--release", "prefix", default="", help="Beginning of the release id; refused if it is not the canary.")
+@click.option(
+    "--release", "prefix", default="", callback=release_prefix,
+    help="Beginning of the release id; refused if it is not the canary.",
+)  # fmt: skip
 @options
 def command(model: str, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool) -> None:
     """Make the canary of MODEL the stable release by one commit. The former one is kept warm."""

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nexus_release.commands import arguments
+
 if TYPE_CHECKING:
     from nexus_release.release import Listener
 
 
 @click.command("release", epilog="Example: nexus release pipelines/specs/pydoc-chat.yaml --env local")
 @click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--env", "environment", default="local", show_default=True, help="Environment that it is proposed for.")
+@click.option(
+    "--env", "environment", default="local", show_default=True, callback=arguments.environment,
+    help="Environment that it is proposed for.",
+)  # fmt: skip
 @click.option("--dataset", help="URI that stands in for the file's `dataset`.")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from nexus_release.commands.arguments import release_prefix
 from nexus_release.commands.change import carry_out, options
 
 
 @click.command("rollback", epilog="Example: nexus rollback pydoc-chat")
-@click.argument("model")
-@click.option("--to", "prefix", default="", help="Beginning of the release id [default: the stable one before].")
+@click.option(
+    "--to", "prefix", default="", callback=release_prefix,
+    help="Beginning of the release id [default: the stable one before].",
+)  # fmt: skip
 @options
 def command(model: str, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool) -> None:
     """Give MODEL the plan that it had when another release was stable, byte for byte, by one commit.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nexus_release.terminal import plain, plain_line
+
 if TYPE_CHECKING:
     from nexus_release.local.status import Report
 
@@ -51,6 +53,6 @@ def _show(report: Report, found: list[str]) -> None:
         f"  {engine.service}  {engine.address}  release {engine.release[:12]}  {'ready' if engine.serves else 'silent'}"
         for engine in report.engines
     ]
-    click.echo("\n".join(lines))
+    click.echo(plain("\n".join(lines)))
     for sentence in found:
-        click.secho(f"- {sentence}", fg="red", err=True)
+        click.secho(f"- {plain_line(sentence)}", fg="red", err=True)

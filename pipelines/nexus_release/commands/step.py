@@ -19,8 +19,7 @@ def command(name: str, given: Path, out: Path, work: str | None) -> None:
     """
     import os
 
-    from pydantic import ValidationError
-
+    from nexus_release.documents import validated_json
     from nexus_release.errors import BadInput
     from nexus_release.graph import NODES
     from nexus_release.journal import json_text, write_whole
@@ -30,12 +29,7 @@ def command(name: str, given: Path, out: Path, work: str | None) -> None:
     if name not in NODES:
         raise BadInput("step", name, f"one of {', '.join(NODES)}")
     step = NODES[name].step
-    try:
-        parsed = step.given.model_validate_json(given.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "(whole)"
-        raise BadInput(f"{given}: {field}", first.get("input"), first["msg"]) from None
+    parsed = validated_json(step.given, given.read_bytes(), str(given))
     connections = Connections.from_environment()
     if work:
         connections = connections.model_copy(update={"work": work})

@@ -20,11 +20,12 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from nexus_release.documents import parse_yaml
+from nexus_release.documents import parse_yaml, read_yaml
 from nexus_release.errors import BadInput, NexusError
 from nexus_release.manifests.gateway import ROUTES_FOLDER, shares
 from nexus_release.manifests.tree import Inputs, differences, load_inputs, render, tree_path
-from nexus_release.record import Record, read_record, record_path
+from nexus_release.record import Record, parse_record, record_path, record_text
+from nexus_release.terminal import plain_line
 
 RECORDS = "gitops/releases/"
 Traffic = Mapping[str, Mapping[str, int]]
@@ -34,7 +35,7 @@ Traffic = Mapping[str, Mapping[str, int]]
 def refusals(before: Path, after: Path, environment: str) -> tuple[str, ...]:
     """Why the change from one repository tree to another may not land in `environment`; empty where it may."""
     changed = changed_paths(before, after)
-    found = [*_outside(changed, environment), *_records(before, after, changed)]
+    found = [*_outside(changed, environment), *_records(before, after, changed), *_hidden(after, changed)]
     try:
         inputs = load_inputs(after, environment)
         files = render(inputs)
@@ -43,7 +44,7 @@ def refusals(before: Path, after: Path, environment: str) -> tuple[str, ...]:
         found += _moves(before, environment, files)
     except NexusError as error:
         found.append(str(error))
-    return tuple(found)
+    return tuple(plain_line(fault) for fault in found)
 
 
 def changed_paths(before: Path, after: Path) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def changed_paths(before: Path, after: Path) -> tuple[str, ...]:
 
 def _outside(changed: tuple[str, ...], environment: str) -> Iterator[str]:
     allowed = re.compile(
-        rf"environments/{environment}/models/[^/]+\.yaml|{RECORDS}[^/]+/[0-9a-f]{{64}}\.json|{tree_path(environment)}/.+"
+        rf"environments/{re.escape(environment)}/models/[^/]+\.yaml|{RECORDS}[^/]+/[0-9a-f]{{64}}\.json|{re.escape(tree_path(environment))}/.+"
     )
     for path in changed:
         if not allowed.fullmatch(path):
@@ -72,15 +73,28 @@ def _records(before: Path, after: Path, changed: tuple[str, ...]) -> Iterator[st
             yield fault
 
 
+def _hidden(after: Path, changed: tuple[str, ...]) -> Iterator[str]:
+    """Values that are not what they seem: a key twice, a second document, characters that cannot be seen."""
+    for path in changed:
+        if path.endswith(".yaml") and (after / path).is_file():
+            try:
+                read_yaml(after, path)
+            except BadInput as error:
+                yield str(error)
+
+
 def _record_fault(root: Path, path: str) -> str | None:
     release = PurePosixPath(path).stem
     try:
-        model = Record.model_validate_json((root / path).read_bytes()).content.model
-        read_record(root, model, release)
+        data = (root / path).read_bytes()
+        model = Record.model_validate_json(data).content.model
+        record = parse_record(data, path, release)
     except (ValidationError, OSError) as error:
         return f"{path}: no release record: {str(error).splitlines()[0]}"
     except NexusError as error:
         return str(error)
+    if record_text(record).encode() != data:
+        return f"{path}: not as Nexus writes a record; a key that stands twice would hide a value"
     expected = record_path(model, release)
     return None if expected == path else f"{path}: the record of {model} belongs at {expected}"
 

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 
 from nexus_release.code import environment_digest, steps_digest
 from nexus_release.digests import HexId
+from nexus_release.documents import validated
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.names import ModelName
 from nexus_release.ports import RegistryEntry
 from nexus_release.record import (
     CodeContent,
     Content,
-    DatasetContent,
-    EvaluationContent,
-    MetricContent,
     content_json,
     release_id,
 )
@@ -67,33 +65,37 @@ def register(given: RegisterIn, tools: Tools) -> RegisterOut:
 
 
 def content_of(given: RegisterIn, code: CodeContent) -> Content:
-    """What the release is made of, and nothing of when or where it was made."""
-    evaluated = given.evaluated
-    return Content(
-        model=given.model,
-        dataset=DatasetContent(
-            digest=given.validated.dataset,
-            source=given.validated.source,
-            contract=given.validated.contract,
-            rows=given.validated.rows,
-        ),
-        base=given.trained.model.digest,
-        base_source=given.trained.source,
-        # Where the base was found is an address; what it was is `base_source`.
-        recipe=_texts("train.", given.train_recipe, without="base") | _texts("quantize.", given.quantize_recipe),
-        code=code,
-        artifact=given.artifact,
-        evaluation=EvaluationContent(
-            suite=evaluated.suite,
-            engine=evaluated.engine,
-            base_compute_type=evaluated.base_compute_type,
-            compute_type=evaluated.compute_type,
-            rows=evaluated.rows,
-            tokens=evaluated.tokens,
-            metrics=tuple(MetricContent(**metric.model_dump()) for metric in evaluated.metrics),
-            gate=_texts("", given.quality_gate),
-            accepted=evaluated.accepted,
-        ),
+    """What the release is made of, and nothing of when or where it was made. Raises BadInput."""
+    data, evaluated = given.validated, given.evaluated
+    return validated(
+        Content,
+        {
+            "model": given.model,
+            "dataset": {
+                "digest": data.dataset,
+                "source": data.source,
+                "contract": data.contract,
+                "rows": data.rows,
+            },
+            "base": given.trained.model.digest,
+            "base_source": given.trained.source,
+            # Where the base was found is an address; what it was is `base_source`.
+            "recipe": _texts("train.", given.train_recipe, without="base") | _texts("quantize.", given.quantize_recipe),
+            "code": code,
+            "artifact": given.artifact,
+            "evaluation": {
+                "suite": evaluated.suite,
+                "engine": evaluated.engine,
+                "base_compute_type": evaluated.base_compute_type,
+                "compute_type": evaluated.compute_type,
+                "rows": evaluated.rows,
+                "tokens": evaluated.tokens,
+                "metrics": [metric.model_dump() for metric in evaluated.metrics],
+                "gate": _texts("", given.quality_gate),
+                "accepted": evaluated.accepted,
+            },
+        },
+        lambda _: "record",
     )
 
 

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nexus_release.digests import Digest, HexId, digest_folder
+from nexus_release.documents import validated
 from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.manifests.changes import changed_paths
 from nexus_release.manifests.tree import tree_path
 from nexus_release.names import EnvironmentName, ModelName
 from nexus_release.proposals import admission, admission_branch, two_checkouts
-from nexus_release.record import Observed, Record, parse_content, read_record, record_path, record_text
+from nexus_release.record import Record, parse_content, read_record, record_path, record_text
 from nexus_release.wiring import Tools
 
 
@@ -80,13 +81,15 @@ def _new(given: RenderIn, tools: Tools, base: str) -> bytes:
     found = tools.registry.find(given.model, given.release)
     if found is None:
         raise Missing(f"{given.model}: the registry has no version of release {given.release}")
-    observed = Observed(
-        registry_uri=found.uri,
-        run=found.run,
-        artifact_uri=tools.store.uri(content.artifact.digest),
-        commit=base,
-        dirty=tools.connections.dirty,
-        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    return record_text(Record(content=content, observed=observed)).encode()
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    observed = {
+        "registry_uri": found.uri,
+        "run": found.run,
+        "artifact_uri": tools.store.uri(content.artifact.digest),
+        "commit": base,
+        "dirty": tools.connections.dirty,
+        "machine": machine,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    record = validated(Record, {"content": content, "observed": observed}, lambda _: "record")
+    return record_text(record).encode()

@@ -20,7 +20,7 @@ from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.journal import json_text
 from nexus_release.lines import NOT_NULL, Row, read_lines
-from nexus_release.names import ModelName
+from nexus_release.names import Line, ModelName
 from nexus_release.wiring import Tools
 
 _SHOWN = 100  # failures and duplicates that the report lists one by one
@@ -50,7 +50,7 @@ class DataGate(Frozen):
 
 class ValidateIn(Frozen):
     model: ModelName
-    dataset: str
+    dataset: Line
     """URI of JSONL chat rows: a path, `file://`, `s3://`, `http(s)://`."""
     gate: DataGate
 

@@ -1,0 +1,48 @@
+"""Names on the command line, held against their grammar before anything is read, asked or written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import click
+
+Held = Callable[[click.Context, click.Parameter, str], str]
+
+
+def model(_: click.Context, __: click.Parameter, value: str) -> str:
+    from nexus_release.names import LONGEST_MODEL, MENDS, MODEL_NAME
+
+    return _held("MODEL", value, MODEL_NAME, MENDS[MODEL_NAME], LONGEST_MODEL)
+
+
+def environment(_: click.Context, __: click.Parameter, value: str) -> str:
+    from nexus_release.names import ENVIRONMENT_NAME, MENDS
+
+    return _held("environment", value, ENVIRONMENT_NAME, MENDS[ENVIRONMENT_NAME])
+
+
+def environments(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(environment(context, parameter, value) for value in values)
+
+
+def release_prefix(_: click.Context, parameter: click.Parameter, value: str) -> str:
+    return _held(
+        parameter.opts[0], value, "[0-9a-f]{0,64}", "give the beginning of a release id: lower-case hex digits"
+    )
+
+
+def sought(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Revisions, releases, commits and InferenceServices are model names by their form."""
+    from nexus_release.names import LONGEST_MODEL, MODEL_NAME
+
+    mend = "give a revision, a release id, a commit, a model or the name of an InferenceService"
+    return _held("WHAT", value, MODEL_NAME, mend, LONGEST_MODEL)
+
+
+def _held(field: str, value: str, pattern: str, mend: str, longest: int = 1 << 10) -> str:
+    from nexus_release.errors import BadInput
+
+    if len(value) > longest or not re.fullmatch(pattern, value):
+        raise BadInput(field, value, mend)
+    return value
