@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 from nexus_gateway.asgi import AsgiExchange
 from nexus_gateway.auth import administrator, authenticate
 from nexus_gateway.errors import Refusal
-from nexus_gateway.exchange import RequestHead
+from nexus_gateway.exchange import RequestHead, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.policy import caller_of
 from nexus_gateway.proxy import answer
 
+T = TypeVar("T")
 RELAYED = ("/v1/chat/completions",)
 
 
@@ -69,7 +71,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def models(request: Request) -> dict[str, Any]:
         """The models that the key may use."""
         served = gateway.served.current
-        caller = caller_of(authenticate(_head(request), gateway.keys), served.table.policies)
+        caller = caller_of(await driven(authenticate(_head(request), gateway.known)), served.table)
         names = [name for name in sorted(served.table.routes) if caller.may_use(name)]
         created = int(served.loaded)
         entries = [{"id": name, "object": "model", "created": created, "owned_by": "nexus"} for name in names]
@@ -77,7 +79,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     @app.get("/v1/circuit-breakers")
     async def circuit_breakers(request: Request) -> dict[str, Any]:
-        administrator(_head(request), gateway.keys)
+        await driven(administrator(_head(request), gateway.known))
         now = time.monotonic()
         return {
             name: gateway.breakers.show(name, now) | {"well": gateway.endpoints.of(name).well}
@@ -87,7 +89,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     @app.get("/admin/config")
     async def config(request: Request) -> dict[str, Any]:
         """What is served, and what was refused since."""
-        administrator(_head(request), gateway.keys)
+        await driven(administrator(_head(request), gateway.known))
         served = gateway.served
         refused = served.refused
         return {
@@ -99,6 +101,17 @@ def create_app(gateway: Gateway) -> FastAPI:
         }
 
     return app
+
+
+async def driven(story: Coroutine[Any, Any, T]) -> T:
+    """Awaits in asyncio what itself awaits waiters only. Raises what it raises."""
+    found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    async def whole() -> None:
+        found.set_result(await story)
+
+    drive(whole(), lambda error: None if error is None else found.set_exception(error))
+    return await found
 
 
 def _head(request: Request) -> RequestHead:

@@ -1,30 +1,55 @@
-"""Who asks. Both headers share one path; whatever goes wrong is one and the same refusal."""
+"""Who asks: by a key, or by a signed token. Both headers share one path; whatever goes wrong is one and the same
+refusal."""
 
 from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
 
 from nexus_gateway.errors import INVALID_API_KEY, MISSING_SCOPE, Refusal
 from nexus_gateway.exchange import RequestHead
 from nexus_gateway.keys import Key, Keys, digest
+from nexus_gateway.tokens.claims import Claims
+from nexus_gateway.tokens.verify import TokenVerifier
 
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="nexus"'),)
 
 
-def authenticate(head: RequestHead, keys: Keys) -> Key:
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the gateway knows callers by."""
+
+    keys: Keys
+    tokens: TokenVerifier | None = None
+    """None where no token is taken."""
+
+
+async def authenticate(head: RequestHead, known: Credentials) -> Key:
     """Raises Refusal. Closed: any fault in here is a refusal, never an anonymous caller."""
     try:
         presented = {_bearer(value) for value in head.every(b"authorization")} | set(head.every(b"x-api-key"))
-        if len(presented) == 1 and (key := keys.get(digest(presented.pop()))):
-            return key
+        if len(presented) == 1:
+            credential = presented.pop()
+            if key := known.keys.get(digest(credential)):
+                return key
+            if known.tokens is not None and credential.count(b".") == 2:
+                return bearer_of(await known.tokens.verify(credential))
     except Exception:  # noqa: S110 - a fault in reading a credential must not become an answer
         pass
     raise Refusal(INVALID_API_KEY, headers=_CHALLENGE)
 
 
-def administrator(head: RequestHead, keys: Keys) -> Key:
-    key = authenticate(head, keys)
+async def administrator(head: RequestHead, known: Credentials) -> Key:
+    key = await authenticate(head, known)
     if not key.admin:
         raise Refusal(MISSING_SCOPE)
     return key
+
+
+def bearer_of(claims: Claims) -> Key:
+    """A subject may be a person's name, so that logs and limits know it by its digest."""
+    name = hashlib.sha256(claims.subject.encode(errors="surrogatepass")).hexdigest()[:16]
+    return Key(f"jwt-{name}", claims.models, admin=False, subject=claims.subject)
 
 
 def _bearer(value: bytes) -> bytes:

@@ -13,7 +13,7 @@ from nexus_gateway.snapshot import Snapshot
 
 def explain(snapshot: Snapshot, model: str, *, key_id: str, sticky: str, headers: Mapping[str, str]) -> dict[str, Any]:
     """`sticky` is a session or user; empty for a request that has none, which is drawn anew each time."""
-    caller = caller_of(Key(key_id, None, admin=False), snapshot.table.policies)
+    caller = caller_of(Key(key_id, None, admin=False), snapshot.table)
     told: dict[str, Any] = {"revision": snapshot.revision, "model": model, "key_id": key_id}
     if not caller.may_use(model):
         return told | {"refused": "model_not_allowed", "because": f"policies.{key_id}.models does not name it"}

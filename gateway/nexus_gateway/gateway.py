@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from nexus_gateway import routes
+from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import Breakers, BreakerSettings
 from nexus_gateway.endpoints import Endpoints, choose
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
 from nexus_gateway.health import HealthChecks
-from nexus_gateway.keys import Keys
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.parallel import Parallel
@@ -31,6 +31,7 @@ from nexus_gateway.telemetry.lag import LoopLag
 from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
 from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.upstreams.http import HttpUpstream
 from nexus_gateway.upstreams.mock import MockUpstream
 from nexus_gateway.upstreams.protocol import Upstream
@@ -42,14 +43,17 @@ class Gateway:
     def __init__(
         self,
         served: Served,
-        keys: Keys,
+        known: Credentials,
         breaker: BreakerSettings,
         logs: LogWriter,
         audit: AuditLog | None = None,
         limiter: Limiter | None = None,
+        jwks: Jwks | None = None,
     ) -> None:
-        self.served, self.keys, self.logs, self.audit = served, keys, logs, audit
+        """`jwks`: the published keys by which `known` proves tokens, if there are any."""
+        self.served, self.known, self.logs, self.audit = served, known, logs, audit
         self.limiter: Limiter = limiter or MemoryLimiter()
+        self._jwks = jwks
         self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
         self.metrics = Metrics(self._configuration)
@@ -109,6 +113,8 @@ class Gateway:
         """In the loop that answers requests, before the first of them."""
         self._loop = loop = asyncio.get_running_loop()
         self._lag.begin(loop)
+        if self._jwks is not None:
+            self._jwks.begin(loop)
         await self.limiter.begin()
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
         self._checking = loop.create_task(checks.run())
@@ -138,6 +144,8 @@ class Gateway:
             self._checking.cancel()
         self.limiter.close()
         self._lag.close()
+        if self._jwks is not None:
+            self._jwks.close()
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
@@ -165,12 +173,14 @@ class Gateway:
         up.add_metric((), 1.0 if shared and shared.up else 0.0)
         lost = CounterMetricFamily("gateway_limiter_corrections_lost", "True counts that Redis did not take.")
         lost.add_metric((), shared.lost if shared else 0)
+        published = GaugeMetricFamily("gateway_jwks_keys", "Published keys by which tokens are proved.")
+        published.add_metric((), self._jwks.status.keys if self._jwks else 0)
         lag = GaugeMetricFamily("gateway_loop_lag_seconds", "How late the loop was at worst since the last scrape.")
         lag.add_metric((), self._lag.take())
         waiting = GaugeMetricFamily("gateway_queue_depth", "Requests that wait for room.", labels=("upstream",))
         for name, gate in self._gates.items():
             waiting.add_metric((name,), gate.waiting)
-        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, up, lost, lag, waiting
+        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, up, lost, published, lag, waiting
 
 
 @dataclass(frozen=True, slots=True)

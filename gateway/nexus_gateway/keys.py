@@ -25,6 +25,8 @@ class Key:
     models: frozenset[str] | None
     """None is every model."""
     admin: bool
+    subject: str = ""
+    """Of a signed token; empty for a key."""
 
 
 Keys = Mapping[bytes, Key]

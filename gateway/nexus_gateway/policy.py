@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nexus_gateway.asked import Asked, field_names, with_max_tokens
 from nexus_gateway.errors import FIELD_NOT_ALLOWED, TOO_MANY_TOKENS, Refusal
 from nexus_gateway.keys import Key
-from nexus_gateway.routes_file import PolicyFile
+from nexus_gateway.routes import Table
+from nexus_gateway.routes_file import EVERY_SUBJECT, PolicyFile
 
 OPENAI_FIELDS = frozenset({
     *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens"),
@@ -32,8 +32,14 @@ class Caller:
         return named and (self.key.models is None or model in self.key.models)
 
 
-def caller_of(key: Key, policies: Mapping[str, PolicyFile]) -> Caller:
-    return Caller(key, policies.get(key.id, UNLIMITED))
+def caller_of(key: Key, table: Table) -> Caller:
+    """A token that names no models may use those of its subject's policy; where there is no policy either, none."""
+    if not key.subject:
+        return Caller(key, table.policies.get(key.id, UNLIMITED))
+    policy = table.subjects.get(key.subject) or table.subjects.get(EVERY_SUBJECT)
+    if policy is None:
+        return Caller(replace(key, models=key.models or frozenset()), UNLIMITED)
+    return Caller(key, policy)
 
 
 def hold_to(policy: PolicyFile, asked: Asked, body: bytes) -> bytes:

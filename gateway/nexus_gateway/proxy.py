@@ -50,9 +50,9 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
     try:
         if gateway.draining:
             raise Refusal(DRAINING, headers=((b"retry-after", b"1"),))
-        key = authenticate(head, gateway.keys)
+        key = await authenticate(head, gateway.known)
         record.key_id = key.id
-        caller = caller_of(key, snapshot.table.policies)
+        caller = caller_of(key, snapshot.table)
         body = await exchange.body()
         asked = read(head, body)
         route = decide(snapshot, caller, asked, record)

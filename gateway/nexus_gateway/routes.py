@@ -57,6 +57,8 @@ class Table:
     routes: Mapping[str, Route]
     policies: Mapping[str, PolicyFile]
     """By key id."""
+    subjects: Mapping[str, PolicyFile]
+    """By the subject of a token."""
     default: Route | None
 
     def route(self, model: str) -> Route | None:
@@ -91,23 +93,26 @@ def compile_routes(
     upstreams: dict[str, Upstream] = {}
     routes: dict[str, Route] = {}
     policies: dict[str, PolicyFile] = {}
+    subjects: dict[str, PolicyFile] = {}
     defaults: list[tuple[str, str]] = []
     for name, file in files:
         for kind, ours, theirs in (
             ("upstreams", upstreams, file.upstreams),
             ("routes", routes, file.routes),
             ("policies", policies, file.policies),
+            ("subjects", subjects, file.subjects),
         ):
             if twice := sorted(ours.keys() & theirs.keys()):
                 raise ConfigRefused(f"{name}: {kind}.{twice[0]}: another file has it too")
         upstreams |= {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
         routes |= {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
         policies |= file.policies
+        subjects |= file.subjects
         defaults += [(name, file.default)] if file.default else []
     default = _default(defaults, first_byte_seconds)
     _check_targets([*routes.values(), *([default] if default else [])], upstreams)
     _check_fallbacks(routes)
-    return Table(upstreams, routes, policies, default)
+    return Table(upstreams, routes, policies, subjects, default)
 
 
 def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:

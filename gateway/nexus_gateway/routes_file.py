@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+EVERY_SUBJECT = "*"
+Subject = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,127}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -147,5 +149,9 @@ class RoutesFile(_Strict):
     upstreams: dict[Name, UpstreamFile] = Field(default_factory=dict)
     routes: dict[Name, RouteFile] = Field(default_factory=dict)
     policies: dict[KeyId, PolicyFile] = Field(default_factory=dict)
+    """By the id of a key."""
+    subjects: dict[Subject, PolicyFile] = Field(default_factory=dict)
+    """By the `sub` of a signed token; `*` is everybody else. A token that names no models may use those of its policy,
+    and without a policy none."""
     default: Name | None = None
     """The upstream that answers for models without a route. One file may name it."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nexus_gateway.app import create_app
+from nexus_gateway.auth import Credentials
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
@@ -20,6 +21,10 @@ from nexus_gateway.settings import Settings, read_settings, routes_of_environmen
 from nexus_gateway.snapshot import Source, build, read_resolve
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.logs import LogWriter, event_line
+from nexus_gateway.tokens.fetch import http_fetch
+from nexus_gateway.tokens.jwks import Jwks
+from nexus_gateway.tokens.settings import read_token_settings
+from nexus_gateway.tokens.verify import TokenVerifier
 
 
 def run(
@@ -39,7 +44,10 @@ def run(
     served = _served(settings, known, source, resolve, state)
     logs = LogWriter(sys.stdout, masking=settings.masking)
     audited = _audit(settings, audit)
-    gateway = Gateway(served, known, settings.breaker, logs, audited, _limiter(settings, logs))
+    tokens = read_token_settings(environ)
+    jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
+    credentials = Credentials(known, TokenVerifier(tokens, jwks) if tokens else None)
+    gateway = Gateway(served, credentials, settings.breaker, logs, audited, _limiter(settings, logs), jwks)
 
     def tell(message: str, reason: str) -> None:
         logs.write(event_line(message, "error", reason=reason))
@@ -76,7 +84,12 @@ def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
             logs.write(event_line("Redis does not answer; limits are counted here alone", "error", reason=reason))
 
     try:
-        return RedisLimiter(settings.redis_url, changed, fail_open=settings.limits_fail_open)
+        return RedisLimiter(
+            settings.redis_url,
+            changed,
+            fail_open=settings.limits_fail_open,
+            deadline=settings.redis_deadline_seconds,
+        )
     except ValueError as error:  # the URL may hold a password, which redis's own message leaves out
         raise ConfigRefused(f"GATEWAY_REDIS_URL: {error}") from None
 

@@ -10,6 +10,7 @@ from typing import Any
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.keys import Keys, digest
+from nexus_gateway.routes_file import EVERY_SUBJECT
 
 VARIABLES: tuple[tuple[str, str, str], ...] = (
     (
@@ -18,8 +19,16 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
         "Keys: one, several with commas, or a JSON list. With `--keys`: none.",
     ),
     ("GATEWAY_API_KEY_POLICIES", "", '`{"dev-key": {"allowed_models":["chat"], "rate_limit_per_minute": 30}}`.'),
-    ("GATEWAY_RATE_LIMIT_PER_MINUTE", "60", "Requests of each key, where routes come from variables."),
+    ("GATEWAY_JWT_SECRET", "", "Signs tokens by HS256; 32 bytes or more."),
+    ("GATEWAY_JWT_PUBLIC_KEY", "", "Proves tokens by RS256: PEM text, or the path of a PEM file."),
+    ("GATEWAY_JWT_JWKS_URL", "", "The same with the keys that an issuer publishes; https, or http on loopback."),
+    ("GATEWAY_JWT_ALGORITHM", "by the keys given", "HS256, RS256, or both with a comma: which of the keys are taken."),
+    ("GATEWAY_JWT_ISSUER", "any", "`iss` that a token must have."),
+    ("GATEWAY_JWT_AUDIENCE", "none", "`aud` of which a token must have one; several with commas."),
+    ("GATEWAY_JWT_LEEWAY_SECONDS", "30", "By which clocks may differ, 0 to 300."),
+    ("GATEWAY_RATE_LIMIT_PER_MINUTE", "60", "Requests of each key or subject, where routes come from variables."),
     ("GATEWAY_REDIS_URL", "", "`redis://localhost:6379/0`: limits are counted there, for all gateways together."),
+    ("GATEWAY_REDIS_DEADLINE_SECONDS", "0.05", "For one batch of decisions; after it this gateway counts for itself."),
     ("GATEWAY_LIMITS_FAIL_OPEN", "true", "While Redis is away each gateway counts for itself; `false`: 503."),
     ("GATEWAY_UPSTREAMS", "", "`llama=http://localhost:8001;mock=mock://local`; each is a model of its own name."),
     ("GATEWAY_ROUTE_POLICIES", "", "JSON: model -> a route as in a route file."),
@@ -48,6 +57,7 @@ class Settings:
     requests_per_minute: int
     redis_url: str | None
     limits_fail_open: bool
+    redis_deadline_seconds: float
     masking: bool
     auditing: bool
     salt: str
@@ -87,6 +97,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         requests_per_minute=int(_number(environ, "GATEWAY_RATE_LIMIT_PER_MINUTE", 60, whole=True)),
         redis_url=environ.get("GATEWAY_REDIS_URL") or None,
         limits_fail_open=_switch(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
+        redis_deadline_seconds=_number(environ, "GATEWAY_REDIS_DEADLINE_SECONDS", 0.05),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
@@ -104,7 +115,13 @@ def routes_of_environment(settings: Settings, keys: Keys) -> dict[str, bytes]:
     routes |= _object("GATEWAY_ROUTE_POLICIES", settings.route_policies)
     for model, others in _fallbacks(settings.fallbacks or ""):
         _with_fallbacks(routes, model, others, settings.default_upstream)
-    document: dict[str, Any] = {"upstreams": upstreams, "routes": routes, "policies": _key_policies(settings, keys)}
+    everybody = {EVERY_SUBJECT: {"requests_per_minute": settings.requests_per_minute}}
+    document: dict[str, Any] = {
+        "upstreams": upstreams,
+        "routes": routes,
+        "policies": _key_policies(settings, keys),
+        "subjects": everybody,
+    }
     if settings.default_upstream:
         document["default"] = settings.default_upstream
     return {"environment.yaml": json.dumps(document).encode()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_gateway.asgi import AsgiExchange
+from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive, given
 from nexus_gateway.gateway import Gateway
@@ -30,7 +31,7 @@ def make_gateway() -> Gateway:
         b'{"upstreams": {"m": {"url": "mock://local"}}, "routes": {"chat": {"strategy": "direct", "upstream": "m"}}}'
     )
     served = Served(build({"chat.yaml": routes}, {}, 10.0))
-    return Gateway(served, keys_of_environment(None, "127.0.0.1"), BreakerSettings(), LogWriter())
+    return Gateway(served, Credentials(keys_of_environment(None, "127.0.0.1")), BreakerSettings(), LogWriter())
 
 
 class PlainExchange:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from nexus_gateway.limits.shared import _key
@@ -51,7 +52,8 @@ def test_three_gateways_admit_the_limit_together_though_one_is_killed(
     tmp_path: Path, engine: Engine, redis: RedisServer
 ) -> None:
     most = 100
-    three = gateways(tmp_path, engine, redis.url, 3, most)
+    patient = {"GATEWAY_REDIS_DEADLINE_SECONDS": "10"}  # a machine that is busy is no Redis that is away
+    three = gateways(tmp_path, engine, redis.url, 3, most, **patient)
     killed = threading.Event()
 
     def one(number: int) -> int:
@@ -62,9 +64,7 @@ def test_three_gateways_admit_the_limit_together_though_one_is_killed(
         gateway = three[number % (2 if killed.is_set() else 3)]
         try:
             return gateway.ask("ok").status_code
-        except OSError:
-            return 0
-        except Exception:
+        except httpx.TransportError:
             return 0
 
     with ThreadPoolExecutor(12) as pool:
@@ -78,7 +78,7 @@ def test_three_gateways_admit_the_limit_together_though_one_is_killed(
 def test_while_redis_is_away_each_counts_for_itself_and_it_is_told_once(
     tmp_path: Path, engine: Engine, redis: RedisServer
 ) -> None:
-    (gateway,) = gateways(tmp_path, engine, redis.url, 1, 5)
+    (gateway,) = gateways(tmp_path, engine, redis.url, 1, 5, GATEWAY_REDIS_DEADLINE_SECONDS="5")
     assert gateway.ask("ok").status_code == 200
     redis.kill()
     statuses = [gateway.ask("ok").status_code for _ in range(8)]

@@ -2,8 +2,8 @@
 
 Everything that waits is sent at once, over one connection: a decision costs Redis one script and this process no
 connection of its own. Open by default: while Redis is away each gateway limits by itself, so that N of them admit up to
-N times as much. One batch waits 50 ms at most; after some failures Redis is left alone for a second, so that an outage
-costs nobody more. Who is told: `changed`, once at each change between up and down.
+N times as much. One batch waits 50 ms at most, or as long as is set; after some failures Redis is left alone for a
+second, so that an outage costs nobody more. Who is told: `changed`, once at each change between up and down.
 """
 
 from __future__ import annotations
@@ -47,17 +47,25 @@ class _Question:
 class RedisLimiter:
     """The port `Limiter`, for one asyncio loop."""
 
-    def __init__(self, url: str, changed: Changed, *, fail_open: bool = True, window: float = WINDOW_SECONDS) -> None:
-        """`window`: seconds. Raises ValueError for a URL that is none."""
+    def __init__(
+        self,
+        url: str,
+        changed: Changed,
+        *,
+        fail_open: bool = True,
+        deadline: float = DECISION_SECONDS,
+        window: float = WINDOW_SECONDS,
+    ) -> None:
+        """`deadline` of one batch, and `window`, in seconds. Raises ValueError for a URL that is none."""
         self._redis = Redis.from_url(
             url,
-            socket_timeout=DECISION_SECONDS,
-            socket_connect_timeout=DECISION_SECONDS,
+            socket_timeout=deadline,
+            socket_connect_timeout=deadline,
             single_connection_client=True,
             retry=None,
         )
         self._scripts = {name: _Script(name) for name in ("decide.lua", "correct.lua")}
-        self._changed, self._fail_open, self._window = changed, fail_open, window
+        self._changed, self._fail_open, self._deadline, self._window = changed, fail_open, deadline, window
         self._alone = MemoryLimiter(window=window)
         self._questions: list[_Question] = []
         self._corrections: list[tuple[Reservation, int, int]] = []
@@ -120,7 +128,7 @@ class RedisLimiter:
             questions, self._questions = self._questions[:_BATCH], self._questions[_BATCH:]
             corrections, self._corrections = self._corrections[:_BATCH], self._corrections[_BATCH:]
             try:
-                async with asyncio.timeout(DECISION_SECONDS):
+                async with asyncio.timeout(self._deadline):
                     answers = await self._send(questions, corrections)
                 verdicts = [self._verdict(*pair) for pair in zip(questions, answers, strict=True)]
             except _FAULTS as error:
