@@ -43,7 +43,8 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
 
 
 def release(gateway: Gateway, request: Request, reservation: Reservation | None) -> None:
-    """A request that no engine has begun to answer costs nothing; one without the engine's count, what went out."""
+    """What no engine has answered costs nothing. What an engine has refused, or whose client has left, was a request
+    and cost no tokens; an answer without the engine's count costs what went out."""
     gateway.parallel.leave(request.caller.key.id)
     if reservation is None:
         return
@@ -55,6 +56,8 @@ def release(gateway: Gateway, request: Request, reservation: Reservation | None)
         gateway.limiter.settle(reservation, len(request.body) // BYTES_A_TOKEN + record.events)
     elif record.first_byte and record.status == 200:
         gateway.limiter.settle(reservation, reservation.tokens)
+    elif record.first_byte or request.exchange.closed.settled:
+        gateway.limiter.settle(reservation, 0)
     else:
         gateway.limiter.refund(reservation)
 

@@ -72,7 +72,11 @@ def renamed(body: bytes, model: str) -> bytes:
 
 
 def with_max_tokens(body: bytes, bound: int) -> bytes:
-    """The same with a bound that it did not have."""
+    """The same with a bound that it did not have. A bound that is null is none, and must not stand beside it."""
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    if fields.keys() & {"max_tokens", "max_completion_tokens"}:
+        kept = {name: value for name, value in fields.items() if name != "max_completion_tokens"}
+        return msgspec.json.encode(kept | {"max_tokens": bound})
     start = body.index(b"{") + 1
     return b'%s"max_tokens":%d,%s' % (body[:start], bound, body[start:])
 

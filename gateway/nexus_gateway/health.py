@@ -7,6 +7,7 @@ checked yet is well, and where all of an upstream are unwell all are asked (`end
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import httpx
 
 from nexus_gateway.endpoints import Endpoints
 from nexus_gateway.routes import Endpoint, Upstream
-from nexus_gateway.routes_file import HealthFile
+from nexus_gateway.routes_file import HealthFile, TlsFile
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.upstreams.http import tls_context
 
@@ -32,6 +33,8 @@ class HealthChecks:
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._under_way: set[asyncio.Task[None]] = set()
+        self._contexts: dict[TlsFile, ssl.SSLContext] = {}
+        """Made once: reading the authorities takes tens of milliseconds of the loop."""
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -49,12 +52,20 @@ class HealthChecks:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _check(self, snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile) -> None:
-        well = await _answers(snapshot, upstream, endpoint, check)
+        tls = self._context(endpoint)
+        well = await _answers(snapshot, upstream, endpoint, check, tls)
         failures = self._failures[endpoint.id] = 0 if well else self._failures.get(endpoint.id, 0) + 1
         state = self._endpoints.of(endpoint.id)
         if (well and not state.well) or (state.well and failures >= FAILURES):
             state.well = well
             self._tell(endpoint.id, well)
+
+    def _context(self, endpoint: Endpoint) -> ssl.SSLContext | None:
+        if not endpoint.url.startswith("https://"):
+            return None
+        if endpoint.tls not in self._contexts:
+            self._contexts[endpoint.tls] = tls_context(endpoint.tls)
+        return self._contexts[endpoint.tls]
 
     def _forget(self, checked: set[str]) -> None:
         """An endpoint whose check is taken away is well."""
@@ -72,7 +83,9 @@ def _checked(snapshot: Snapshot) -> Iterator[tuple[Upstream, Endpoint, HealthFil
                     yield upstream, endpoint, upstream.health
 
 
-async def _answers(snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile) -> bool:
+async def _answers(
+    snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile, tls: ssl.SSLContext | None
+) -> bool:
     """A connection of its own for each check: one that stays open says nothing of who wants a new one."""
     parts = urlsplit(endpoint.url)
     where = snapshot.resolve.get(f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}")
@@ -80,11 +93,10 @@ async def _answers(snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, c
     headers = {"host": parts.netloc, "accept-encoding": "identity"}
     if upstream.authorization:
         headers["authorization"] = upstream.authorization.decode()
-    tls = tls_context(endpoint.tls) if parts.scheme == "https" else False
     extensions = {"sni_hostname": parts.hostname}
     try:
         async with (
-            httpx.AsyncClient(verify=tls, trust_env=False, timeout=check.timeout_seconds) as client,
+            httpx.AsyncClient(verify=tls or False, trust_env=False, timeout=check.timeout_seconds) as client,
             client.stream("GET", url, headers=headers, extensions=extensions) as answer,
         ):
             return answer.status_code == 200

@@ -102,6 +102,7 @@ async def serve(gateway: Gateway, request: Request) -> None:
         finally:
             if again:
                 gateway.retries.give()
+    request.record.fallback_model = ""  # nobody has answered in its stead
     raise exhausted(failures, gateway.retry_after(request))
 
 
@@ -156,7 +157,7 @@ def judge(gateway: Gateway, endpoint: str, failure: TryFailed, called: Try) -> N
     now = time.monotonic()
     if failure.unhealthy:
         called.opened_circuit = gateway.breakers.failed(endpoint, now)
-    else:
+    elif failure.condition is not CIRCUIT_OPEN:  # then the probe is another request's
         gateway.breakers.undecided(endpoint)
     if failure.retry_after:
         gateway.endpoints.rests(endpoint, failure.retry_after, now)

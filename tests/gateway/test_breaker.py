@@ -12,6 +12,15 @@ def breakers() -> Breakers:
     return Breakers(BreakerSettings(max_failures=3, reset_seconds=30))
 
 
+def test_asking_whether_it_would_be_admitted_takes_no_probe(breakers: Breakers) -> None:
+    fail(breakers, 3)
+    assert not breakers.would_admit("a", 29)
+    assert breakers.would_admit("a", 30)
+    assert breakers.would_admit("a", 30)
+    assert breakers.admits("a", 30)
+    assert not breakers.would_admit("a", 30), "the probe is under way"
+
+
 def fail(breakers: Breakers, times: int, now: float = 0.0) -> list[bool]:
     return [breakers.failed("a", now) for _ in range(times)]
 

@@ -99,6 +99,7 @@ def test_when_all_fail_each_is_named_with_its_reason_and_no_address(fleet: Gatew
     told = answer.json()["error"]["message"]
     assert [part.split(":")[0] for part in told.split("; ")] == ["hopeless", "from-nobody-alone", "500-alone"]
     assert "127.0.0.1" not in told
+    assert "x-fallback-model" not in answer.headers, "nobody has answered in its stead"
 
 
 def test_a_route_says_how_often_it_tries(fleet: Gateway) -> None:

@@ -74,7 +74,7 @@ async def test_withdrawn_key_is_refused_after_the_refresh_though_its_token_was_r
         assert taken(gateway, "k1")
         issuer.reply = page(NEW)
         gateway.clock.now += EARLY
-        assert taken(gateway, "k1"), "by the set at hand, while the fresh one is fetched"
+        assert taken(gateway, "k1", sub="other"), "by the set at hand, while the fresh one is fetched"
         await refreshed(gateway)
         assert not taken(gateway, "k1")
         assert taken(gateway, "k2")
@@ -86,7 +86,7 @@ async def test_kid_that_gets_another_key_takes_only_that_one(issuer: Issuer) -> 
         assert taken(gateway, "k1")
         issuer.reply = Reply(key_set(jwk("k2", "k1")))
         gateway.clock.now += EARLY
-        taken(gateway, "k1")
+        assert taken(gateway, "k1", sub="other")
         await refreshed(gateway)
         assert not taken(gateway, "k1")
         assert gateway.verifier.verify(by_rsa({"kid": "k1"}, key="k2")).error is None
@@ -99,7 +99,7 @@ async def test_set_is_fetched_again_before_its_time_is_over(issuer: Issuer) -> N
         assert taken(gateway, "k1")
         assert await begun(gateway) == 1
         gateway.clock.now += 0.001
-        assert taken(gateway, "k1")
+        assert taken(gateway, "k1", sub="other")
         await refreshed(gateway)
         assert await begun(gateway) == 2
 
@@ -125,7 +125,7 @@ async def test_outage_keeps_the_last_good_set_and_is_tried_once_in_a_cooldown(is
         assert await begun(gateway) == 2
         issuer.reply = page(BOTH)
         gateway.clock.now += COOLDOWN
-        assert taken(gateway, "k1")
+        assert taken(gateway, "k1", sub="other")
         await refreshed(gateway)
         assert taken(gateway, "k2")
         assert gateway.jwks.status.failure is None
@@ -189,7 +189,10 @@ async def test_slow_issuer_keeps_nobody_waiting_whose_key_is_known(issuer: Issue
         waiting = gateway.verifier.verify(token("k2"))
         await until(lambda: len(issuer.web.asked) == 2)
         assert all(taken(gateway, "k1", sub=str(number)) for number in range(20))
+        gateway.clock.now += COOLDOWN
+        assert taken(gateway, "k1", sub="later")
         assert not waiting.settled
+        assert await begun(gateway) == 2
         issuer.open.set()
         assert (await settled(waiting)).subject == "team-a"
 

@@ -23,7 +23,8 @@ from nexus_gateway.limits.windows import Limits, Verdict
 from ..support.gateway import Gateway, code, until, write_routes
 from ..support.upstream import USAGE, Engine
 
-KEYS = ("three", "tokens", "parallel", "free", "stream", "failing", "left")
+MODELS = ("ok", "500", "400", "gated", "stall-midway")
+KEYS = ("three", "tokens", "parallel", "free", "stream", "failing", "left", "refused")
 
 
 class Clock:
@@ -170,13 +171,14 @@ def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     entries = [{"id": name, "digest": f"sha256:{digest(name.encode()).hex()}"} for name in KEYS]
     (folder / "keys.yaml").write_text(yaml.safe_dump({"keys": entries}))
     document = {
-        "upstreams": {name: {"url": engine.url(name)} for name in ("ok", "500", "gated", "stall-midway")},
-        "routes": {name: {"strategy": "direct", "upstream": name} for name in ("ok", "500", "gated", "stall-midway")},
+        "upstreams": {name: {"url": engine.url(name)} for name in MODELS},
+        "routes": {name: {"strategy": "direct", "upstream": name} for name in MODELS},
         "policies": {
             "three": {"requests_per_minute": 3},
             "tokens": {"tokens_per_minute": 700},
             "stream": {"tokens_per_minute": 700},
             "failing": {"requests_per_minute": 2, "tokens_per_minute": 700},
+            "refused": {"requests_per_minute": 2, "tokens_per_minute": 700},
             "left": {"requests_per_minute": 50, "tokens_per_minute": 700},
             "parallel": {"max_parallel": 2},
         },
@@ -240,6 +242,13 @@ def test_a_stream_s_tokens_are_counted_by_its_usage(gateway: Gateway) -> None:
 def test_what_no_engine_answered_costs_nothing(gateway: Gateway) -> None:
     assert [ask(gateway, "failing", "500", max_tokens=600).status_code for _ in range(4)] == [502] * 4
     assert ask(gateway, "failing", max_tokens=600).status_code == 200
+
+
+def test_what_an_engine_refuses_was_asked_all_the_same(gateway: Gateway) -> None:
+    answers = [ask(gateway, "refused", "400", max_tokens=600) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [400, 400, 429]
+    assert code(answers[-1]) == "rate_limited"
+    assert answers[1].headers["x-ratelimit-remaining-tokens"] == answers[0].headers["x-ratelimit-remaining-tokens"]
 
 
 def test_who_leaves_in_the_middle_pays_for_what_went_out(gateway: Gateway) -> None:

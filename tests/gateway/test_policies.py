@@ -75,6 +75,16 @@ def test_who_does_not_say_how_long_gets_the_policy_s_bound(gateway: Gateway, eng
     assert "max_tokens" not in json.loads(engine.of("ok")[-1].body)
 
 
+@pytest.mark.parametrize("fields", [{"max_tokens": None}, {"max_completion_tokens": None}])
+def test_a_bound_that_is_null_is_none_and_does_not_stand_beside_the_policy_s(
+    gateway: Gateway, engine: Engine, fields: dict[str, Any]
+) -> None:
+    assert ask(gateway, "small", **fields).status_code == 200
+    sent = engine.of("ok")[-1].body
+    assert json.loads(sent)["max_tokens"] == 50
+    assert (sent.count(b"max_tokens"), sent.count(b"max_completion_tokens")) == (1, 0)
+
+
 @pytest.mark.parametrize("value", [-1, 1.5, "10", True, 1 << 40])
 def test_a_bound_that_is_no_count_is_refused(gateway: Gateway, value: object) -> None:
     answer = ask(gateway, "plain", max_tokens=value)

@@ -100,7 +100,7 @@ class Metrics:
             self.upstream_latency.observe((called.upstream,), called.ended - called.started)
             if called.opened_circuit:
                 self.opened.add((called.upstream,))
-        if record.fallback_model:
+        if record.fallback_model and record.first_byte:
             self.fallbacks.add((record.model, record.fallback_model))
         if record.limited:
             self.limited.add(())
