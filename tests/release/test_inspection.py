@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from nexus_release.adapters.base_models import UriBaseModels
-from nexus_release.errors import BadInput
+from nexus_release.adapters.store import FolderStore
+from nexus_release.errors import BadInput, DigestMismatch
 from nexus_release.inspection.checkpoint import inspect_checkpoint
 
 from ..support.checkpoints import SCHEMES, Checkpoints, write_llama
@@ -329,6 +330,19 @@ def test_an_archive_is_never_unpacked(tmp_path: Path) -> None:
     (tmp_path / "model.zip").write_bytes(archive("zip"))
     with pytest.raises(BadInput, match="archives are never unpacked"):
         UriBaseModels("http://127.0.0.1:9", tmp_path / "store").fetch((tmp_path / "model.zip").as_uri(), tmp_path)
+
+
+def test_a_version_whose_address_and_digest_disagree_is_refused(tmp_path: Path, sound: Path) -> None:
+    stored = FolderStore(tmp_path / "store").put(sound).digest
+    models = UriBaseModels("http://127.0.0.1:9", tmp_path / "store")
+    into = tmp_path / "into"
+    into.mkdir()
+    source = f"nexus-store:///{stored.replace(':', '/')}"
+    with pytest.raises(DigestMismatch, match="its source"):
+        models.take("models:/m/1", source, "sha256:" + "0" * 64, into)
+    assert list(into.iterdir()) == []
+    models.take("models:/m/1", source, stored, into)
+    assert (into / WEIGHTS).exists()
 
 
 @pytest.mark.parametrize(
