@@ -15,7 +15,7 @@ from dataclasses import dataclass
 _CREDENTIALS = re.compile(
     r"""
     (?<![A-Za-z0-9])(?i:(?:bearer[ \t]++)++)[A-Za-z0-9._~+/-]++=*+        # RFC 6750
-    | (?<![A-Za-z0-9_-])(?:(?!eyJ)[A-Za-z0-9_-])*+eyJ[A-Za-z0-9_-]*+\.[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+)*+   # JWT
+    | (?<![A-Za-z0-9_-])(?>[A-Za-z0-9_-]*?eyJ)[A-Za-z0-9_-]*+\.[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+)*+   # JWT
     | (?<![A-Za-z0-9])(?:nxs|sk)-[A-Za-z0-9_-]{8,}+                       # API keys: ours, OpenAI's
     """,
     re.VERBOSE,
@@ -29,9 +29,10 @@ _EMAIL = re.compile(
 )
 _IPV4 = re.compile(r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]{1,3}+(?:\.[0-9]{1,3}+){3}+(?![0-9A-Za-z])(?!\.[0-9])")
 _COLONS = re.compile(
-    r"(?:(?<![0-9A-Za-z])(?<![0-9A-Fa-f]\.)[0-9A-Fa-f]{1,4}+(?![0-9A-Za-z])(?!\.[0-9A-Fa-f])|:)++",
+    r"(?:(?<![0-9A-Za-z])(?<![0-9A-Fa-f]\.)[0-9A-Fa-f]{1,4}+(?![0-9A-Za-z])(?!\.[0-9A-Fa-f])|:)+",
 )
-"""Whole words of hexadecimal digits, and colons."""
+"""Whole words of hexadecimal digits, and colons. Nothing follows that could send it back; and a possessive group with
+a look around in it never ends in Python 3.11.2, which Debian 12 has."""
 _LONGEST_ADDRESS = 39
 _CROSS_SUM_OF_DOUBLE = str.maketrans("0123456789", "0246813579")
 
