@@ -14,20 +14,20 @@ from dataclasses import dataclass
 
 _CREDENTIALS = re.compile(
     r"""
-    (?<![A-Za-z0-9])(?i:(?:bearer[ \t]++)++)[A-Za-z0-9._~+/-]++=*+        # RFC 6750
-    | (?<![A-Za-z0-9_-])(?>[A-Za-z0-9_-]*?eyJ)[A-Za-z0-9_-]*+\.[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+)*+   # JWT
+    (?<![A-Za-z0-9])(?>(?i:bearer[ \t]++)+)[A-Za-z0-9._~+/-]++=*+        # RFC 6750
+    | (?<![A-Za-z0-9_-])(?>[A-Za-z0-9_-]*?eyJ)[A-Za-z0-9_-]*+\.[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+)*   # JWT
     | (?<![A-Za-z0-9])(?:nxs|sk)-[A-Za-z0-9_-]{8,}+                       # API keys: ours, OpenAI's
     """,
     re.VERBOSE,
 )
 _EMAIL = re.compile(
     r"""
-    (?<![\w.%+'-])[\w.%+'-]++@[\w-]++(?:\.[\w-]++)++
-    (?:[\w.%+'-]*+@[\w-]++(?:\.[\w-]++)++)*+         # others that follow without a space
+    (?<![\w.%+'-])[\w.%+'-]++@[\w-]++(?>(?:\.[\w-]++)+)
+    (?:[\w.%+'-]*+@[\w-]++(?>(?:\.[\w-]++)+))*         # others that follow without a space
     """,
     re.VERBOSE,
 )
-_IPV4 = re.compile(r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]{1,3}+(?:\.[0-9]{1,3}+){3}+(?![0-9A-Za-z])(?!\.[0-9])")
+_IPV4 = re.compile(r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]{1,3}+(?:\.[0-9]{1,3}+){3}(?![0-9A-Za-z])(?!\.[0-9])")
 _COLONS = re.compile(
     r"(?:(?<![0-9A-Za-z])(?<![0-9A-Fa-f]\.)[0-9A-Fa-f]{1,4}+(?![0-9A-Za-z])(?!\.[0-9A-Fa-f])|:)+",
 )
