@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -102,7 +103,12 @@ def test_a_redis_that_stalls_holds_nobody_up(tmp_path: Path, engine: Engine, red
     assert gateway.stop() == 0, "and it can be stopped"
 
 
-def test_a_redis_that_talks_nonsense_is_one_that_is_away(tmp_path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n$-7\r\n*99999999\r\n", b"*1\r\n" * 20_000, b"%1\r\n*0\r\n+x\r\n" * 9, b"\0" * 9],
+    ids=["HTTP", "nested", "map", "NUL"],
+)
+def test_a_redis_that_talks_nonsense_is_one_that_is_away(tmp_path: Path, engine: Engine, nonsense: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = threading.Event()
 
@@ -112,7 +118,8 @@ def test_a_redis_that_talks_nonsense_is_one_that_is_away(tmp_path: Path, engine:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n$-7\r\n*99999999\r\n")
+                with suppress(OSError):  # it may leave in the middle
+                    connection.sendall(nonsense)
                 connection.close()
 
         thread = threading.Thread(target=talk)

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.limits.limiter import Reservation
@@ -33,7 +33,6 @@ _MOST_WAITING = 10_000  # of each kind; more decide alone, more corrections are 
 Changed = Callable[[bool, str], None]
 """(Redis is up, why not)."""
 Decision = tuple[Verdict, Reservation | None]
-_FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class RedisLimiter:
         try:
             async with asyncio.timeout(REST_SECONDS):
                 await self._load()
-        except _FAULTS as error:
+        except Exception as error:  # as in `_empty`
             self._failed(error, 0)
 
     def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[Decision]:
@@ -131,7 +130,7 @@ class RedisLimiter:
                 async with asyncio.timeout(self._deadline):
                     answers = await self._send(questions, corrections)
                 verdicts = [self._verdict(*pair) for pair in zip(questions, answers, strict=True)]
-            except _FAULTS as error:
+            except Exception as error:  # a broken server can break its client in any way; nobody may wait for ever
                 self._failed(error, len(corrections))
                 for asked in questions:
                     asked.waiter.give(self._without(asked.bucket, asked.limits, asked.tokens).value)
