@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nexus_release.commands.change import open_repository
 from nexus_release.errors import NexusError, RemoteRefused
 from nexus_release.graph import NODES
 from nexus_release.proposals import admission, admission_branch, land_or_leave
@@ -141,3 +142,22 @@ def test_a_wrong_pushing_credential_is_refused_and_told_to_nobody(server: GitSer
     with pytest.raises(RemoteRefused) as refused:
         propose(Connections(work=tmp_path.as_uri(), registry="", remote=server.url, push=pushing), "propose")
     assert "secret" not in str(refused.value)
+
+
+def test_a_remote_that_is_named_is_read_and_pushed_to_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, house: Remote, tmp_path: Path
+) -> None:
+    """`nexus promote --remote HERE` while the environment names another one to push to."""
+    here, there = (Remote.copied(house, _folder(tmp_path / name)) for name in ("here", "there"))
+    before = there.head
+    monkeypatch.setenv("NEXUS_PUSH_REMOTE", str(there.path))
+    record = make_record(MODEL, 1)
+    release = release_id(record.content)
+    commits = admission("local", MODEL, release, record_text(record).encode())
+    land_or_leave(open_repository(str(here.path)), "local", admission_branch("local", MODEL, release), commits)
+    assert (there.head, here.head != before) == (before, True)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

@@ -37,7 +37,7 @@ def open_repository(remote: str | None) -> Repository:
     from nexus_release.wiring import Connections, Tools
 
     connections = Connections.from_environment()
-    return Tools(connections.model_copy(update={"remote": remote}) if remote else connections).repository
+    return Tools(connections.model_copy(update={"remote": remote, "push": ""}) if remote else connections).repository
 
 
 def carry_out(
