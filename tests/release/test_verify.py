@@ -278,6 +278,21 @@ def test_a_record_that_was_born_lying_is_found_out(world: World, what: str) -> N
     assert [told[: len(wanted)] for told in world.lies(release).values()] == [wanted]
 
 
+def test_a_record_whose_dataset_is_something_else_is_named_and_does_not_stop_the_rest(world: World) -> None:
+    made = world.record(6)
+    dataset = made.content.dataset.model_copy(update={"digest": made.content.artifact.digest})
+    pointer = world.remote.record(
+        made.model_copy(
+            update={
+                "content": made.content.model_copy(update={"dataset": dataset}),
+                "observed": made.observed.model_copy(update={"commit": "--help"}),
+            }
+        )
+    )
+    told = world.lies(pointer.release)
+    assert told == {made.content.artifact.digest: "dataset: its rows cannot be read as ours: FileNotFoundError"}
+
+
 def test_a_record_that_a_person_brought_has_no_trailer_and_is_said_so(world: World) -> None:
     pointer = world.remote.record(world.record(3))
     done = world.verify(pointer.release)

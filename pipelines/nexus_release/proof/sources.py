@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from nexus_release.code import environment_digest, sources_digest
@@ -22,7 +23,8 @@ class Sources:
     def commit_of(self, digest: str, likely: str) -> str | None:
         """The newest commit whose code has the digest; `likely` is looked at first."""
         changed = [one.hash for one in self._history.commits(PACKAGE)]
-        return next((commit for commit in (likely, *changed) if sources_digest(self.files(commit)) == digest), None)
+        first = [likely] if re.fullmatch("[0-9a-f]{40,64}", likely) else []  # a record may say anything there
+        return next((commit for commit in (*first, *changed) if sources_digest(self.files(commit)) == digest), None)
 
     def files(self, commit: str) -> Mapping[str, str]:
         """Path under the package -> digest of every Python file."""

@@ -34,14 +34,19 @@ def _entry(link: str, digest: str, store: Store) -> tuple[Path | None, Finding]:
 
 
 def _rows(content: Content, dataset: Path) -> Iterator[Finding]:
-    train, holdout = (read_rows(dataset / name) for name in ("train.jsonl", "holdout.jsonl"))
+    try:
+        train, holdout = (read_rows(dataset / name) for name in ("train.jsonl", "holdout.jsonl"))
+        chosen = choose(holdout, int(content.evaluation.gate["max_rows"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a record may name any entry, and any gate
+        yield lies("dataset", content.dataset.digest, f"its rows cannot be read as ours: {type(error).__name__}")
+        return
     rows = len(train) + len(holdout)
     if rows != content.dataset.rows:
         yield lies("dataset", content.dataset.digest, f"it has {rows} rows, the record says {content.dataset.rows}")
     if content.code.steps != steps_digest():
         yield unproved("suite", content.evaluation.suite, "other code chose its rows")
         return
-    suite = suite_digest(choose(holdout, int(content.evaluation.gate["max_rows"])))
+    suite = suite_digest(chosen)
     if suite != content.evaluation.suite:
         yield lies("suite", content.evaluation.suite, f"its held-out rows give {suite}")
     else:
