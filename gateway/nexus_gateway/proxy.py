@@ -195,8 +195,9 @@ def call_of(request: Request, candidate: Candidate) -> Call:
     ]
     if candidate.upstream.authorization:
         headers.append((b"authorization", candidate.upstream.authorization))
-    own = candidate.route is request.route
-    body = request.body if own else renamed(request.body, candidate.route.name)
+    public = request.asked.model if candidate.route is request.route else candidate.route.name
+    name = candidate.upstream.model or public
+    body = request.body if name == request.asked.model else renamed(request.body, name)
     return Call(request.exchange.head.path, headers, body)
 
 

@@ -44,6 +44,8 @@ class Upstream:
     name: str
     endpoints: tuple[Endpoint, ...]
     release: str
+    model: str
+    """The engine's own name for it; empty where that is the route's."""
     max_parallel: int | None
     queue_seconds: float
     health: HealthFile | None
@@ -135,6 +137,7 @@ def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str
         name=key,
         endpoints=tuple(Endpoint(f"{key} {url}" if several else key, url.rstrip("/"), file.tls) for url in file.urls),
         release=file.release or "",
+        model=file.model or "",
         max_parallel=file.max_parallel,
         queue_seconds=file.queue_seconds,
         health=file.health,

@@ -53,6 +53,8 @@ class UpstreamFile(_Strict):
     """Several of the same, instead of `url`: the one with the fewest calls under way is asked."""
     release: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Release id that the engine serves; answered as `x-nexus-release`."""
+    model: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")] | None = None
+    """What the engine calls the model; the route's name where it is not given."""
     max_parallel: Count | None = None
     """Calls at once; more wait by priority."""
     queue_seconds: Seconds = 5.0

@@ -27,6 +27,7 @@ def fleet(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     upstreams: dict[str, Any] = {name: {"url": engine.url(name), "release": RELEASE} for name in (*BAD, "stall")}
     upstreams |= {"good": {"url": engine.url("ok"), "release": OTHER}, "nobody": {"url": "http://127.0.0.1:1"}}
     upstreams["late"] = {"url": engine.url("late-error-event")}
+    upstreams["renamed"] = {"url": engine.url("other"), "model": "org/Engine-7B"}
     upstreams["picky"] = {"url": engine.url("400")}
     upstreams["pair"] = {"endpoints": ["http://127.0.0.1:1", engine.url("ok")], "release": RELEASE}
     routes: dict[str, Any] = {f"from-{name}": route(name, "good") for name in (*BAD, "late", "picky", "nobody")}
@@ -39,6 +40,7 @@ def fleet(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "500-alone": route("500"),
         "once": route("reset", "good", tries=1),
         "pair": route("pair"),
+        "renamed": route("renamed"),
         "split": {"strategy": "canary", "primary": "good", "canary": "reset", "percent": 100},
         "half": {"strategy": "canary", "primary": "good", "canary": "reset", "percent": 99.99},
         "lane": route("good", match=[{"header": "x-lane", "value": "beta", "upstream": "pair"}]),
@@ -117,6 +119,13 @@ def test_a_name_that_stands_elsewhere_too_is_changed_where_it_counts(fleet: Gate
     fleet.ask("from-reset", metadata={"model": "from-reset"})
     sent = last(engine, "ok")
     assert (sent["model"], sent["metadata"]) == ("good", {"model": "from-reset"})
+
+
+def test_an_engine_is_asked_by_its_own_name_for_the_model(fleet: Gateway, engine: Engine) -> None:
+    answer = fleet.ask("renamed", x=1)
+    assert (answer.status_code, answer.headers["x-nexus-route"]) == (200, "renamed")
+    sent = last(engine, "other")
+    assert (sent["model"], sent["x"]) == ("org/Engine-7B", 1)
 
 
 def test_of_several_endpoints_a_dead_one_costs_nobody_an_answer(fleet: Gateway) -> None:
