@@ -64,9 +64,13 @@ def release(gateway: Gateway, request: Request, reservation: Reservation | None)
 
 def estimate(request: Request) -> int:
     """Tokens that are kept free for the request until they are known."""
-    asked, policy = request.asked, request.caller.policy
-    answer = asked.longest if asked.longest is not None else policy.max_tokens or ANSWER_TOKENS
-    return len(request.body) // BYTES_A_TOKEN + answer
+    asked, policy, surface = request.asked, request.caller.policy, request.surface
+    prompt = len(request.body) // BYTES_A_TOKEN
+    if not surface.bounds:
+        return prompt
+    longest = asked.longest(surface)
+    answer = longest if longest is not None else policy.max_tokens or ANSWER_TOKENS
+    return prompt + answer * asked.answers(surface)
 
 
 def headers_of(verdict: Verdict) -> Headers:

@@ -19,9 +19,9 @@ from nexus_gateway.exchange import RequestHead, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.policy import caller_of
 from nexus_gateway.proxy import answer
+from nexus_gateway.surfaces import SURFACES
 
 T = TypeVar("T")
-RELAYED = ("/v1/chat/completions",)
 
 
 class Relay:
@@ -43,7 +43,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         gateway.close()
 
     app = FastAPI(title="Nexus gateway", lifespan=life, docs_url=None, redoc_url=None)
-    for path in RELAYED:
+    for path in SURFACES:
         app.add_route(path, Relay(gateway), methods=["POST"])  # type: ignore[arg-type]  # Starlette takes an ASGI app too
 
     @app.exception_handler(Refusal)

@@ -10,6 +10,7 @@ import msgspec
 
 from nexus_gateway.errors import INVALID_BODY, UNSUPPORTED_MEDIA, Refusal
 from nexus_gateway.exchange import RequestHead
+from nexus_gateway.surfaces import Surface
 
 LARGEST = 4 << 20
 """Bytes of a body."""
@@ -26,16 +27,38 @@ class Asked(msgspec.Struct):
     user: str = ""
     max_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
     max_completion_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
+    n: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)] | None = None
+    prompt: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
 
-    @property
-    def longest(self) -> int | None:
-        """Tokens that the answer may have, as the client says; None where it does not."""
-        said = [bound for bound in (self.max_tokens, self.max_completion_tokens) if bound is not None]
+    def longest(self, surface: Surface) -> int | None:
+        """Tokens that an answer may have, as the client says; None where it does not."""
+        said = [bound for field in surface.bounds if (bound := getattr(self, field)) is not None]
         return max(said, default=None)
+
+    def answers(self, surface: Surface) -> int:
+        """How many answers it asks for: `n` to each prompt."""
+        if not surface.many:
+            return 1
+        return max(1, self.n or 1) * (_prompts(self.prompt) if surface.api == "completions" else 1)
+
+    def speaker(self, surface: Surface) -> str:
+        """Who speaks, as the client says; empty where it does not."""
+        if surface.api != "messages":
+            return self.user
+        try:
+            return msgspec.json.decode(self.metadata, type=_Metadata).user_id or ""
+        except msgspec.DecodeError:  # none was given, or something that is the engine's to refuse
+            return ""
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
 
 
 _decode = msgspec.json.Decoder(Asked, strict=True).decode
-_FIELDS = ("model", "stream", "user", "max_tokens", "max_completion_tokens")
+_FIELDS = ("model", "stream", "user", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
 _DECIDING = re.compile(b'"(?:%s)"\\s*:' % "|".join(_FIELDS).encode(), re.IGNORECASE)
 _EXACT = re.compile(_DECIDING.pattern)
 _MODEL = re.compile(rb'("model"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+)*+")')
@@ -71,18 +94,28 @@ def renamed(body: bytes, model: str) -> bytes:
     return msgspec.json.encode(fields | {"model": msgspec.Raw(name)})
 
 
-def with_max_tokens(body: bytes, bound: int) -> bytes:
-    """The same with a bound that it did not have. A bound that is null is none, and must not stand beside it."""
+def bounded(body: bytes, bounds: tuple[str, ...], most: int) -> bytes:
+    """The same with a bound that it did not have, in the first of `bounds`. A bound that is null is none, and must not
+    stand beside it."""
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    if fields.keys() & {"max_tokens", "max_completion_tokens"}:
-        kept = {name: value for name, value in fields.items() if name != "max_completion_tokens"}
-        return msgspec.json.encode(kept | {"max_tokens": bound})
+    if fields.keys() & set(bounds):
+        kept = {name: value for name, value in fields.items() if name not in bounds}
+        return msgspec.json.encode(kept | {bounds[0]: most})
     start = body.index(b"{") + 1
-    return b'%s"max_tokens":%d,%s' % (body[:start], bound, body[start:])
+    return b'%s"%s":%d,%s' % (body[:start], bounds[0].encode(), most, body[start:])
 
 
 def field_names(body: bytes) -> list[str]:
     return list(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+
+
+def _prompts(prompt: msgspec.Raw) -> int:
+    """A prompt is a text or a list of tokens; a list of either is several."""
+    try:
+        parts = msgspec.json.decode(prompt, type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        return 1
+    return len(parts) if parts and bytes(parts[0])[:1] in (b'"', b"[") else 1
 
 
 def _shallow(body: bytes) -> None:

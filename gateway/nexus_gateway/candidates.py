@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Endpoint, Upstream
 from nexus_gateway.routing import Route, chain, order
+from nexus_gateway.surfaces import Surface
 
 Choose = Callable[[Upstream, set[str]], Endpoint | None]
 """(upstream, ids of its endpoints that have been tried) -> the next one; None where none is left."""
@@ -28,6 +29,20 @@ def candidates(request: Request, choose: Choose) -> Iterator[Candidate]:
     for route in chain(table.routes, request.route, request.caller.may_use):
         for name in order(route, request.sticky_key, request.exchange.head.first):
             upstream, tried = table.upstreams[name], set[str]()
+            if not speaks(upstream, request.surface):
+                continue
             while (endpoint := choose(upstream, tried)) is not None:
                 tried.add(endpoint.id)
                 yield Candidate(route, upstream, endpoint)
+
+
+def speaks(upstream: Upstream, surface: Surface) -> bool:
+    return surface.api in upstream.apis
+
+
+def spoken(request: Request) -> bool:
+    """False where no engine that may be asked speaks the API: nothing is wrong with any of them."""
+    table = request.snapshot.table
+    routes = chain(table.routes, request.route, request.caller.may_use)
+    named = (name for route in routes for name in order(route, request.sticky_key, request.exchange.head.first))
+    return any(speaks(table.upstreams[name], request.surface) for name in named)

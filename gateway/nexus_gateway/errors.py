@@ -1,4 +1,5 @@
-"""What a client is told when something fails: one row a condition, one class for all rows, OpenAI's envelope.
+"""What a client is told when something fails: one row a condition, one class for all rows, OpenAI's envelope (for
+other APIs see `envelopes.py`).
 
 The table is the truth: the code raises its rows, and docs/reference/errors.md is made from it.
 """
@@ -26,6 +27,7 @@ FIELD_NOT_ALLOWED = Condition(400, "field_not_allowed", "the key's policy does n
 TOO_MANY_TOKENS = Condition(400, "too_many_tokens", "the key's policy allows shorter answers only")
 BODY_TIMEOUT = Condition(408, "body_timeout", "the body did not arrive within its deadline")
 BODY_TOO_LARGE = Condition(413, "body_too_large", "the body is larger than the limit")
+API_NOT_SERVED = Condition(404, "api_not_served", "no engine of the model speaks this API")
 UNSUPPORTED_MEDIA = Condition(415, "unsupported_media_type", "the body is not plain application/json")
 RATE_LIMITED = Condition(429, "rate_limited", "the caller's own limit is used up; see retry-after")
 UPSTREAM_RATE_LIMITED = Condition(429, "upstream_rate_limited", "the engine has too much to do; see retry-after")
@@ -52,10 +54,6 @@ class Refusal(Exception):
 
     def body(self) -> bytes:
         return json.dumps({"error": self.envelope()}).encode()
-
-    def event(self) -> bytes:
-        """The terminal event of a stream that has begun. The blank line before it ends whatever was cut off."""
-        return b"\n\ndata: " + self.body() + b"\n\n"
 
     def envelope(self) -> dict[str, object]:
         status = self.condition.status

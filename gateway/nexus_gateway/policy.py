@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nexus_gateway.asked import Asked, field_names, with_max_tokens
+from nexus_gateway.asked import Asked, bounded, field_names
 from nexus_gateway.errors import FIELD_NOT_ALLOWED, TOO_MANY_TOKENS, Refusal
 from nexus_gateway.keys import Key
 from nexus_gateway.routes import Table
 from nexus_gateway.routes_file import EVERY_SUBJECT, PolicyFile
-
-OPENAI_FIELDS = frozenset({
-    *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens"),
-    *("max_tokens", "messages", "metadata", "modalities", "model", "n", "parallel_tool_calls", "prediction"),
-    *("presence_penalty", "prompt_cache_key", "reasoning_effort", "response_format", "safety_identifier", "seed"),
-    *("service_tier", "stop", "store", "stream", "stream_options", "temperature", "tool_choice", "tools"),
-    *("top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
-})  # fmt: skip
-"""Of a chat completion, as OpenAI's API reference has them."""
+from nexus_gateway.surfaces import Surface
 
 UNLIMITED = PolicyFile()
 
@@ -42,17 +34,19 @@ def caller_of(key: Key, table: Table) -> Caller:
     return Caller(key, policy)
 
 
-def hold_to(policy: PolicyFile, asked: Asked, body: bytes) -> bytes:
+def hold_to(policy: PolicyFile, surface: Surface, asked: Asked, body: bytes) -> bytes:
     """The body as it may go on. Raises Refusal; a request that does not say how long its answer may be gets the
     policy's bound, since an engine's own default may be larger."""
     if policy.passthrough is not None:
-        strange = [name for name in field_names(body) if name not in OPENAI_FIELDS and name not in policy.passthrough]
+        known = frozenset(policy.passthrough)
+        strange = [name for name in field_names(body) if name not in surface.fields | known]
         if strange:
             raise Refusal(FIELD_NOT_ALLOWED, f"{strange[0][:64]}: this key's policy does not pass that field on")
-    if policy.max_tokens is None:
+    if policy.max_tokens is None or not surface.bounds:
         return body
-    if asked.longest is None:
-        return with_max_tokens(body, policy.max_tokens)
-    if asked.longest > policy.max_tokens:
-        raise Refusal(TOO_MANY_TOKENS, f"max_tokens: {asked.longest} is above this key's {policy.max_tokens}")
+    longest = asked.longest(surface)
+    if longest is None:
+        return bounded(body, surface.bounds, policy.max_tokens)
+    if longest > policy.max_tokens:
+        raise Refusal(TOO_MANY_TOKENS, f"{surface.bounds[0]}: {longest} is above this key's {policy.max_tokens}")
     return body

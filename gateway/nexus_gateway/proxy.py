@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from itertools import islice
 
+from nexus_gateway import envelopes
 from nexus_gateway.admission import admit, release
 from nexus_gateway.asked import Asked, read, renamed
 from nexus_gateway.auth import authenticate
-from nexus_gateway.candidates import Candidate, candidates
+from nexus_gateway.candidates import Candidate, candidates, spoken
 from nexus_gateway.errors import (
+    API_NOT_SERVED,
     CIRCUIT_OPEN,
     DRAINING,
     INTERNAL,
@@ -34,6 +36,7 @@ from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
 from nexus_gateway.routing import Route
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace, trace
 from nexus_gateway.upstreams.protocol import Call
@@ -43,6 +46,7 @@ _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
 async def answer(gateway: Gateway, exchange: Exchange) -> None:
     head, snapshot = exchange.head, gateway.served.current
+    surface = SURFACES[head.path]
     ids = trace(head)
     record = RequestRecord(head.method, head.path, head.client, time.monotonic())
     record.request_id, record.trace_id, record.revision = ids.request_id, ids.trace_id, snapshot.revision
@@ -56,8 +60,9 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
         body = await exchange.body()
         asked = read(head, body)
         route = decide(snapshot, caller, asked, record)
-        body = hold_to(caller.policy, asked, body)
-        request = Request(exchange, snapshot, ids, record, caller, asked, body, route)
+        record.stream = asked.stream and surface.streams
+        body = hold_to(caller.policy, surface, asked, body)
+        request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route)
         reservation = await admit(gateway, request)
         try:
             await serve(gateway, request)
@@ -66,10 +71,10 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
     except ClientGone:
         record.status = 499
     except Refusal as refusal:
-        refuse(exchange, refusal, ids, record)
+        refuse(exchange, surface, refusal, ids, record)
     except Exception as error:
         fault = Broken(INTERNAL) if record.first_byte else Refusal(INTERNAL)
-        refuse(exchange, fault, ids, record)
+        refuse(exchange, surface, fault, ids, record)
         record.reason = type(error).__name__
     finally:
         gateway.metrics.in_flight -= 1
@@ -84,7 +89,6 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
     if route is None:
         raise Refusal(MODEL_NOT_FOUND, "no route has that model's name; /v1/models lists those that this key may use")
     record.route = record.model = route.name
-    record.stream = asked.stream
     return route
 
 
@@ -103,6 +107,8 @@ async def serve(gateway: Gateway, request: Request) -> None:
             if again:
                 gateway.retries.give()
     request.record.fallback_model = ""  # nobody has answered in its stead
+    if not failures and not spoken(request):
+        raise Refusal(API_NOT_SERVED, f"no engine of {request.asked.model} speaks {request.surface.path}")
     raise exhausted(failures, gateway.retry_after(request))
 
 
@@ -125,7 +131,7 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         record.tries.append(called)
         call = gateway.upstream(request.snapshot, candidate.endpoint).send(call_of(request, candidate))
         exchange.closed.then(lambda: call.abort(ClientGone()))
-        await relay(exchange, call, candidate.route.timeouts, request.ids, record, called)
+        await relay(request, call, candidate.route.timeouts, called)
         gateway.breakers.succeeded(endpoint)
     except TryFailed as failure:
         judge(gateway, endpoint, failure, called)
@@ -193,22 +199,24 @@ def call_of(request: Request, candidate: Candidate) -> Call:
         (b"accept-encoding", b"identity"),
         *request.ids.headers,
     ]
+    client = request.exchange.head
+    headers += [(name, value) for name in request.surface.forwards for value in client.every(name)]
     if candidate.upstream.authorization:
         headers.append((b"authorization", candidate.upstream.authorization))
     public = request.asked.model if candidate.route is request.route else candidate.route.name
     name = candidate.upstream.model or public
     body = request.body if name == request.asked.model else renamed(request.body, name)
-    return Call(request.exchange.head.path, headers, body)
+    return Call(client.path, headers, body)
 
 
-def refuse(exchange: Exchange, refusal: Refusal, ids: Trace, record: RequestRecord) -> None:
+def refuse(exchange: Exchange, surface: Surface, refusal: Refusal, ids: Trace, record: RequestRecord) -> None:
     """Tells the client; where the answer has begun, by the stream's terminal error event."""
     record.code, record.reason = refusal.condition.code, str(refusal)
     if isinstance(refusal, Broken):
-        exchange.send(refusal.event(), _REFUSAL_SECONDS)
+        exchange.send(envelopes.event(refusal, surface, ids.request_id), _REFUSAL_SECONDS)
         exchange.end()
         return
-    body = refusal.body()
+    body = envelopes.body(refusal, surface, ids.request_id)
     record.status = refusal.condition.status
     length = (b"content-length", b"%d" % len(body))
     exchange.start(

@@ -14,16 +14,18 @@ _ERRORS = """\
 
 {made}
 
-Every error has OpenAI's envelope, `{{"error": {{"message", "type", "param", "code"}}}}`, with a `code` of ours, and the
+Every error has OpenAI's envelope, `{{"error": {{"message", "type", "param", "code"}}}}`, with a `code` of ours; under
+`/v1/messages` Anthropic's, `{{"type": "error", "error": {{"type", "message", "code"}}, "request_id"}}`. It has the
 headers of an answer (`x-request-id`, `x-nexus-revision` and, where they were decided, `x-nexus-route` and
 `x-nexus-release`). Before the first byte it is a status; after it the stream ends with one event that has the same
-envelope, and without `[DONE]`. 499 is logged where the client left; nobody is told.
+envelope, and without the end mark. 499 is logged where the client left; nobody is told.
 
 | status | code | when | asked again by the gateway | headers besides |
 | --- | --- | --- | --- | --- |
 {rows}
 """
 _AGAIN = {
+    "api_not_served": "yes: another endpoint, target or fallback",
     "upstream_rate_limited": "yes: another endpoint, target or fallback, before the first byte",
     "upstream_failed": "yes: another endpoint, target or fallback, before the first byte",
     "upstream_timeout": "yes: another endpoint, target or fallback, before the first byte",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from nexus_gateway.breaker import is_failure
 from nexus_gateway.errors import (
+    API_NOT_SERVED,
     STREAM_BROKEN,
     UPSTREAM_FAILED,
     UPSTREAM_RATE_LIMITED,
@@ -20,7 +21,8 @@ from nexus_gateway.errors import (
     Condition,
     Refusal,
 )
-from nexus_gateway.exchange import Exchange, Headers
+from nexus_gateway.exchange import Headers
+from nexus_gateway.request import Request
 from nexus_gateway.routing import Timeouts
 from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, usage_of
 from nexus_gateway.telemetry.record import RequestRecord, Try
@@ -50,17 +52,16 @@ class Broken(Refusal):
     """The answer had begun."""
 
 
-async def relay(
-    exchange: Exchange, call: Answer, timeouts: Timeouts, ids: Trace, record: RequestRecord, called: Try
-) -> None:
+async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try) -> None:
     """Sends the answer on. Raises TryFailed, Broken or ClientGone; whatever it raises, the engine is cut off."""
+    record = request.record
     try:
         heard = await call.head(min(timeouts.first_byte, left(record.started + timeouts.total)))
         called.status = str(heard.status)
         if heard.status == 200 and record.stream:
-            await relay_stream(exchange, call, timeouts, ids, record, called)
+            await relay_stream(request, call, timeouts, called)
         else:
-            await relay_whole(exchange, call, heard, timeouts, ids, record)
+            await relay_whole(request, call, heard, timeouts)
     except ClientGone:
         called.status = called.status or "cancelled"
         call.abort(ClientGone())
@@ -75,14 +76,13 @@ async def relay(
         raise
 
 
-async def relay_stream(
-    exchange: Exchange, call: Answer, timeouts: Timeouts, ids: Trace, record: RequestRecord, called: Try
-) -> None:
+async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, called: Try) -> None:
     """Holds the head back until the first event is whole and sound; from then on bytes go through as they come, and
-    a failure becomes one terminal error event, never `[DONE]`."""
+    a failure becomes one terminal error event, never the end mark."""
+    exchange, record = request.exchange, request.record
     deadline = record.started + timeouts.total
     begin_by = min(called.started + timeouts.first_byte, deadline)  # comments are no beginning
-    reader, held = EventReader(), b""
+    reader, held = EventReader(request.surface.ends), b""
     while not reader.events:
         data = await call.chunk(left(begin_by))
         if not data:
@@ -93,7 +93,7 @@ async def relay_stream(
     record.status = 200
     record.first_byte = time.monotonic()
     exchange.start(
-        200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(ids, record)]
+        200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
     try:
         await exchange.send(held, left(deadline))
@@ -114,10 +114,9 @@ async def relay_stream(
     exchange.end()
 
 
-async def relay_whole(
-    exchange: Exchange, call: Answer, heard: ResponseHead, timeouts: Timeouts, ids: Trace, record: RequestRecord
-) -> None:
+async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeouts: Timeouts) -> None:
     """An answer in one piece: read to its end, looked at, sent on."""
+    exchange, record = request.exchange, request.record
     if heard.first(b"content-encoding") not in (b"", b"identity"):
         raise UpstreamFault("its answer is compressed, which was not asked for")
     limit = LARGEST_ANSWER if heard.status == 200 else LARGEST_COMPLAINT
@@ -131,12 +130,14 @@ async def relay_whole(
     body = b"".join(pieces)
     judge(heard)
     document = _object(body)
+    if heard.status == 404 and "error" not in document:
+        raise _unspoken()  # the web framework's 404: the engine has no such path
     if heard.status == 200:
         record.prompt_tokens, record.completion_tokens = usage_of(document) or (0, 0)
     record.status, record.first_byte = heard.status, time.monotonic()
     exchange.start(
         heard.status,
-        [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *origin(ids, record)],
+        [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *origin(request.ids, record)],
     )
     await exchange.send(body, left(deadline))
     exchange.end()
@@ -159,6 +160,8 @@ def judge(heard: ResponseHead) -> None:
         raise TryFailed(UPSTREAM_RATE_LIMITED, "it has too much to do", False, seconds)
     if status in (401, 403, 407):
         raise UpstreamFault("it refused this gateway's credential")
+    if status in (405, 501):
+        raise _unspoken()
     if status in (200, 400, 404, 409, 413, 422):
         return
     if status == 503 and heard.first(b"retry-after"):
@@ -166,6 +169,10 @@ def judge(heard: ResponseHead) -> None:
     if is_failure(status):
         raise UpstreamFault(f"it answered {status}")
     raise UpstreamFault(f"it answered {status}, which no client can use")
+
+
+def _unspoken() -> TryFailed:
+    return TryFailed(API_NOT_SERVED, "it does not speak this API", unhealthy=False)
 
 
 def origin(ids: Trace, record: RequestRecord) -> Headers:

@@ -9,6 +9,7 @@ from nexus_gateway.exchange import Exchange
 from nexus_gateway.policy import Caller
 from nexus_gateway.routing import Route
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.trace import Trace
 
@@ -20,6 +21,7 @@ class Request:
     ids: Trace
     record: RequestRecord
     caller: Caller
+    surface: Surface
     asked: Asked
     body: bytes
     """As it goes to engines of the model that was asked for."""
@@ -29,5 +31,5 @@ class Request:
     def sticky_key(self) -> str:
         """What keeps a conversation with one release: the client's session or user, within its own key; else an id
         that we have made, never one that the client could choose its release by."""
-        session = self.exchange.head.first(b"x-nexus-session").decode("latin-1") or self.asked.user
+        session = self.exchange.head.first(b"x-nexus-session").decode("latin-1") or self.asked.speaker(self.surface)
         return f"{self.caller.key.id}\0{session}" if session else self.ids.span_id

@@ -23,6 +23,7 @@ from nexus_gateway.routes_file import (
     WeightedFile,
 )
 from nexus_gateway.routing import Route
+from nexus_gateway.surfaces import APIS, Api
 from nexus_gateway.upstreams.http import tls_context
 
 _SCHEMES = ("http", "https", "mock")
@@ -46,6 +47,7 @@ class Upstream:
     release: str
     model: str
     """The engine's own name for it; empty where that is the route's."""
+    apis: tuple[Api, ...]
     max_parallel: int | None
     queue_seconds: float
     health: HealthFile | None
@@ -138,6 +140,7 @@ def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str
         endpoints=tuple(Endpoint(f"{key} {url}" if several else key, url.rstrip("/"), file.tls) for url in file.urls),
         release=file.release or "",
         model=file.model or "",
+        apis=file.apis or APIS,
         max_parallel=file.max_parallel,
         queue_seconds=file.queue_seconds,
         health=file.health,

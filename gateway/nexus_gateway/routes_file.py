@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from nexus_gateway.surfaces import Api
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 EVERY_SUBJECT = "*"
@@ -55,6 +57,9 @@ class UpstreamFile(_Strict):
     """Release id that the engine serves; answered as `x-nexus-release`."""
     model: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")] | None = None
     """What the engine calls the model; the route's name where it is not given."""
+    apis: Annotated[tuple[Api, ...], Field(min_length=1)] | None = None
+    """What the engine speaks: chat, completions, embeddings, responses, messages, rerank; all where it is not given,
+    and its own 404 then says what it does not. `messages` is made of `chat` for one that speaks that alone."""
     max_parallel: Count | None = None
     """Calls at once; more wait by priority."""
     queue_seconds: Seconds = 5.0
@@ -142,7 +147,7 @@ class PolicyFile(_Strict):
     max_tokens: Count | None = None
     """The most that a request may ask for; one that does not say gets this."""
     passthrough: tuple[str, ...] | None = None
-    """Fields of the body besides OpenAI's own; where this is given, any other is refused."""
+    """Fields of the body besides the API's own; where this is given, any other is refused."""
 
 
 class RoutesFile(_Strict):

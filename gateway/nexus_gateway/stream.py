@@ -1,22 +1,25 @@
-"""Follows a stream of server-sent events as its bytes go by: where events end, and what three of them say."""
+"""Follows a stream of server-sent events as its bytes go by: where events end, and what a few of them say."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypeGuard
 
 LARGEST_EVENT = 1 << 20
 """Bytes; an event without an end would otherwise be kept without end."""
 
 _DONE = b"[DONE]"
+_FAILED = ("error", "response.failed")
+_COUNTS = {"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"}
 _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 """Two ends of line, which end an event. Atomic: one CRLF is one end and not two."""
 _BORDER = 3  # bytes before new ones in which such an end may have begun
 
 
 class BadStream(Exception):
-    """Bytes that are no stream of an OpenAI engine. The reason may be told to clients."""
+    """Bytes that are no stream of the API. The reason may be told to clients."""
 
 
 class EventReader:
@@ -25,13 +28,16 @@ class EventReader:
     Bytes are passed on as they came. Only a little is kept: the event that is not complete yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ends: Collection[str] = ()) -> None:
+        """`ends`: the types of events of which one ends the stream; without any, `[DONE]` does."""
+        self._ends = frozenset(ends)
+        self._marks = tuple(b'"%s"' % name.encode() for name in (*sorted(ends), "usage", "error"))
         self._pieces: list[bytes] = []
         self._held = 0
         """Bytes in `_pieces`: what has come of the event that is not complete."""
         self.events = 0
         self.done = False
-        """True once `[DONE]` has come: nothing after it belongs to the answer."""
+        """True once its end mark has come: nothing after it belongs to the answer."""
         self.usage: tuple[int, int] | None = None
         """(prompt tokens, tokens of the answer)."""
 
@@ -67,27 +73,36 @@ class EventReader:
         if not data:
             return  # a comment, or a field that we do not know
         self.events += 1
-        if data == _DONE:
+        if data == _DONE and not self._ends:
             self.done = True
-        elif self.events == 1 or b'"usage"' in data or b'"error"' in data:
+        elif self.events == 1 or any(mark in data for mark in self._marks):
             self._read(_json(data))
 
     def _read(self, document: Any) -> None:
-        if not isinstance(document, dict) or document.get("error"):
+        if not isinstance(document, dict) or document.get("error") or document.get("type") in _FAILED:
             raise BadStream("it reported an error in its stream")
         if (usage := usage_of(document)) is not None:
-            self.usage = usage
+            before = self.usage or (0, 0)  # Anthropic's tells the prompt at its beginning and the answer at its end
+            self.usage = (max(before[0], usage[0]), max(before[1], usage[1]))
+        self.done = document.get("type") in self._ends
 
 
 def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
-    """(prompt tokens, tokens of the answer); None where it says none, or something that cannot be true."""
-    usage = document.get("usage")
+    """(prompt tokens, tokens of the answer), by the names of any of the APIs; None where it says none, or something
+    that cannot be true."""
+    inner = document.get("response") or document.get("message")  # events carry what they are about
+    usage = document.get("usage") or (inner.get("usage") if isinstance(inner, dict) else None)
     if not isinstance(usage, dict):
         return None
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if not all(type(count) is int and 0 <= count < 1 << 31 for count in counts):
+    prompt = usage.get("prompt_tokens", usage.get("input_tokens", 0))
+    answer = usage.get("completion_tokens", usage.get("output_tokens", 0))
+    if not usage.keys() & _COUNTS or not (_sound(prompt) and _sound(answer)):
         return None
-    return counts[0], counts[1]  # type: ignore[return-value]  # both are integers, by the line above
+    return prompt, answer
+
+
+def _sound(count: Any) -> TypeGuard[int]:
+    return type(count) is int and 0 <= count < 1 << 31
 
 
 def _data(event: bytes) -> bytes:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import spoken
+
 WORDS = ("one ", "two ", "three")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
@@ -24,6 +26,10 @@ class Seen:
     headers: dict[str, str]
     body: bytes
     method: str = "POST"
+    path: str = ""
+    """After the behaviour's name."""
+    answered: bytes = b""
+    """The body of the answer, without its framing."""
     cut_off: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
 
@@ -108,9 +114,11 @@ class _Out:
     async def json(self, document: Any, status: int = 200, **headers: str) -> None:
         body = json.dumps(document).encode()
         await self.head(status, content_length=str(len(body)), **headers)
+        self.seen.answered = body
         await self.raw(body)
 
     async def chunk(self, data: bytes) -> None:
+        self.seen.answered += data
         await self.raw(b"%x\r\n%s\r\n" % (len(data), data))
 
     async def raw(self, data: bytes) -> None:
@@ -243,6 +251,38 @@ async def _unasked(asked: dict[str, Any], out: _Out) -> None:
         raise _CutOff
 
 
+async def _spoken(asked: dict[str, Any], out: _Out) -> None:
+    """In whatever API it is asked."""
+    path = out.seen.path
+    if asked.get("stream") and path in spoken.STREAMS:
+        await _events(out, spoken.events(path))
+    else:
+        await out.json(spoken.whole(path))
+
+
+async def _spoken_short(asked: dict[str, Any], out: _Out) -> None:
+    await _events(out, spoken.events(out.seen.path)[:-1])
+
+
+async def _spoken_error(asked: dict[str, Any], out: _Out) -> None:
+    await _events(out, [spoken.failed(out.seen.path)])
+
+
+async def _spoken_late(asked: dict[str, Any], out: _Out) -> None:
+    await _events(out, [spoken.events(out.seen.path)[0], spoken.failed(out.seen.path)])
+
+
+async def _events(out: _Out, events: list[bytes]) -> None:
+    await out.head(kind="text/event-stream", transfer_encoding="chunked")
+    for data in events:
+        await out.chunk(data)
+    await out.raw(b"0\r\n\r\n")
+
+
+async def _no_such_path(asked: dict[str, Any], out: _Out) -> None:
+    await out.json({"detail": "Not Found"}, 404)
+
+
 def _status(status: int, **headers: str) -> Callable[[dict[str, Any], _Out], Awaitable[None]]:
     async def answer(asked: dict[str, Any], out: _Out) -> None:
         await out.json({"error": {"message": f"status {status} from 10.1.2.3"}}, status, **headers)
@@ -272,6 +312,12 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "gated": _gated,
     "comments": _comments,
     "unasked": _unasked,
+    "spoken": _spoken,
+    "spoken-short": _spoken_short,
+    "spoken-error": _spoken_error,
+    "spoken-late": _spoken_late,
+    "no-such-path": _no_such_path,
+    "501": _status(501),
     "400": _status(400),
     "401": _status(401),
     "429": _status(429, retry_after="99999"),
@@ -293,4 +339,5 @@ async def _read(reader: asyncio.StreamReader) -> Seen | None:
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     method, path, _ = request.split(" ")
-    return Seen(path.split("/")[1], headers, body, method)
+    _, behaviour, rest = path.split("/", 2)
+    return Seen(behaviour, headers, body, method, f"/{rest}")

@@ -9,11 +9,11 @@ from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.surfaces import SURFACES
+from nexus_gateway.upstreams.mock_answers import streamed, whole
 from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
 
 T = TypeVar("T")
-
-_WORDS = ("This ", "is ", "the ", "mock ", "upstream.")
 
 
 class MockUpstream:
@@ -25,17 +25,17 @@ class MockUpstream:
 
     def send(self, call: Call) -> MockAnswer:
         asked = json.loads(call.body)
-        return MockAnswer(asked, fails=self._fails, ttft=self._ttft, itl=self._itl)
+        return MockAnswer(call.path, asked, fails=self._fails, ttft=self._ttft, itl=self._itl)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 class MockAnswer:
-    def __init__(self, asked: dict[str, object], *, fails: bool, ttft: float, itl: float) -> None:
+    def __init__(self, path: str, asked: dict[str, object], *, fails: bool, ttft: float, itl: float) -> None:
         self._fails, self._ttft, self._itl = fails, ttft, itl
-        self._stream = bool(asked.get("stream"))
-        self._chunks = deque(_stream(asked) if self._stream else [_whole(asked)])
+        self._stream = bool(asked.get("stream")) and SURFACES[path].streams
+        self._chunks = deque(streamed(path, asked) if self._stream else [whole(path, asked)])
         self._waiting: Waiter[ResponseHead] | Waiter[bytes] | None = None
 
     def head(self, seconds: float) -> Waiter[ResponseHead]:
@@ -64,27 +64,3 @@ class MockAnswer:
         else:
             loop.call_later(after, waiter.give, value)
         return waiter
-
-
-def _whole(asked: dict[str, object]) -> bytes:
-    choice = {"index": 0, "message": {"role": "assistant", "content": "".join(_WORDS)}, "finish_reason": "stop"}
-    return json.dumps({**_head(asked, "chat.completion"), "choices": [choice], "usage": _USAGE}).encode()
-
-
-def _stream(asked: dict[str, object]) -> list[bytes]:
-    head = _head(asked, "chat.completion.chunk")
-    pieces: list[dict[str, object]] = [
-        {"index": 0, "delta": {"content": word}, "finish_reason": None} for word in _WORDS
-    ]
-    pieces[0]["delta"] = {"role": "assistant", "content": _WORDS[0]}
-    pieces.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    events: list[dict[str, object]] = [{**head, "choices": [piece]} for piece in pieces]
-    events.append({**head, "choices": [], "usage": _USAGE})
-    return [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
-
-
-_USAGE = {"prompt_tokens": 1, "completion_tokens": len(_WORDS), "total_tokens": len(_WORDS) + 1}
-
-
-def _head(asked: dict[str, object], kind: str) -> dict[str, object]:
-    return {"id": "chatcmpl-mock", "object": kind, "created": 0, "model": asked.get("model", "")}
