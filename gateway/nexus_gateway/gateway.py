@@ -88,13 +88,13 @@ class Gateway:
         ids = [endpoint.id for upstream in upstreams for endpoint in upstream.endpoints]
         return min(self.breakers.retry_after(name, now) for name in ids)
 
-    def enter(self, upstream: routes.Upstream, priority: int) -> Waiter[None]:
-        """Room for one more call of the upstream; fails with Full after its `queue_seconds`."""
+    def enter(self, upstream: routes.Upstream, priority: int, tenant: str, tokens: int) -> Waiter[None]:
+        """Room for one more call of the upstream, see `Gate.enter`; fails with Full after its `queue_seconds`."""
         if upstream.max_parallel is None:
             return given(None)
         gate = self._gates.setdefault(upstream.name, Gate(upstream.max_parallel))
         gate.limit = upstream.max_parallel
-        place = gate.enter(priority)
+        place = gate.enter(priority, tenant, tokens)
         if not place.settled:
             asyncio.get_running_loop().call_later(upstream.queue_seconds, place.fail, Full())
         return place

@@ -10,7 +10,7 @@ import time
 from itertools import islice
 
 from nexus_gateway import envelopes
-from nexus_gateway.admission import admit, release
+from nexus_gateway.admission import admit, estimate, release
 from nexus_gateway.asked import Asked, read, renamed
 from nexus_gateway.auth import authenticate
 from nexus_gateway.candidates import Candidate, candidates, spoken
@@ -150,7 +150,8 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
 
 async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:
     """Waits for room at the upstream, as long as its settings say. Raises TryFailed or ClientGone."""
-    place = gateway.enter(upstream, request.caller.policy.priority)
+    caller = request.caller
+    place = gateway.enter(upstream, caller.policy.priority, caller.key.id, estimate(request))
     if not place.settled:
         request.exchange.closed.then(lambda: place.fail(ClientGone()))
     try:

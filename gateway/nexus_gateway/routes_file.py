@@ -61,7 +61,7 @@ class UpstreamFile(_Strict):
     """What the engine speaks: chat, completions, embeddings, responses, messages, rerank; all where it is not given,
     and its own 404 then says what it does not. `messages` is made of `chat` for one that speaks that alone."""
     max_parallel: Count | None = None
-    """Calls at once; more wait by priority."""
+    """Calls at once; more wait, by priority and then in fair shares between callers."""
     queue_seconds: Seconds = 5.0
     """How long they wait before 503."""
     health: HealthFile | None = None
@@ -143,7 +143,7 @@ class PolicyFile(_Strict):
     max_parallel: Count | None = None
     """Requests at once, in each gateway process."""
     priority: Annotated[int, Field(ge=0, le=100)] = 50
-    """Who waits for an upstream goes in by priority, larger first."""
+    """Who waits for an upstream goes in by priority, larger first; with the same priority in fair shares."""
     max_tokens: Count | None = None
     """The most that a request may ask for; one that does not say gets this."""
     passthrough: tuple[str, ...] | None = None
