@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nexus_gateway.errors import LIMITER_UNAVAILABLE, RATE_LIMITED, Refusal
+import math
+
+from nexus_gateway.errors import LIMITER_UNAVAILABLE, RATE_LIMITED, TOO_MANY_TOKENS, Refusal
 from nexus_gateway.exchange import Headers
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.limits.limiter import Reservation
@@ -14,7 +16,7 @@ from nexus_gateway.telemetry.record import RequestRecord
 BYTES_A_TOKEN = 4
 """Of a prompt in English, by OpenAI's own rule of thumb; the engine's count corrects it."""
 ANSWER_TOKENS = 512
-"""Taken for an answer whose request does not say how long it may be."""
+"""Taken for an answer whose request does not say how long it may be, where the caller has so many a minute."""
 
 
 def limits_of(policy: PolicyFile) -> Limits:
@@ -25,13 +27,16 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
     """None where the caller has no limit. Raises Refusal; what is admitted goes through `release` once."""
     caller, record = request.caller, request.record
     limits = limits_of(caller.policy)
+    tokens = estimate(request)
+    if limits.tokens is not None and tokens > limits.tokens:
+        raise _unpayable(tokens, limits.tokens)
     if not gateway.parallel.enter(caller.key.id, limits.parallel):
         record.limited = "parallel"
         raise Refusal(RATE_LIMITED, "max_parallel of this key is under way", ((b"retry-after", b"1"),))
     if limits.requests is None and limits.tokens is None:
         return None
     try:
-        verdict, reservation = await gateway.limiter.reserve(caller.key.id, limits, estimate(request))
+        verdict, reservation = await gateway.limiter.reserve(caller.key.id, limits, tokens)
     except BaseException:
         gateway.parallel.leave(caller.key.id)
         raise
@@ -69,8 +74,11 @@ def estimate(request: Request) -> int:
     if not surface.bounds:
         return prompt
     longest = asked.longest(surface)
-    answer = longest if longest is not None else policy.max_tokens or ANSWER_TOKENS
-    return prompt + answer * asked.answers(surface)
+    answers = asked.answers(surface)
+    if longest is None and policy.max_tokens is None:
+        left = (policy.tokens_per_minute or math.inf) - prompt
+        return prompt + int(max(1, min(ANSWER_TOKENS * answers, left)))
+    return prompt + (longest if longest is not None else policy.max_tokens or 0) * answers
 
 
 def headers_of(verdict: Verdict) -> Headers:
@@ -82,6 +90,12 @@ def _quota(kind: bytes, quota: Quota | None) -> Headers:
         return []
     said = ((b"limit", quota.limit), (b"remaining", quota.remaining), (b"reset", quota.reset))
     return [(b"x-ratelimit-%s-%s" % (name, kind), b"%d" % value) for name, value in said]
+
+
+def _unpayable(tokens: int, limit: int) -> Refusal:
+    """To come again later would not help."""
+    told = f"the request may need {tokens} tokens, and this key has {limit} a minute: ask for a shorter answer"
+    return Refusal(TOO_MANY_TOKENS, told)
 
 
 def _refusal(verdict: Verdict, record: RequestRecord) -> Refusal:

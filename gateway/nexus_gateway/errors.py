@@ -24,7 +24,11 @@ MODEL_NOT_ALLOWED = Condition(403, "model_not_allowed", "the key's policy does n
 MODEL_NOT_FOUND = Condition(404, "model_not_found", "no route has that name")
 INVALID_BODY = Condition(400, "invalid_body", "no JSON, or a field of the wrong kind, or one that stands twice")
 FIELD_NOT_ALLOWED = Condition(400, "field_not_allowed", "the key's policy does not pass a field of the body on")
-TOO_MANY_TOKENS = Condition(400, "too_many_tokens", "the key's policy allows shorter answers only")
+TOO_MANY_TOKENS = Condition(
+    400,
+    "too_many_tokens",
+    "the key's policy allows shorter answers only, or fewer tokens",
+)
 BODY_TIMEOUT = Condition(408, "body_timeout", "the body did not arrive within its deadline")
 BODY_TOO_LARGE = Condition(413, "body_too_large", "the body is larger than the limit")
 API_NOT_SERVED = Condition(404, "api_not_served", "no engine of the model speaks this API")
@@ -33,7 +37,7 @@ RATE_LIMITED = Condition(429, "rate_limited", "the caller's own limit is used up
 UPSTREAM_RATE_LIMITED = Condition(429, "upstream_rate_limited", "the engine has too much to do; see retry-after")
 UPSTREAM_FAILED = Condition(502, "upstream_failed", "the engine did not give a usable answer")
 CIRCUIT_OPEN = Condition(503, "circuit_open", "the engine failed repeatedly and is left alone for a while")
-OVERLOADED = Condition(503, "overloaded", "the engine is full, and the wait for it was too long")
+OVERLOADED = Condition(503, "overloaded", "the engine is full and the wait was too long, or the gateway is")
 LIMITER_UNAVAILABLE = Condition(503, "limiter_unavailable", "limits cannot be counted, and are set to hold then")
 DRAINING = Condition(503, "draining", "this gateway is going; ask again and another answers")
 UPSTREAM_TIMEOUT = Condition(504, "upstream_timeout", "the engine's first byte did not come within its deadline")

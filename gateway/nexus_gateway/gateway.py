@@ -25,6 +25,7 @@ from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
 from nexus_gateway.served import Served
+from nexus_gateway.shedding import MOST_IN_FLIGHT
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.lag import LoopLag
@@ -49,8 +50,11 @@ class Gateway:
         audit: AuditLog | None = None,
         limiter: Limiter | None = None,
         jwks: Jwks | None = None,
+        most_in_flight: int = MOST_IN_FLIGHT,
     ) -> None:
-        """`jwks`: the published keys by which `known` proves tokens, if there are any."""
+        """`jwks`: the published keys by which `known` proves tokens, if there are any. `most_in_flight`: requests under
+        way, beyond which more are turned away."""
+        self.most_in_flight = most_in_flight
         self.served, self.known, self.logs, self.audit = served, known, logs, audit
         self.limiter: Limiter = limiter or MemoryLimiter()
         self._jwks = jwks

@@ -35,6 +35,7 @@ from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
 from nexus_gateway.routing import Route
+from nexus_gateway.shedding import shed
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
@@ -54,9 +55,11 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
     try:
         if gateway.draining:
             raise Refusal(DRAINING, headers=((b"retry-after", b"1"),))
+        shed(gateway.metrics.in_flight, gateway.most_in_flight)
         key = await authenticate(head, gateway.known)
         record.key_id = key.id
         caller = caller_of(key, snapshot.table)
+        shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
         body = await exchange.body()
         asked = read(head, body)
         route = decide(snapshot, caller, asked, record)

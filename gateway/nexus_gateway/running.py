@@ -47,7 +47,10 @@ def run(
     tokens = read_token_settings(environ)
     jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
     credentials = Credentials(known, TokenVerifier(tokens, jwks) if tokens else None)
-    gateway = Gateway(served, credentials, settings.breaker, logs, audited, _limiter(settings, logs), jwks)
+    limiter = _limiter(settings, logs)
+    gateway = Gateway(
+        served, credentials, settings.breaker, logs, audited, limiter, jwks, most_in_flight=settings.most_in_flight
+    )
 
     def tell(message: str, reason: str) -> None:
         logs.write(event_line(message, "error", reason=reason))

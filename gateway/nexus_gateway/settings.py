@@ -11,6 +11,7 @@ from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.keys import Keys, digest
 from nexus_gateway.routes_file import EVERY_SUBJECT
+from nexus_gateway.shedding import MOST_IN_FLIGHT
 
 VARIABLES: tuple[tuple[str, str, str], ...] = (
     (
@@ -37,6 +38,11 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_REQUEST_TIMEOUT_SECONDS", "10", "Until an engine's first byte, where a route does not say."),
     ("GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES", "5", "Failures in a row that open an endpoint's circuit."),
     ("GATEWAY_CIRCUIT_BREAKER_RESET_SECONDS", "30", "Until one request may try it again."),
+    (
+        "GATEWAY_MAX_IN_FLIGHT",
+        str(MOST_IN_FLIGHT),
+        "Requests under way; from half of it on the unimportant get 503.",
+    ),
     ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
     ("GATEWAY_PII_HASH_SALT", "new at each start", "Salt of principals in the audit log."),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
@@ -58,6 +64,7 @@ class Settings:
     redis_url: str | None
     limits_fail_open: bool
     redis_deadline_seconds: float
+    most_in_flight: int
     masking: bool
     auditing: bool
     salt: str
@@ -98,6 +105,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         redis_url=environ.get("GATEWAY_REDIS_URL") or None,
         limits_fail_open=_switch(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
         redis_deadline_seconds=_number(environ, "GATEWAY_REDIS_DEADLINE_SECONDS", 0.05),
+        most_in_flight=int(_number(environ, "GATEWAY_MAX_IN_FLIGHT", MOST_IN_FLIGHT, whole=True)),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),

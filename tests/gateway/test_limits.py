@@ -24,7 +24,7 @@ from ..support.gateway import Gateway, code, until, write_routes
 from ..support.upstream import USAGE, Engine
 
 MODELS = ("ok", "500", "400", "gated", "stall-midway")
-KEYS = ("three", "tokens", "parallel", "free", "stream", "failing", "left", "refused")
+KEYS = ("three", "tokens", "parallel", "free", "stream", "failing", "left", "refused", "never")
 
 
 class Clock:
@@ -181,6 +181,7 @@ def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "refused": {"requests_per_minute": 2, "tokens_per_minute": 700},
             "left": {"requests_per_minute": 50, "tokens_per_minute": 700},
             "parallel": {"max_parallel": 2},
+            "never": {"tokens_per_minute": 100},
         },
     }
     document["routes"]["gated"]["timeouts"] = {"first_byte_seconds": 20}
@@ -228,7 +229,15 @@ def test_tokens_are_kept_free_and_then_counted_as_the_engine_says(gateway: Gatew
     assert second.status_code == 200, "and is free again afterwards"
     left = int(second.headers["x-ratelimit-remaining-tokens"])
     assert left == kept - USAGE["total_tokens"]
-    assert ask(gateway, "tokens", max_tokens=690).status_code == 429
+    assert ask(gateway, "tokens", max_tokens=680).status_code == 429
+
+
+def test_a_request_that_can_never_fit_is_told_so_and_not_to_come_again(gateway: Gateway) -> None:
+    answer = ask(gateway, "never", max_tokens=100)
+    assert (answer.status_code, code(answer)) == (400, "too_many_tokens")
+    assert "100 a minute" in answer.json()["error"]["message"]
+    assert "retry-after" not in answer.headers
+    assert ask(gateway, "never").status_code == 200, "who does not say how long asks for no more than there is"
 
 
 def test_a_stream_s_tokens_are_counted_by_its_usage(gateway: Gateway) -> None:
