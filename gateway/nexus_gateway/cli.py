@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -89,6 +90,23 @@ def explain(routes: Path, model: str, key_id: str, session: str, headers: tuple[
         sys.exit(2)
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines(told)))
     sys.exit(1 if "refused" in told else 0)
+
+
+@gateway.command(epilog="Example: nexus-gateway shadow-report gateway.log")
+@click.argument("logs", type=click.File(), nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True)
+def shadow_report(logs: tuple[TextIO, ...], as_json: bool) -> None:
+    """Compare copied requests with their originals, from LOGS (`-` is standard input). Ends with 1 where none is."""
+    from dataclasses import asdict
+    from itertools import chain
+
+    from nexus_gateway.shadow_report import compare, pairs_of, table
+
+    found = compare(pairs_of(chain.from_iterable(logs)))
+    if not found:
+        click.echo("nexus-gateway: no copied request in these logs: does a route have `shadow`?", err=True)
+        sys.exit(1)
+    click.echo(json.dumps([asdict(one) for one in found], indent=2) if as_json else "\n".join(table(found)))
 
 
 @gateway.command()

@@ -25,6 +25,7 @@ from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
 from nexus_gateway.served import Served
+from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.telemetry.audit import AuditLog
@@ -65,6 +66,7 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._checking: asyncio.Task[None] | None = None
         self.endpoints, self.retries = Endpoints(), RetryBudget()
+        self.shadows = Shadows(logs)
         self._pools: dict[_Place, Upstream] = {}
         self._gates: dict[str, Gate] = {}
 
@@ -103,6 +105,11 @@ class Gateway:
             asyncio.get_running_loop().call_later(upstream.queue_seconds, place.fail, Full())
         return place
 
+    def free(self, upstream: routes.Upstream) -> bool:
+        """True where a call of the upstream would not wait."""
+        gate = self._gates.get(upstream.name)
+        return upstream.max_parallel is None or gate is None or gate.free
+
     def leave(self, upstream: routes.Upstream) -> None:
         if upstream.max_parallel is not None:
             self._gates[upstream.name].leave()
@@ -140,6 +147,8 @@ class Gateway:
         record.ended = time.monotonic()
         self.metrics.count(record)
         self.logs.write(request_line(record))
+        if record.shadow is not None:
+            record.shadow.told()
         if self.audit is not None:
             self.audit.write(record, record.model)
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from nexus_gateway import envelopes
 from nexus_gateway.admission import admit, estimate, release
-from nexus_gateway.asked import Asked, read, renamed
+from nexus_gateway.asked import Asked, read
 from nexus_gateway.auth import authenticate
 from nexus_gateway.candidates import Candidate, candidates, spoken
 from nexus_gateway.errors import (
@@ -27,7 +27,7 @@ from nexus_gateway.errors import (
     ClientGone,
     Refusal,
 )
-from nexus_gateway.exchange import Exchange, Headers
+from nexus_gateway.exchange import Exchange
 from nexus_gateway.gate import Full
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.policy import Caller, caller_of, hold_to
@@ -35,12 +35,13 @@ from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
 from nexus_gateway.routing import Route
+from nexus_gateway.shadow import offer
 from nexus_gateway.shedding import shed
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace, trace
-from nexus_gateway.upstreams.protocol import Call
+from nexus_gateway.upstream_call import call_of
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
@@ -97,6 +98,7 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
 
 async def serve(gateway: Gateway, request: Request) -> None:
     """Asks one engine after the other until one has begun to answer. Raises Refusal with a reason for each."""
+    offer(gateway, request)
     failures: list[tuple[Candidate, TryFailed]] = []
     for candidate in islice(candidates(request, gateway.choose), request.route.tries):
         again = bool(failures)
@@ -193,24 +195,6 @@ def exhausted(failures: list[tuple[Candidate, TryFailed]], circuit_seconds: int)
         else f"the engine failed: {failures[0][1].reason}"
     )
     return Refusal(condition, told, headers)
-
-
-def call_of(request: Request, candidate: Candidate) -> Call:
-    """What the engine is told. Nothing of the client's own but the body: its credential and cookies stay here."""
-    headers: Headers = [
-        (b"content-type", b"application/json"),
-        (b"accept", b"application/json, text/event-stream"),
-        (b"accept-encoding", b"identity"),
-        *request.ids.headers,
-    ]
-    client = request.exchange.head
-    headers += [(name, value) for name in request.surface.forwards for value in client.every(name)]
-    if candidate.upstream.authorization:
-        headers.append((b"authorization", candidate.upstream.authorization))
-    public = request.asked.model if candidate.route is request.route else candidate.route.name
-    name = candidate.upstream.model or public
-    body = request.body if name == request.asked.model else renamed(request.body, name)
-    return Call(client.path, headers, body)
 
 
 def refuse(exchange: Exchange, surface: Surface, refusal: Refusal, ids: Trace, record: RequestRecord) -> None:

@@ -96,11 +96,13 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
     try:
+        record.answer_bytes = len(held)
         await exchange.send(held, left(deadline))
         while data := await call.chunk(_AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, left(deadline))):
             if reader.done:
                 raise BadStream("it goes on after its end mark")
             if keep := reader.feed(data):
+                record.answer_bytes += keep
                 await exchange.send(data[:keep], left(deadline))
         if not reader.done:
             raise UpstreamFault("its stream ended before its end mark")
@@ -134,7 +136,7 @@ async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeo
         raise _unspoken()  # the web framework's 404: the engine has no such path
     if heard.status == 200:
         record.prompt_tokens, record.completion_tokens = usage_of(document) or (0, 0)
-    record.status, record.first_byte = heard.status, time.monotonic()
+    record.status, record.first_byte, record.answer_bytes = heard.status, time.monotonic(), len(body)
     exchange.start(
         heard.status,
         [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *origin(request.ids, record)],

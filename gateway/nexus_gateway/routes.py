@@ -18,6 +18,7 @@ from nexus_gateway.routes_file import (
     HealthFile,
     PolicyFile,
     RoutesFile,
+    ShadowFile,
     TlsFile,
     UpstreamFile,
     WeightedFile,
@@ -167,7 +168,15 @@ def _route(name: str, alias: str, file: DirectFile | WeightedFile | CanaryFile, 
                 raise ConfigRefused(f"{name}: routes.{alias}.targets: weights add up to {total:g}, not 100")
             targets = routing.weighted(weights)
     matches = tuple(routing.Match(one.header.encode(), one.value.encode(), one.upstream) for one in file.match)
-    return Route(alias, targets, file.rollout, timeouts, matches, file.fallbacks, file.tries)
+    return Route(alias, targets, file.rollout, timeouts, matches, file.fallbacks, file.tries, _shadow(file.shadow))
+
+
+def _shadow(file: ShadowFile | None) -> routing.Shadow | None:
+    if file is None:
+        return None
+    said = file.match
+    match = routing.Match(said.header.encode(), said.value.encode(), file.upstream) if said else None
+    return routing.Shadow(file.upstream, routing.share_of(file.percent), match, file.max_parallel)
 
 
 def _default(found: list[tuple[str, str]], first_byte_seconds: float) -> Route | None:
@@ -180,7 +189,9 @@ def _default(found: list[tuple[str, str]], first_byte_seconds: float) -> Route |
 
 def _check_targets(routes: Iterable[Route], upstreams: Mapping[str, Upstream]) -> None:
     for route in routes:
-        for name in (*(target.upstream for target in route.targets), *(match.upstream for match in route.matches)):
+        shadow = (route.shadow.upstream,) if route.shadow else ()
+        targets = (target.upstream for target in route.targets)
+        for name in (*targets, *(match.upstream for match in route.matches), *shadow):
             if name not in upstreams:
                 raise ConfigRefused(f"routes.{route.name}: upstream {name!r} is not under `upstreams`")
 

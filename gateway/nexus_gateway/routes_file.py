@@ -96,6 +96,25 @@ class MatchFile(_Strict):
     upstream: Name
 
 
+class ShadowMatchFile(_Strict):
+    """Only requests with this header."""
+
+    header: HeaderName
+    value: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class ShadowFile(_Strict):
+    """A copy of some requests to an engine that is tried out. Nobody gets its answers; `nexus-gateway shadow-report`
+    compares them."""
+
+    upstream: Name
+    percent: Percent = 100.0
+    """Of the requests."""
+    match: ShadowMatchFile | None = None
+    max_parallel: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Copies at once, in each gateway process; more are dropped."""
+
+
 class _RouteFile(_Strict):
     rollout: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")] = "0"
     """Salt of the split."""
@@ -105,6 +124,7 @@ class _RouteFile(_Strict):
     """Models that answer where this one cannot, in this order."""
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     """Calls of engines for one request, fallbacks included."""
+    shadow: ShadowFile | None = None
 
 
 class DirectFile(_RouteFile):

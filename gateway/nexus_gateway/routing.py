@@ -39,6 +39,18 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """Who gets a copy of which requests."""
+
+    upstream: str
+    share: int
+    """Of BUCKETS."""
+    match: Match | None
+    """Requests whose header says so alone; None: all."""
+    max_parallel: int
+
+
+@dataclass(frozen=True)
 class Route:
     name: str
     targets: tuple[Target, ...]
@@ -52,6 +64,7 @@ class Route:
     """Routes that answer where this one cannot, in this order, each with its own fallbacks."""
     tries: int = 3
     """Calls of engines for one request, the first one and all fallbacks included."""
+    shadow: Shadow | None = None
 
 
 def bucket(route: Route, key: str) -> int:
@@ -101,18 +114,23 @@ def chain(routes: Mapping[str, Route], route: Route, allowed: Callable[[str], bo
         waiting = [*found.fallbacks, *waiting]
 
 
+def share_of(percent: float) -> int:
+    """Of BUCKETS."""
+    return round(percent * BUCKETS / 100)
+
+
 def direct(upstream: str) -> tuple[Target, ...]:
     return (Target(upstream, BUCKETS),)
 
 
 def canary(primary: str, other: str, percent: float) -> tuple[Target, ...]:
-    share = round(percent * BUCKETS / 100)
+    share = share_of(percent)
     return (Target(primary, BUCKETS - share), Target(other, share))
 
 
 def weighted(weights: Mapping[str, float]) -> tuple[Target, ...]:
     """Weights are percent and add up to 100; what rounding leaves goes to the first."""
-    shares = {name: round(weight * BUCKETS / 100) for name, weight in weights.items()}
+    shares = {name: share_of(weight) for name, weight in weights.items()}
     first = next(iter(shares))
     shares[first] += BUCKETS - sum(shares.values())
     return tuple(Target(name, share) for name, share in shares.items())

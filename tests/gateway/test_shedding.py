@@ -56,5 +56,6 @@ def test_a_full_gateway_answers_503_and_what_is_under_way_is_finished(engine: En
         assert gateway.get("/health").status_code == 200
         engine.gate.set()
         assert {answer.result().status_code for answer in held} == {200}
+        engine.gate.clear()
     assert gateway.ask("m", headers=low).status_code == 200
     assert gateway.stop() == 0

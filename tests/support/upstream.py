@@ -28,8 +28,8 @@ class Seen:
     method: str = "POST"
     path: str = ""
     """After the behaviour's name."""
-    answered: bytes = b""
-    """The body of the answer, without its framing."""
+    answered: bytearray = field(default_factory=bytearray)
+    """The body of the answer, without its framing; of a very large one its beginning."""
     cut_off: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
 
@@ -114,11 +114,12 @@ class _Out:
     async def json(self, document: Any, status: int = 200, **headers: str) -> None:
         body = json.dumps(document).encode()
         await self.head(status, content_length=str(len(body)), **headers)
-        self.seen.answered = body
+        self.seen.answered += body
         await self.raw(body)
 
     async def chunk(self, data: bytes) -> None:
-        self.seen.answered += data
+        if len(self.seen.answered) < 1 << 20:
+            self.seen.answered += data
         await self.raw(b"%x\r\n%s\r\n" % (len(data), data))
 
     async def raw(self, data: bytes) -> None:

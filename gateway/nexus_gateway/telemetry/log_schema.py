@@ -51,13 +51,44 @@ class RequestLine(_Line):
     reason: str = Field(default="", description="What went wrong, in words; absent from an answer. Free text: masked.")
 
 
+class Side(BaseModel):
+    """One engine's part in a copied request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upstream: str
+    release: str | None
+    status: str = Field(description="The status; `error` where the engine gave no usable answer.")
+    duration_ms: Milliseconds
+    first_byte_ms: Milliseconds | None = Field(description="Null where nothing came.")
+    answer_bytes: Annotated[int, Field(ge=0)]
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
+
+
+class ShadowLine(_Line):
+    """One for each request that was copied to another engine, when both have ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Literal["shadow"]
+    request_id: str
+    trace_id: Hex32
+    route: str = Field(description="The route that was asked for.")
+    revision: str
+    stream: bool
+    primary: Side = Field(description="Who answered the client.")
+    shadow: Side = Field(description="Who got the copy.")
+
+
 class EventLine(_Line):
     """What befalls the process. Some events have fields of their own; texts in them are masked."""
 
     model_config = ConfigDict(extra="allow")
 
     message: str = Field(
-        description="The event, in words; never `request`.", json_schema_extra={"not": {"const": "request"}}
+        description="The event, in words; never `request` or `shadow`.",
+        json_schema_extra={"not": {"enum": ["request", "shadow"]}},
     )
     revision: str = Field(default="", description="Of the configuration that was taken.")
     routes: list[str] = Field(default=[], description="The models that are served, at the start.")
@@ -67,18 +98,38 @@ class EventLine(_Line):
 def log_schema() -> dict[str, Any]:
     """JSON Schema of one line of standard output."""
     request, event = RequestLine.model_json_schema(), EventLine.model_json_schema()
+    shadow = _inlined(ShadowLine)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Log line of nexus-gateway",
         "if": {"properties": {"message": {"const": "request"}}, "required": ["message"]},
         "then": request,
-        "else": event,
+        "else": {
+            "if": {"properties": {"message": {"const": "shadow"}}, "required": ["message"]},
+            "then": shadow,
+            "else": event,
+        },
     }
+
+
+def _inlined(line: type[BaseModel]) -> dict[str, Any]:
+    """Its schema with what it refers to in its place, since a reference would be looked for at the document's root."""
+    schema = line.model_json_schema()
+    parts = schema.pop("$defs", {})
+    for name, field in schema["properties"].items():
+        if "$ref" in field:
+            schema["properties"][name] = parts[field["$ref"].rsplit("/", 1)[-1]] | {"description": field["description"]}
+    return schema
 
 
 def page() -> str:
     """docs/reference/log-schema.md."""
-    parts = [_HEAD, *(_section(line) for line in (RequestLine, EventLine)), _AUDIT, *(_section(line) for line in LINES)]
+    parts = [
+        _HEAD,
+        *(_section(line) for line in (RequestLine, ShadowLine, Side, EventLine)),
+        _AUDIT,
+        *(_section(line) for line in LINES),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,6 +170,8 @@ def _row(name: str, field: dict[str, Any], required: bool) -> str:
 
 
 def _kind(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        return str(field["$ref"]).rsplit("/", 1)[-1]
     if "anyOf" in field:
         return " or ".join(_kind(one) for one in field["anyOf"])
     if "const" in field:

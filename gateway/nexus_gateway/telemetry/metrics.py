@@ -84,6 +84,12 @@ class Metrics:
         )
         self.tokens = Counter("gateway_tokens_total", "Tokens by the engine's account.", ("route", "release", "kind"))
         self.answers = Counter("gateway_release_requests_total", "Requests.", ("route", "release", "status"))
+        self.shadows = Counter(
+            "gateway_shadow_requests_total", "Copies of requests that have ended.", ("route", "upstream", "status")
+        )
+        self.shadows_dropped = Counter(
+            "gateway_shadow_dropped_total", "Copies that were not made, by reason.", ("route", "reason")
+        )
         self._configuration = configuration
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self))

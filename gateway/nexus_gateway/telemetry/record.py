@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 UNKNOWN = "other"
 """What metrics call a model that no route has, so that labels stay bounded."""
@@ -18,6 +19,13 @@ class Try:
     """The engine's, or `error`, or `cancelled` where the client left."""
     ended: float = 0.0
     opened_circuit: bool = False
+
+
+class Paired(Protocol):
+    """Something else that was done for the same request and is told beside it."""
+
+    def told(self) -> None:
+        """The request has ended."""
 
 
 @dataclass(slots=True)
@@ -45,6 +53,8 @@ class RequestRecord:
     ended: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    answer_bytes: int = 0
+    """Of the answer's body, as the engine gave it."""
     events: int = 0
     """Of a stream that were relayed; about a token each."""
     model: str = ""
@@ -55,4 +65,6 @@ class RequestRecord:
     """`requests`, `tokens` or `parallel`, where a limit has turned it away."""
     limit_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What the caller has left, as the answer's headers tell it."""
+    shadow: Paired | None = None
+    """Of a request that was copied."""
     tries: list[Try] = field(default_factory=list)

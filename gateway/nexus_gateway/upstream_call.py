@@ -1,0 +1,27 @@
+"""What an engine is told of a request."""
+
+from __future__ import annotations
+
+from nexus_gateway.asked import renamed
+from nexus_gateway.candidates import Candidate
+from nexus_gateway.exchange import Headers
+from nexus_gateway.request import Request
+from nexus_gateway.upstreams.protocol import Call
+
+
+def call_of(request: Request, candidate: Candidate) -> Call:
+    """Nothing of the client's own but the body: its credential and cookies stay here."""
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (b"accept", b"application/json, text/event-stream"),
+        (b"accept-encoding", b"identity"),
+        *request.ids.headers,
+    ]
+    client = request.exchange.head
+    headers += [(name, value) for name in request.surface.forwards for value in client.every(name)]
+    if candidate.upstream.authorization:
+        headers.append((b"authorization", candidate.upstream.authorization))
+    public = request.asked.model if candidate.route is request.route else candidate.route.name
+    name = candidate.upstream.model or public
+    body = request.body if name == request.asked.model else renamed(request.body, name)
+    return Call(client.path, headers, body)
