@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate chaos soak chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ chaos: setup-dev ## a gateway under load through 1,000 configurations, a third o
 
 soak: setup-dev ## MINUTES=10 of load on one gateway; prints the slope of its memory, its files and its loop's lag
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10)
+
+many-routes: setup-dev ## ROUTES=10000 route files: how long until a change is served, and how late the loop is meanwhile
+	$(BIN)/python -m tests.chaos.many_routes --routes $(or $(ROUTES),10000)
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour
 	$(BIN)/python -m tests.chaos.release --long $(CHAOS_FLAGS)

@@ -1,11 +1,10 @@
-"""How route files become the tables that requests are decided by."""
+"""How a route file becomes what requests are decided by."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -24,11 +23,11 @@ from nexus_gateway.routes_file import (
     WeightedFile,
 )
 from nexus_gateway.routing import Route
+from nexus_gateway.strict_yaml import parse_yaml
 from nexus_gateway.surfaces import APIS, Api
 from nexus_gateway.upstreams.http import tls_context
 
 _SCHEMES = ("http", "https", "mock")
-_LONGEST_CHAIN = 32
 DEFAULT_ROUTE = "default"
 """What metrics and headers call the route of models that have none of their own."""
 
@@ -56,68 +55,34 @@ class Upstream:
     """For this upstream's own addresses; empty where it wants none."""
 
 
-@dataclass(frozen=True)
-class Table:
-    upstreams: Mapping[str, Upstream]
-    routes: Mapping[str, Route]
-    policies: Mapping[str, PolicyFile]
-    """By key id."""
-    subjects: Mapping[str, PolicyFile]
-    """By the subject of a token."""
-    default: Route | None
-
-    def route(self, model: str) -> Route | None:
-        return self.routes.get(model) or self.default
-
-    @property
-    def endpoints(self) -> set[str]:
-        return {endpoint.id for upstream in self.upstreams.values() for endpoint in upstream.endpoints}
-
-
 def parse(name: str, data: bytes) -> RoutesFile:
     """Raises ConfigRefused that names file and place."""
-    import yaml
-
-    try:
-        document = yaml.load(data, _Loader)  # noqa: S506 - a SafeLoader that refuses aliases and doubled keys
-    except yaml.YAMLError as error:
-        raise ConfigRefused(f"{name}: no YAML: {' '.join(str(error).split())[:200]}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise ConfigRefused(f"{name}: no YAML: {error}") from None
+    document = parse_yaml(name, data)
     try:
         return RoutesFile.model_validate(document)
     except ValidationError as error:
         raise ConfigRefused(f"{name}: {first_error(error)}") from None
 
 
-def compile_routes(
-    files: Iterable[tuple[str, RoutesFile]], first_byte_seconds: float, environ: Mapping[str, str] | None = None
-) -> Table:
-    """Raises ConfigRefused for what one file alone cannot show: names that stand twice, what does not exist, fallbacks
-    that lead back. `environ` holds the upstreams' credentials; None where they are not wanted (`check`)."""
-    upstreams: dict[str, Upstream] = {}
-    routes: dict[str, Route] = {}
-    policies: dict[str, PolicyFile] = {}
-    subjects: dict[str, PolicyFile] = {}
-    defaults: list[tuple[str, str]] = []
-    for name, file in files:
-        for kind, ours, theirs in (
-            ("upstreams", upstreams, file.upstreams),
-            ("routes", routes, file.routes),
-            ("policies", policies, file.policies),
-            ("subjects", subjects, file.subjects),
-        ):
-            if twice := sorted(ours.keys() & theirs.keys()):
-                raise ConfigRefused(f"{name}: {kind}.{twice[0]}: another file has it too")
-        upstreams |= {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
-        routes |= {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
-        policies |= file.policies
-        subjects |= file.subjects
-        defaults += [(name, file.default)] if file.default else []
-    default = _default(defaults, first_byte_seconds)
-    _check_targets([*routes.values(), *([default] if default else [])], upstreams)
-    _check_fallbacks(routes)
-    return Table(upstreams, routes, policies, subjects, default)
+@dataclass(frozen=True)
+class Part:
+    """What one file says, compiled."""
+
+    upstreams: Mapping[str, Upstream]
+    routes: Mapping[str, Route]
+    policies: Mapping[str, PolicyFile]
+    subjects: Mapping[str, PolicyFile]
+    default: Route | None
+
+
+def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ: Mapping[str, str] | None) -> Part:
+    """Raises ConfigRefused. `environ` holds the upstreams' credentials; None where they are not wanted (`check`)."""
+    upstreams = {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
+    routes = {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
+    default = None
+    if file.default:
+        default = Route(DEFAULT_ROUTE, routing.direct(file.default), "0", routing.Timeouts(first_byte_seconds))
+    return Part(upstreams, routes, file.policies, file.subjects, default)
 
 
 def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:
@@ -179,44 +144,6 @@ def _shadow(file: ShadowFile | None) -> routing.Shadow | None:
     return routing.Shadow(file.upstream, routing.share_of(file.percent), match, file.max_parallel)
 
 
-def _default(found: list[tuple[str, str]], first_byte_seconds: float) -> Route | None:
-    if len(found) > 1:
-        raise ConfigRefused(f"{found[1][0]}: default: {found[0][0]} names one too")
-    if not found:
-        return None
-    return Route(DEFAULT_ROUTE, routing.direct(found[0][1]), "0", routing.Timeouts(first_byte_seconds))
-
-
-def _check_targets(routes: Iterable[Route], upstreams: Mapping[str, Upstream]) -> None:
-    for route in routes:
-        shadow = (route.shadow.upstream,) if route.shadow else ()
-        targets = (target.upstream for target in route.targets)
-        for name in (*targets, *(match.upstream for match in route.matches), *shadow):
-            if name not in upstreams:
-                raise ConfigRefused(f"routes.{route.name}: upstream {name!r} is not under `upstreams`")
-
-
-def _check_fallbacks(routes: Mapping[str, Route]) -> None:
-    for route in routes.values():
-        for name in route.fallbacks:
-            if name not in routes:
-                raise ConfigRefused(f"routes.{route.name}.fallbacks: {name!r} is no route")
-    sound: set[str] = set()
-    for name in routes:
-        _follow(routes, name, (), sound)
-
-
-def _follow(routes: Mapping[str, Route], name: str, path: tuple[str, ...], sound: set[str]) -> None:
-    """Raises ConfigRefused where the fallbacks from `name` lead back, or further than anybody waits."""
-    if name in path or len(path) > _LONGEST_CHAIN:
-        shown = " -> ".join((*path[:8], name))
-        raise ConfigRefused(f"routes.{name}.fallbacks: {shown}: a chain leads back, or is over {_LONGEST_CHAIN} long")
-    if name not in sound:
-        for following in routes[name].fallbacks:
-            _follow(routes, following, (*path, name), sound)
-        sound.add(name)
-
-
 def _check_url(name: str, key: str, url: str) -> None:
     place = f"{name}: upstreams.{key}.url"
     try:
@@ -237,26 +164,3 @@ def _check_tls(name: str, key: str, tls: TlsFile) -> None:
         tls_context(tls)
     except OSError as error:  # an ssl.SSLError is one
         raise ConfigRefused(f"{name}: upstreams.{key}.tls: {error.strerror or error}") from None
-
-
-def _make_loader() -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Aliases can make a small file a huge one; a doubled key hides one of two meanings."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("aliases are not taken")
-            return super().compose_node(parent, index)
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            if twice := [key for key in keys if keys.count(key) > 1]:
-                raise yaml.YAMLError(f"key {twice[0]!r} stands twice")
-            return super().construct_mapping(node, deep)
-
-    return Loader
-
-
-_Loader = _make_loader()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ KEPT = "routes"
 """Of the state folder: a link to the files of the last good configuration."""
 
 _LOOK_SECONDS = 0.2
+_LONGEST_PAUSE = 2.0
+_REST = 20  # times as long as a look took: of thousands of files even that is work
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Watcher:
         self._source, self._served, self._state = source, served, state
         self._changed, self._tell = changed, tell
         self._seen = None if served.refused else fingerprint(source)
-        self._stop = threading.Event()
+        self._stop, self._pause = threading.Event(), _LOOK_SECONDS
         self._thread = threading.Thread(target=self._watch, name="nexus-config", daemon=True)
 
     def start(self) -> None:
@@ -84,7 +87,9 @@ class Watcher:
 
     def look(self) -> None:
         """Takes what is new, or says why not. A bad file never replaces a good one."""
+        began = time.perf_counter()
         seen = fingerprint(self._source)
+        self._pause = min(_LONGEST_PAUSE, max(_LOOK_SECONDS, _REST * (time.perf_counter() - began)))
         if seen == self._seen:
             return
         try:
@@ -119,7 +124,7 @@ class Watcher:
             self._tell("configuration not kept for the next start", f"{self._state}: {error.strerror}")
 
     def _watch(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
+        while not self._stop.wait(self._pause):
             self.look()
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nexus_gateway.collector import set_aside
 from nexus_gateway.config_errors import ConfigRefused
-from nexus_gateway.routes import Table, compile_routes, parse
-from nexus_gateway.routes_file import RoutesFile
+from nexus_gateway.routes import Part, compile_file, parse
+from nexus_gateway.table import Table, join
 
 LARGEST = 16 << 20
 """Bytes of all route files together."""
@@ -39,12 +41,12 @@ class Snapshot:
     loaded: float
     """Unix time."""
     files: Mapping[str, bytes]
-    parsed: Mapping[str, RoutesFile] = field(repr=False)
+    parts: Mapping[str, Part] = field(repr=False)
     """By name; what has not changed is not parsed again: of 10,000 files that would take seconds."""
 
 
 def load(source: Source, before: Snapshot | None = None) -> Snapshot:
-    """Raises ConfigRefused. `before` is what was loaded last."""
+    """Raises ConfigRefused. `before` is what was loaded last from the same source."""
     files, resolve = read_files(source.routes), read_resolve(source.resolve)
     return build(files, resolve, source.first_byte_seconds, source.environ, before)
 
@@ -57,15 +59,15 @@ def build(
     before: Snapshot | None = None,
 ) -> Snapshot:
     """Raises ConfigRefused."""
-    parsed = {name: _parsed(name, files[name], before) for name in sorted(files)}
-    table = compile_routes(parsed.items(), first_byte_seconds, environ)
-    return Snapshot(table, revision(files), resolve, time.time(), files, parsed)
 
+    def part(name: str) -> Part:
+        if before is not None and before.files.get(name) == files[name]:
+            return before.parts[name]
+        return compile_file(name, parse(name, files[name]), first_byte_seconds, environ)
 
-def _parsed(name: str, data: bytes, before: Snapshot | None) -> RoutesFile:
-    if before is not None and before.files.get(name) == data:
-        return before.parsed[name]
-    return parse(name, data)
+    with set_aside(len(files)):
+        parts = {name: part(name) for name in sorted(files)}
+        return Snapshot(join(parts.items()), revision(files), resolve, time.time(), files, parts)
 
 
 def revision(files: Mapping[str, bytes]) -> str:
@@ -83,10 +85,9 @@ def revision(files: Mapping[str, bytes]) -> str:
 def read_files(path: Path) -> dict[str, bytes]:
     """Base name -> bytes. Raises ConfigRefused."""
     try:
-        names = [path] if path.is_file() else sorted(path.glob("*.yaml"))
-        if not names and not path.is_dir():
+        if not path.exists():
             raise ConfigRefused(f"{path}: no such file or folder")
-        files = {name.name: name.read_bytes() for name in names}
+        files = {name: Path(place).read_bytes() for name, place in _files(path)}
     except OSError as error:
         raise ConfigRefused(f"{path}: {error.strerror}") from None
     if sum(map(len, files.values())) > LARGEST:
@@ -119,8 +120,15 @@ def fingerprint(source: Source) -> tuple[object, ...]:
 def _print_of(path: Path) -> object:
     try:
         real = path.resolve(strict=True)
-        names = sorted(real.glob("*.yaml")) if real.is_dir() else [real]
-        stats = [(name.name, name.stat()) for name in names]
+        stats = [(name, os.stat(place)) for name, place in _files(real)]  # noqa: PTH116 - a Path costs more than a stat
     except OSError as error:
         return error.errno
     return (str(real), [(name, s.st_ino, s.st_mtime_ns, s.st_size) for name, s in stats])
+
+
+def _files(path: Path) -> list[tuple[str, str]]:
+    """(base name, path), by name. Raises OSError."""
+    if not path.is_dir():
+        return [(path.name, str(path))]
+    with os.scandir(path) as found:
+        return sorted((entry.name, entry.path) for entry in found if entry.name.endswith(".yaml"))

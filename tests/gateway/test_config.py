@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import threading
@@ -11,7 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from nexus_gateway.snapshot import revision
+from nexus_gateway.collector import LARGE
+from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.snapshot import Source, build, load, revision
 from nexus_release.revisions import routes_revision
 
 from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, until, write_routes
@@ -208,6 +211,33 @@ def test_a_swap_as_the_kubelet_makes_it_is_noticed(tmp_path: Path) -> None:
     (mount / "..fresh").rename(mount / "..data")
     until(lambda: gateway.ask().headers["x-nexus-release"] == OTHER, "the new release answers")
     assert gateway.stop() == 0
+
+
+def test_a_file_that_has_not_changed_is_not_parsed_again(tmp_path: Path) -> None:
+    """Of thousands of files that would take seconds, and hold requests up."""
+    folder = write_routes(tmp_path, {name: direct(name, "mock://local") for name in ("a", "b")})
+    source = Source(folder, None, 10.0)
+    before = load(source)
+    write_routes(folder, {"b": direct("b", "mock://fail"), "c": direct("c", "mock://local")})
+    after = load(source, before)
+    assert after.parts["a.yaml"] is before.parts["a.yaml"]
+    assert after.table.upstreams["b-1"].endpoints[0].url == "mock://fail"
+    assert (after.revision, sorted(after.table.routes)) == (load(source).revision, ["a", "b", "c"])
+
+
+def test_a_large_configuration_is_nothing_for_the_collector_to_walk_over(tmp_path: Path) -> None:
+    files = {f"m{number}.yaml": json.dumps(direct(f"m{number}", "mock://local")).encode() for number in range(LARGE)}
+    kept = gc.get_freeze_count()
+    try:
+        snapshot = build(files, {}, 10.0)
+        assert len(snapshot.table.routes) == LARGE
+        assert gc.get_freeze_count() > kept + 5 * LARGE
+        assert gc.isenabled()
+        with pytest.raises(ConfigRefused):
+            build({**files, "bad.yaml": b"x: 1"}, {}, 10.0)
+        assert gc.isenabled(), "also after a refusal"
+    finally:
+        gc.unfreeze()
 
 
 def test_swaps_under_load_lose_no_request_and_every_header_names_what_answered(tmp_path: Path, engine: Engine) -> None:

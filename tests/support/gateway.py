@@ -60,8 +60,8 @@ class Gateway:
                 env={**clean, **(env or {})},
             )
 
-    def wait(self) -> Gateway:
-        until(lambda: self._health() or self.process.poll() is not None, "the gateway answers")
+    def wait(self, seconds: float = 20.0) -> Gateway:
+        until(lambda: self._health() or self.process.poll() is not None, "the gateway answers", seconds)
         assert self.process.poll() is None, self.log.read_text()
         return self
 
