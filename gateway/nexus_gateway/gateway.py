@@ -35,6 +35,7 @@ from nexus_gateway.telemetry.lag import LoopLag
 from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
 from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.telemetry.sampling import sample_rate
 from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.upstreams.http import HttpUpstream
 from nexus_gateway.upstreams.mock import MockUpstream
@@ -150,7 +151,8 @@ class Gateway:
     def finish(self, record: RequestRecord) -> None:
         record.ended = time.monotonic()
         self.metrics.count(record)
-        self.logs.write(request_line(record))
+        if (rate := sample_rate(record)) is not None:
+            self.logs.write(request_line(record, rate))
         if record.shadow is not None:
             record.shadow.told()
         if self.audit is not None:

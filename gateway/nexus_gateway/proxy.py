@@ -94,6 +94,7 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
     if route is None:
         raise Refusal(MODEL_NOT_FOUND, "no route has that model's name; /v1/models lists those that this key may use")
     record.route = record.model = route.name
+    record.telemetry = caller.policy.telemetry or route.telemetry
     return route
 
 

@@ -186,6 +186,7 @@ _POLICY_FIELDS = {
     "priority": "priority",
     "max_tokens": "max_tokens",
     "passthrough": "passthrough",
+    "telemetry": "telemetry",
 }
 """A policy's words in the environment -> in route files."""
 

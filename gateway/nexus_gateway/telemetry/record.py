@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nexus_gateway.routes_file import TelemetryFile
 from nexus_gateway.telemetry.gaps import Gaps
 
 
@@ -79,6 +80,8 @@ class RequestRecord:
     """The route that was asked for."""
     fallback_model: str = ""
     """The route that answered instead; empty where the one that was asked for did."""
+    telemetry: TelemetryFile | None = None
+    """Which requests like this one are logged; None where all are, or where it has no route."""
     limited: str = ""
     """`requests`, `tokens` or `parallel`, where a limit has turned it away."""
     limit_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
