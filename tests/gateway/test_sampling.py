@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -22,6 +24,7 @@ SCHEMA = Draft202012Validator(json.loads((ROOT / "gateway" / "log.schema.json").
 RATE = 0.3
 IDS = [f"request-{number}" for number in range(60)]
 LOUD = "loud-key"
+SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def logged_by_rule(request_id: str) -> bool:
@@ -44,8 +47,9 @@ def files(engine: Engine) -> dict[str, Any]:
         "400": route("400", sample=0),
         "saved": route("500", sample=0) | {"fallbacks": ["ok"]},
     }
+    subjects = {"load-test": {"telemetry": {"sample": 0}}}
     policies = {f"env-{digest(LOUD.encode()).hex()[:8]}": {"telemetry": {"sample": 1}}}
-    return {"all": {"upstreams": upstreams, "routes": routes, "policies": policies}}
+    return {"all": {"upstreams": upstreams, "routes": routes, "policies": policies, "subjects": subjects}}
 
 
 @dataclass
@@ -59,7 +63,11 @@ class Told:
 @pytest.fixture(scope="module")
 def told(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
     folder = tmp_path_factory.mktemp("sampled")
-    env = {"GATEWAY_API_KEYS": f"dev-key,{LOUD}", "GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
+    env = {
+        "GATEWAY_API_KEYS": f"dev-key,{LOUD}",
+        "GATEWAY_JWT_SECRET": SECRET,
+        "GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000",
+    }
     routes = ("--routes", str(write_routes(folder / "routes", files(engine))))
     gateway = Gateway(folder, *routes, "--audit", str(folder / "audit"), env=env).wait()
     for name in IDS:
@@ -70,6 +78,9 @@ def told(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Told:
     gateway.ask("no-model", headers={"x-request-id": "no-model"})
     for name in IDS[:20]:
         gateway.ask("ok", headers={"x-request-id": f"loud-{name}", "authorization": f"Bearer {LOUD}"})
+    token = jwt.encode({"sub": "load-test", "exp": time.time() + 600, "models": ["whole"]}, SECRET, "HS256")
+    answer = gateway.ask("whole", headers={"x-request-id": "by-token", "authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
     until(lambda: "gateway_in_flight_requests 0.0" in gateway.get("/metrics").text, "all are counted")
     metrics = gateway.get("/metrics").text
     assert gateway.stop() == 0
@@ -105,15 +116,16 @@ def test_a_rate_of_nothing_leaves_those_alone(told: Told) -> None:
 def test_a_caller_s_policy_comes_before_the_route(told: Told) -> None:
     loud = [told.lines[f"loud-{name}"]["sample_rate"] for name in IDS[:20]]
     assert loud == [1] * 20
+    assert "by-token" not in told.lines
 
 
 def test_metrics_and_audit_lines_are_never_sampled(told: Told) -> None:
-    asked = [*IDS, "whole", "none", "slow", "500", "400", "saved", "wrong-key", "no-model"]
+    asked = [*IDS, "whole", "none", "slow", "500", "400", "saved", "wrong-key", "no-model", "by-token"]
     assert sorted(told.audited) == sorted([*asked, *(f"loud-{name}" for name in IDS[:20])])
     (counted,) = (
         line for line in told.metrics.splitlines() if line.startswith("gateway_requests_total") and '"200"' in line
     )
-    assert float(counted.split()[-1]) == len(IDS) + 20 + 4
+    assert float(counted.split()[-1]) == len(IDS) + 20 + 5
 
 
 def test_another_gateway_logs_the_same_requests(told: Told, engine: Engine, tmp_path: Path) -> None:
