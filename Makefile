@@ -67,6 +67,7 @@ generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus-gateway reference log > docs/reference/log-schema.md
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
+	$(BIN)/nexus-gateway reference metrics > docs/reference/metrics.md
 	$(BIN)/nexus render
 
 chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing

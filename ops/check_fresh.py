@@ -31,6 +31,7 @@ GENERATED: dict[str, list[str]] = {
     "docs/reference/log-schema.md": ["nexus-gateway", "reference", "log"],
     "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],
     "docs/reference/settings.md": ["nexus-gateway", "reference", "settings"],
+    "docs/reference/metrics.md": ["nexus-gateway", "reference", "metrics"],
 }
 
 

@@ -81,6 +81,10 @@ class Breakers:
         left = self._settings.reset_seconds - (now - circuit.opened_at) if circuit else 0.0
         return max(1, int(left) + (left > int(left)))
 
+    def state(self, endpoint: str) -> State:
+        circuit = self._circuits.get(endpoint)
+        return circuit.state if circuit else "closed"
+
     def show(self, endpoint: str, now: float) -> dict[str, object]:
         circuit = self._circuits.get(endpoint, Circuit())
         left = self.retry_after(endpoint, now) if circuit.state == "open" else None

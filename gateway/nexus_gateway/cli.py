@@ -122,13 +122,14 @@ def schema(subject: str) -> None:
 
 
 @gateway.command()
-@click.argument("page", type=click.Choice(["errors", "settings", "log"]))
+@click.argument("page", type=click.Choice(["errors", "settings", "log", "metrics"]))
 def reference(page: str) -> None:
     """Print a page of docs/reference/, as the code has it."""
     from nexus_gateway.reference import errors_page, settings_page
-    from nexus_gateway.telemetry import log_schema
+    from nexus_gateway.telemetry import families, log_schema
 
-    click.echo({"errors": errors_page, "settings": settings_page, "log": log_schema.page}[page](), nl=False)
+    pages = {"errors": errors_page, "settings": settings_page, "log": log_schema.page, "metrics": families.page}
+    click.echo(pages[page](), nl=False)
 
 
 @gateway.group()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from nexus_gateway import routes
 from nexus_gateway.auth import Credentials
@@ -28,11 +28,14 @@ from nexus_gateway.served import Served
 from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.audit import AuditLog
+from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.lag import LoopLag
 from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
 from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.telemetry.sampling import sample_rate
 from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.upstreams.http import HttpUpstream
 from nexus_gateway.upstreams.mock import MockUpstream
@@ -52,16 +55,18 @@ class Gateway:
         limiter: Limiter | None = None,
         jwks: Jwks | None = None,
         most_in_flight: int = MOST_IN_FLIGHT,
+        spans: BatchWriter[RequestRecord] | None = None,
     ) -> None:
         """`jwks`: the published keys by which `known` proves tokens, if there are any. `most_in_flight`: requests under
-        way, beyond which more are turned away."""
+        way, beyond which more are turned away. `spans`: takes the requests that are to be traced, where a collector is
+        named."""
         self.most_in_flight = most_in_flight
-        self.served, self.known, self.logs, self.audit = served, known, logs, audit
+        self.served, self.known, self.logs, self.audit, self.spans = served, known, logs, audit, spans
         self.limiter: Limiter = limiter or MemoryLimiter()
         self._jwks = jwks
         self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
-        self.metrics = Metrics(self._configuration)
+        self.metrics = Metrics(self._state)
         self.draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -146,11 +151,14 @@ class Gateway:
     def finish(self, record: RequestRecord) -> None:
         record.ended = time.monotonic()
         self.metrics.count(record)
-        self.logs.write(request_line(record))
+        if (rate := sample_rate(record)) is not None:
+            self.logs.write(request_line(record, rate))
         if record.shadow is not None:
             record.shadow.told()
         if self.audit is not None:
             self.audit.write(record, record.model)
+        if self.spans is not None and record.sampled:
+            self.spans.add(record)
 
     def close(self) -> None:
         if self._checking is not None:
@@ -163,37 +171,27 @@ class Gateway:
             pool.close()
         self._pools.clear()
 
-    def _configuration(self) -> Iterable[Metric]:
-        served = self.served
-        info = InfoMetricFamily("gateway_config", "The configuration that is served.")
-        info.add_metric((), {"revision": served.current.revision})
-        refused = GaugeMetricFamily("gateway_config_refused", "1 while newer configuration is refused.")
-        refused.add_metric((), 1.0 if served.refused else 0.0)
-        loaded = GaugeMetricFamily("gateway_config_loaded_timestamp_seconds", "When it was loaded.")
-        loaded.add_metric((), served.current.loaded)
-        refusals = CounterMetricFamily("gateway_config_refusals", "Configurations refused since the start.")
-        refusals.add_metric((), served.refusals)
-        swaps = CounterMetricFamily("gateway_config_swaps", "Configurations taken since the start.")
-        swaps.add_metric((), served.swaps)
-        dropped = CounterMetricFamily("gateway_log_lines_dropped", "Log lines that nobody took.")
-        dropped.add_metric((), self.logs.dropped)
-        unaudited = CounterMetricFamily("gateway_audit_lines_dropped", "Decisions that the audit log could not take.")
-        unaudited.add_metric((), self.audit.dropped if self.audit else 0)
-        again = CounterMetricFamily("gateway_retries_refused", "Second tries that the budget of retries turned away.")
-        again.add_metric((), self.retries.refused)
-        shared = self.limiter if isinstance(self.limiter, RedisLimiter) else None
-        up = GaugeMetricFamily("gateway_limiter_shared", "1 while limits are counted in Redis, for all gateways.")
-        up.add_metric((), 1.0 if shared and shared.up else 0.0)
-        lost = CounterMetricFamily("gateway_limiter_corrections_lost", "True counts that Redis did not take.")
-        lost.add_metric((), shared.lost if shared else 0)
-        published = GaugeMetricFamily("gateway_jwks_keys", "Published keys by which tokens are proved.")
-        published.add_metric((), self._jwks.status.keys if self._jwks else 0)
-        lag = GaugeMetricFamily("gateway_loop_lag_seconds", "How late the loop was at worst since the last scrape.")
-        lag.add_metric((), self._lag.take())
-        waiting = GaugeMetricFamily("gateway_queue_depth", "Requests that wait for room.", labels=("upstream",))
-        for name, gate in self._gates.items():
-            waiting.add_metric((name,), gate.waiting)
-        return info, refused, refusals, loaded, swaps, dropped, unaudited, again, up, lost, published, lag, waiting
+    def _state(self) -> Iterator[Metric]:
+        served, shared = self.served, self.limiter if isinstance(self.limiter, RedisLimiter) else None
+        yield families.CONFIG.told({(served.current.revision,): 1})
+        yield families.CONFIG_REFUSED.told({(): 1 if served.refused else 0})
+        yield families.CONFIG_REFUSALS.told({(): served.refusals})
+        yield families.CONFIG_LOADED.told({(): served.current.loaded})
+        yield families.CONFIG_SWAPS.told({(): served.swaps})
+        yield families.LOG_DROPPED.told({(): self.logs.dropped})
+        yield families.AUDIT_DROPPED.told({(): self.audit.dropped if self.audit else 0})
+        yield families.SPANS_DROPPED.told({(): self.spans.dropped if self.spans else 0})
+        yield families.RETRIES_REFUSED.told({(): self.retries.refused})
+        yield families.LIMITER_SHARED.told({(): 1 if shared and shared.up else 0})
+        yield families.CORRECTIONS_LOST.told({(): shared.lost if shared else 0})
+        yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
+        yield families.LOOP_LAG.told({(): self._lag.take()})
+        yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
+        endpoints = served.current.table.endpoints
+        yield families.CIRCUIT_STATE.told({(name,): _CIRCUIT[self.breakers.state(name)] for name in endpoints})
+
+
+_CIRCUIT = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @dataclass(frozen=True, slots=True)

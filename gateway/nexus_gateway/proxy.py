@@ -40,7 +40,7 @@ from nexus_gateway.shedding import shed
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
-from nexus_gateway.trace import Trace, trace
+from nexus_gateway.trace import Trace, new_span_id, trace
 from nexus_gateway.upstream_call import call_of
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
@@ -52,6 +52,7 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
     ids = trace(head)
     record = RequestRecord(head.method, head.path, head.client, time.monotonic())
     record.request_id, record.trace_id, record.revision = ids.request_id, ids.trace_id, snapshot.revision
+    record.span_id, record.parent_id, record.sampled = ids.span_id, ids.parent_id, ids.sampled
     gateway.metrics.in_flight += 1
     try:
         if gateway.draining:
@@ -93,6 +94,7 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
     if route is None:
         raise Refusal(MODEL_NOT_FOUND, "no route has that model's name; /v1/models lists those that this key may use")
     record.route = record.model = route.name
+    record.telemetry = caller.policy.telemetry or route.telemetry
     return route
 
 
@@ -104,6 +106,8 @@ async def serve(gateway: Gateway, request: Request) -> None:
         again = bool(failures)
         if again and not gateway.retries.take(gateway.metrics.in_flight):
             break
+        if again:
+            request.record.retries += (failures[-1][1].condition.code,)
         try:
             return await attempt(gateway, request, candidate)
         except TryFailed as failure:
@@ -127,21 +131,22 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
     )
     record.fallback_model = "" if candidate.route is request.route else candidate.route.name
     await enter(gateway, request, candidate.upstream)
-    called = Try(candidate.upstream.name, time.monotonic())
+    called = try_of(candidate)
     gateway.endpoints.begun(endpoint)
     try:
         # The last thing before the call is sent: a half-open circuit's only probe is then taken.
         if not gateway.breakers.admits(endpoint, called.started):
             raise TryFailed(CIRCUIT_OPEN, CIRCUIT_OPEN.meaning, unhealthy=False)
         record.tries.append(called)
-        call = gateway.upstream(request.snapshot, candidate.endpoint).send(call_of(request, candidate))
+        call = gateway.upstream(request.snapshot, candidate.endpoint).send(call_of(request, candidate, called.span_id))
         exchange.closed.then(lambda: call.abort(ClientGone()))
         await relay(request, call, candidate.route.timeouts, called)
         gateway.breakers.succeeded(endpoint)
     except TryFailed as failure:
         judge(gateway, endpoint, failure, called)
         raise
-    except Broken:
+    except Broken as broken:
+        called.failure = broken.condition.code
         called.opened_circuit = gateway.breakers.failed(endpoint, time.monotonic())
         raise
     except BaseException:
@@ -166,7 +171,7 @@ async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:
 
 
 def judge(gateway: Gateway, endpoint: str, failure: TryFailed, called: Try) -> None:
-    now = time.monotonic()
+    now, called.failure = time.monotonic(), failure.condition.code
     if failure.unhealthy:
         called.opened_circuit = gateway.breakers.failed(endpoint, now)
     elif failure.condition is not CIRCUIT_OPEN:  # then the probe is another request's
@@ -195,6 +200,18 @@ def exhausted(failures: list[tuple[Candidate, TryFailed]], circuit_seconds: int)
         else f"the engine failed: {failures[0][1].reason}"
     )
     return Refusal(condition, told, headers)
+
+
+def try_of(candidate: Candidate) -> Try:
+    return Try(
+        candidate.upstream.name,
+        time.monotonic(),
+        span_id=new_span_id(),
+        url=candidate.endpoint.url,
+        model=candidate.upstream.model or candidate.route.name,
+        route=candidate.route.name,
+        release=candidate.upstream.release,
+    )
 
 
 def refuse(exchange: Exchange, surface: Surface, refusal: Refusal, ids: Trace, record: RequestRecord) -> None:

@@ -24,7 +24,8 @@ from nexus_gateway.errors import (
 from nexus_gateway.exchange import Headers
 from nexus_gateway.request import Request
 from nexus_gateway.routing import Timeouts
-from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, usage_of
+from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, Usage, usage_of
+from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace
 from nexus_gateway.upstreams.protocol import Answer, ResponseHead, UpstreamFault, UpstreamSlow
@@ -90,20 +91,26 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         held += data[: reader.feed(data)]
         if len(held) > LARGEST_EVENT:
             raise BadStream("its stream does not begin")
-    record.status = 200
+    record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
+    record.gaps.came(0.0, reader.events - 1)  # the first one is no gap
     exchange.start(
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
     try:
         record.answer_bytes = len(held)
         await exchange.send(held, left(deadline))
+        asked = time.monotonic()
         while data := await call.chunk(_AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, left(deadline))):
             if reader.done:
                 raise BadStream("it goes on after its end mark")
-            if keep := reader.feed(data):
+            waited, before = time.monotonic() - asked, reader.events
+            keep = reader.feed(data)
+            record.gaps.came(waited, reader.events - before)
+            if keep:
                 record.answer_bytes += keep
                 await exchange.send(data[:keep], left(deadline))
+            asked = time.monotonic()
         if not reader.done:
             raise UpstreamFault("its stream ended before its end mark")
     except (UpstreamFault, BadStream) as fault:
@@ -111,7 +118,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
             raise Broken(STREAM_BROKEN, str(fault)) from None
         call.abort(fault)  # the answer is whole; only the connection is of no more use
     finally:
-        record.prompt_tokens, record.completion_tokens = reader.usage or (0, 0)
+        record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events
     exchange.end()
 
@@ -135,7 +142,7 @@ async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeo
     if heard.status == 404 and "error" not in document:
         raise _unspoken()  # the web framework's 404: the engine has no such path
     if heard.status == 200:
-        record.prompt_tokens, record.completion_tokens = usage_of(document) or (0, 0)
+        record.prompt_tokens, record.completion_tokens, record.cached_tokens = usage_of(document) or Usage()
     record.status, record.first_byte, record.answer_bytes = heard.status, time.monotonic(), len(body)
     exchange.start(
         heard.status,

@@ -133,7 +133,17 @@ def _route(name: str, alias: str, file: DirectFile | WeightedFile | CanaryFile, 
                 raise ConfigRefused(f"{name}: routes.{alias}.targets: weights add up to {total:g}, not 100")
             targets = routing.weighted(weights)
     matches = tuple(routing.Match(one.header.encode(), one.value.encode(), one.upstream) for one in file.match)
-    return Route(alias, targets, file.rollout, timeouts, matches, file.fallbacks, file.tries, _shadow(file.shadow))
+    return Route(
+        alias,
+        targets,
+        file.rollout,
+        timeouts,
+        matches,
+        file.fallbacks,
+        file.tries,
+        _shadow(file.shadow),
+        file.telemetry,
+    )
 
 
 def _shadow(file: ShadowFile | None) -> routing.Shadow | None:

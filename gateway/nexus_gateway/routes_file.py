@@ -115,6 +115,15 @@ class ShadowFile(_Strict):
     """Copies at once, in each gateway process; more are dropped."""
 
 
+class TelemetryFile(_Strict):
+    """Which requests have a line in the log. Metrics and the audit log have every request."""
+
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the requests that is logged; errors, answers by a fallback and slow requests always are."""
+    slow_seconds: Seconds = 10.0
+    """From so many on a request is slow."""
+
+
 class _RouteFile(_Strict):
     rollout: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")] = "0"
     """Salt of the split."""
@@ -125,6 +134,8 @@ class _RouteFile(_Strict):
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     """Calls of engines for one request, fallbacks included."""
     shadow: ShadowFile | None = None
+    telemetry: TelemetryFile | None = None
+    """Of requests for this model; all are logged where neither it nor the caller's policy says."""
 
 
 class DirectFile(_RouteFile):
@@ -168,6 +179,8 @@ class PolicyFile(_Strict):
     """The most that a request may ask for; one that does not say gets this."""
     passthrough: tuple[str, ...] | None = None
     """Fields of the body besides the API's own; where this is given, any other is refused."""
+    telemetry: TelemetryFile | None = None
+    """Of this caller's requests, instead of what the route says."""
 
 
 class RoutesFile(_Strict):

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from nexus_gateway.routes_file import TelemetryFile
+
 BUCKETS = 10_000
 """A hundredth of a percent each."""
 
@@ -65,6 +67,7 @@ class Route:
     tries: int = 3
     """Calls of engines for one request, the first one and all fallbacks included."""
     shadow: Shadow | None = None
+    telemetry: TelemetryFile | None = None
 
 
 def bucket(route: Route, key: str) -> int:

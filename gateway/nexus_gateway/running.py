@@ -20,7 +20,10 @@ from nexus_gateway.server import make_server
 from nexus_gateway.settings import Settings, read_settings, routes_of_environment
 from nexus_gateway.snapshot import Source, build, read_resolve
 from nexus_gateway.telemetry.audit import AuditLog
+from nexus_gateway.telemetry.batches import BatchWriter
+from nexus_gateway.telemetry.collector import spans_of_environment
 from nexus_gateway.telemetry.logs import LogWriter, event_line
+from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.tokens.fetch import http_fetch
 from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.tokens.settings import read_token_settings
@@ -46,10 +49,11 @@ def run(
     audited = _audit(settings, audit)
     tokens = read_token_settings(environ)
     jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
+    spans = _spans(environ, logs)
     credentials = Credentials(known, TokenVerifier(tokens, jwks) if tokens else None)
     limiter = _limiter(settings, logs)
     gateway = Gateway(
-        served, credentials, settings.breaker, logs, audited, limiter, jwks, most_in_flight=settings.most_in_flight
+        served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans
     )
 
     def tell(message: str, reason: str) -> None:
@@ -63,6 +67,8 @@ def run(
         audited.start()
         if audited.problem:
             tell("audit log cannot be written; requests are answered without it", audited.problem)
+    if spans:
+        spans.start()
     if watcher:
         watcher.start()
     try:
@@ -72,6 +78,8 @@ def run(
             watcher.stop()
         if audited:
             audited.stop()
+        if spans:
+            spans.stop()
         logs.write(event_line("stopped"))
         logs.stop()
 
@@ -95,6 +103,18 @@ def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
         )
     except ValueError as error:  # the URL may hold a password, which redis's own message leaves out
         raise ConfigRefused(f"GATEWAY_REDIS_URL: {error}") from None
+
+
+def _spans(environ: Mapping[str, str], logs: LogWriter) -> BatchWriter[RequestRecord] | None:
+    """Raises ConfigRefused."""
+
+    def changed(arrive: bool, reason: str) -> None:
+        if arrive:
+            logs.write(event_line("spans are taken by the collector again"))
+        else:
+            logs.write(event_line("the collector takes no spans; they are lost", "error", reason=reason))
+
+    return spans_of_environment(environ, changed)
 
 
 def _audit(settings: Settings, folder: Path | None) -> AuditLog | None:

@@ -46,6 +46,10 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
     ("GATEWAY_PII_HASH_SALT", "new at each start", "Salt of principals in the audit log."),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "`http://collector:4318`: spans go there. Needs the extra `otlp`."),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "The same with its path: `http://collector:4318/v1/traces`."),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "The only one there is."),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", "The same for traces alone."),
 )
 """(name, default, meaning) of everything that is read; docs/reference/settings.md is made from it."""
 
@@ -182,6 +186,7 @@ _POLICY_FIELDS = {
     "priority": "priority",
     "max_tokens": "max_tokens",
     "passthrough": "passthrough",
+    "telemetry": "telemetry",
 }
 """A policy's words in the environment -> in route files."""
 

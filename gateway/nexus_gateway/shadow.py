@@ -21,7 +21,7 @@ from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
 from nexus_gateway.routing import BUCKETS, Shadow, Timeouts
 from nexus_gateway.shadow_pairs import MOST_BYTES, Copy
-from nexus_gateway.stream import BadStream, EventReader, usage_of
+from nexus_gateway.stream import BadStream, EventReader, Usage, usage_of
 from nexus_gateway.upstream_call import call_of
 from nexus_gateway.upstreams.protocol import Answer, UpstreamFault
 
@@ -84,7 +84,7 @@ def _begin(gateway: Gateway, request: Request, candidate: Candidate, copy: Copy)
 
 async def _ask(gateway: Gateway, request: Request, candidate: Candidate, copy: Copy) -> None:
     """Raises whatever goes wrong; the call has then been given up."""
-    call = call_of(request, candidate)
+    call = call_of(request, candidate, request.ids.span_id)  # a copy has no span of its own
     answer = gateway.upstream(request.snapshot, candidate.endpoint).send(
         replace(call, headers=[*call.headers, SHADOWED])
     )
@@ -113,11 +113,11 @@ async def _listen(answer: Answer, request: Request, timeouts: Timeouts, copy: Co
     if reader is not None and not reader.done:
         raise BadStream("its stream ended before its end mark")
     usage = reader.usage if reader is not None else _usage(b"".join(kept))
-    copy.prompt_tokens, copy.completion_tokens = usage or (0, 0)
+    copy.prompt_tokens, copy.completion_tokens, _ = usage or Usage()
     copy.status = str(heard.status)
 
 
-def _usage(body: bytes) -> tuple[int, int] | None:
+def _usage(body: bytes) -> Usage | None:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

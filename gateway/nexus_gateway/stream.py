@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple
 
 LARGEST_EVENT = 1 << 20
 """Bytes; an event without an end would otherwise be kept without end."""
@@ -20,6 +20,15 @@ _BORDER = 3  # bytes before new ones in which such an end may have begun
 
 class BadStream(Exception):
     """Bytes that are no stream of the API. The reason may be told to clients."""
+
+
+class Usage(NamedTuple):
+    """Tokens by an engine's account."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    """Of the prompt, that the engine had kept from before."""
 
 
 class EventReader:
@@ -38,8 +47,7 @@ class EventReader:
         self.events = 0
         self.done = False
         """True once its end mark has come: nothing after it belongs to the answer."""
-        self.usage: tuple[int, int] | None = None
-        """(prompt tokens, tokens of the answer)."""
+        self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> int:
         """How many bytes of `data` belong to the answer. Raises BadStream for what must not be relayed.
@@ -82,27 +90,28 @@ class EventReader:
         if not isinstance(document, dict) or document.get("error") or document.get("type") in _FAILED:
             raise BadStream("it reported an error in its stream")
         if (usage := usage_of(document)) is not None:
-            before = self.usage or (0, 0)  # Anthropic's tells the prompt at its beginning and the answer at its end
-            self.usage = (max(before[0], usage[0]), max(before[1], usage[1]))
+            before = self.usage or Usage()  # Anthropic's tells the prompt at its beginning and the answer at its end
+            self.usage = Usage(*map(max, before, usage))
         self.done = document.get("type") in self._ends
 
 
-def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
-    """(prompt tokens, tokens of the answer), by the names of any of the APIs; None where it says none, or something
-    that cannot be true."""
+def usage_of(document: dict[str, Any]) -> Usage | None:
+    """By the names of any of the APIs; None where it says none, or something that cannot be true."""
     inner = document.get("response") or document.get("message")  # events carry what they are about
     usage = document.get("usage") or (inner.get("usage") if isinstance(inner, dict) else None)
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or not usage.keys() & _COUNTS:
         return None
-    prompt = usage.get("prompt_tokens", usage.get("input_tokens", 0))
-    answer = usage.get("completion_tokens", usage.get("output_tokens", 0))
-    if not usage.keys() & _COUNTS or not (_sound(prompt) and _sound(answer)):
+    prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens", 0)))
+    answer = _count(usage.get("completion_tokens", usage.get("output_tokens", 0)))
+    if prompt is None or answer is None:
         return None
-    return prompt, answer
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    return Usage(prompt, answer, min(cached or 0, prompt))
 
 
-def _sound(count: Any) -> TypeGuard[int]:
-    return type(count) is int and 0 <= count < 1 << 31
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 1 << 31 else None
 
 
 def _data(event: bytes) -> bytes:

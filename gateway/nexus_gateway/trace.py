@@ -11,6 +11,7 @@ from nexus_gateway.exchange import Headers, RequestHead
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACE_ID = re.compile(rb"[0-9a-f]{32}")
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")  # W3C Trace Context, version 00
+_SAMPLED = 0x01
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,28 @@ class Trace:
     request_id: str
     trace_id: str
     span_id: str
+    """The request's own span."""
     flags: str
+    parent_id: str = ""
+    """The client's span; empty where it told none."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether spans are exported, where any are: the client decides by its flag, and without one all are."""
+        return bool(int(self.flags, 16) & _SAMPLED)
 
     @property
     def headers(self) -> Headers:
+        """For the client."""
+        return self.headers_under(self.span_id)
+
+    def headers_under(self, span_id: str) -> Headers:
+        """For an engine: what it does is done under that span, the one of its call. Where no spans are exported, or
+        the request is not sampled, nobody has that span."""
         return [
             (b"x-request-id", self.request_id.encode()),
             (b"x-trace-id", self.trace_id.encode()),
-            (b"traceparent", f"00-{self.trace_id}-{self.span_id}-{self.flags}".encode()),
+            (b"traceparent", f"00-{self.trace_id}-{span_id}-{self.flags}".encode()),
         ]
 
 
@@ -34,8 +49,12 @@ def trace(head: RequestHead) -> Trace:
     asked = head.first(b"x-request-id")
     request_id = asked.decode() if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
     parent = _TRACEPARENT.fullmatch(head.first(b"traceparent"))
-    if parent and parent.group(1) != b"0" * 32:
-        return Trace(request_id, parent.group(1).decode(), secrets.token_hex(8), parent.group(3).decode())
+    if parent and parent[1] != b"0" * 32 and parent[2] != b"0" * 16:
+        return Trace(request_id, parent[1].decode(), new_span_id(), parent[3].decode(), parent[2].decode())
     simple = head.first(b"x-trace-id")
     trace_id = simple.decode() if _TRACE_ID.fullmatch(simple) else secrets.token_hex(16)
-    return Trace(request_id, trace_id, secrets.token_hex(8), "01")
+    return Trace(request_id, trace_id, new_span_id(), "01")
+
+
+def new_span_id() -> str:
+    return secrets.token_hex(8)

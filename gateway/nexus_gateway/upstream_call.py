@@ -9,13 +9,14 @@ from nexus_gateway.request import Request
 from nexus_gateway.upstreams.protocol import Call
 
 
-def call_of(request: Request, candidate: Candidate) -> Call:
-    """Nothing of the client's own but the body: its credential and cookies stay here."""
+def call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
+    """Nothing of the client's own but the body: its credential and cookies stay here. `span_id`: what the engine is to
+    take for the parent of its own spans."""
     headers: Headers = [
         (b"content-type", b"application/json"),
         (b"accept", b"application/json, text/event-stream"),
         (b"accept-encoding", b"identity"),
-        *request.ids.headers,
+        *request.ids.headers_under(span_id),
     ]
     client = request.exchange.head
     headers += [(name, value) for name in request.surface.forwards for value in client.every(name)]

@@ -75,7 +75,9 @@ def test_the_engine_gets_the_same_bytes_and_the_client_the_first_engine_s_answer
     assert (answer.status_code, answer.headers["x-nexus-release"]) == (200, RELEASE)
     assert copy.body == original.body
     assert copy.headers.pop("x-nexus-shadow") == "1"
-    assert {**copy.headers, "host": ""} == {**original.headers, "host": ""}
+    assert copy.headers["traceparent"] == answer.headers["traceparent"]  # the original is under its call's own span
+    own = {"host": "", "traceparent": ""}
+    assert {**copy.headers, **own} == {**original.headers, **own}
     assert (pair["request_id"], pair["trace_id"]) == (answer.headers["x-request-id"], answer.headers["x-trace-id"])
     for side, release in (("primary", RELEASE), ("shadow", OTHER)):
         told = pair[side]

@@ -30,7 +30,7 @@ def test_any_cut_gives_the_same_bytes_events_and_usage(ends: list[str], cuts: se
     assert reader.done
     assert answer.startswith(relayed), "nothing is invented, and nothing after the end is relayed"
     assert len(answer) - len(relayed) <= 1, "at most the second half of the last CRLF is left, where a cut parts it"
-    assert (reader.events, reader.usage) == (3, (3, 4))
+    assert (reader.events, reader.usage) == (3, (3, 4, 0))
 
 
 def test_an_event_without_end_is_cut_however_slowly_it_comes() -> None:

@@ -122,6 +122,7 @@ def test_the_schema_holds_a_request_s_line_to_its_fields(told: tuple[Any, str, s
         (["reference", "log"], "docs/reference/log-schema.md"),
         (["reference", "errors"], "docs/reference/errors.md"),
         (["reference", "settings"], "docs/reference/settings.md"),
+        (["reference", "metrics"], "docs/reference/metrics.md"),
     ],
 )
 def test_what_is_made_from_the_definition_is_fresh(words: list[str], file: str) -> None:
@@ -131,7 +132,7 @@ def test_what_is_made_from_the_definition_is_fresh(words: list[str], file: str) 
 
 def test_every_variable_that_is_read_is_in_the_reference() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "gateway" / "nexus_gateway").rglob("*.py"))
-    assert set(re.findall(r'"(GATEWAY_[A-Z_]+)"', sources)) == {name for name, _, _ in VARIABLES}
+    assert set(re.findall(r'"((?:GATEWAY|OTEL)_[A-Z_]+)"', sources)) == {name for name, _, _ in VARIABLES}
 
 
 def printed(*lines: dict[str, Any], masking: bool = True) -> list[dict[str, Any]]:

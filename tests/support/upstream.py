@@ -158,6 +158,17 @@ async def _ok(asked: dict[str, Any], out: _Out) -> None:
     await out.raw(b"0\r\n\r\n")
 
 
+async def _cached(asked: dict[str, Any], out: _Out) -> None:
+    """Has kept five tokens of the prompt; its account comes with the answer, or with a stream's last event."""
+    usage = {**USAGE, "prompt_tokens_details": {"cached_tokens": 5}}
+    if not asked.get("stream"):
+        await out.json({**whole(), "usage": usage})
+        return
+    await _begun(asked, out)
+    await out.chunk(event({**piece(""), "choices": [], "usage": usage}) + b"data: [DONE]\n\n")
+    await out.raw(b"0\r\n\r\n")
+
+
 async def _begun(asked: dict[str, Any], out: _Out) -> None:
     await out.head(kind="text/event-stream", transfer_encoding="chunked")
     await out.chunk(event(piece(WORDS[0])))
@@ -302,6 +313,7 @@ def _bytes(data: bytes) -> Callable[[dict[str, Any], _Out], Awaitable[None]]:
 _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "ok": _ok,
     "other": _ok,
+    "cached": _cached,
     "reset": _reset,
     "short": _short,
     "stall": _stall,

@@ -16,7 +16,10 @@ T = TypeVar("T")
 class BatchWriter(ABC, Generic[T]):
     """`add` costs an append. Open: what cannot be written is lost, never a request; `dropped` counts it."""
 
-    def __init__(self, thread: str) -> None:
+    def __init__(
+        self, thread: str, *, most_waiting: int = _MOST_WAITING, flush_seconds: float = _FLUSH_SECONDS
+    ) -> None:
+        self._most_waiting, self._flush_seconds = most_waiting, flush_seconds
         self._waiting, self._lock, self._stop = list[T](), threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
         self.dropped = 0
@@ -24,6 +27,10 @@ class BatchWriter(ABC, Generic[T]):
     @abstractmethod
     def put(self, batch: list[T]) -> None:
         """Writes it, in one thread at a time. What raises loses the batch."""
+
+    def weight(self, item: T) -> int:
+        """What losing it is counted as."""
+        return 1
 
     def start(self) -> None:
         self._thread.start()
@@ -36,13 +43,13 @@ class BatchWriter(ABC, Generic[T]):
 
     def add(self, item: T) -> None:
         with self._lock:
-            if len(self._waiting) < _MOST_WAITING:
+            if len(self._waiting) < self._most_waiting:
                 self._waiting.append(item)
             else:
-                self.dropped += 1
+                self.dropped += self.weight(item)
 
     def _run(self) -> None:
-        while not self._stop.wait(_FLUSH_SECONDS):
+        while not self._stop.wait(self._flush_seconds):
             self._flush()
 
     def _flush(self) -> None:
@@ -54,4 +61,4 @@ class BatchWriter(ABC, Generic[T]):
                 self.put(batch)
             except Exception:  # whatever is wrong with one batch must not end the writing
                 with self._lock:
-                    self.dropped += len(batch)
+                    self.dropped += sum(map(self.weight, batch))

@@ -46,7 +46,14 @@ class RequestLine(_Line):
     stream: bool
     prompt_tokens: Tokens = Field(description="By the engine's account; 0 where it gave none.")
     completion_tokens: Tokens = Field(description="By the engine's account; 0 where it gave none.")
+    cached_tokens: Tokens = Field(description="Of the prompt's, that the engine had kept from before.")
+    sample_rate: float = Field(
+        gt=0, le=1, description="Share of such lines that is written: the line stands for 1 / it requests."
+    )
     first_byte_ms: Milliseconds = Field(default=0, description="Until the answer's first byte; absent without one.")
+    longest_gap_ms: Milliseconds = Field(
+        default=0, description="The longest wait for a stream's next event; absent where no stream began."
+    )
     code: str = Field(default="", description="The error's `code`; absent from an answer.")
     reason: str = Field(default="", description="What went wrong, in words; absent from an answer. Free text: masked.")
 

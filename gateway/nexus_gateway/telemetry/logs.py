@@ -48,7 +48,8 @@ def _masked_value(value: Any) -> Any:
     return masked_line(value) if isinstance(value, dict) else value
 
 
-def request_line(record: RequestRecord) -> dict[str, Any]:
+def request_line(record: RequestRecord, rate: float) -> dict[str, Any]:
+    """`rate`: the share of such lines that is written."""
     status = record.status
     line = {
         **_head("request", "error" if status >= 500 else "warning" if status >= 400 else "info"),
@@ -68,9 +69,13 @@ def request_line(record: RequestRecord) -> dict[str, Any]:
         "stream": record.stream,
         "prompt_tokens": record.prompt_tokens,
         "completion_tokens": record.completion_tokens,
+        "cached_tokens": record.cached_tokens,
+        "sample_rate": rate,
     }
     if record.first_byte:
         line["first_byte_ms"] = round((record.first_byte - record.started) * 1000, 3)
+    if record.gaps is not None:
+        line["longest_gap_ms"] = round(record.gaps.longest * 1000, 3)
     if record.code:
         line |= {"code": record.code, "reason": record.reason}
     return line

@@ -3,94 +3,89 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nexus_gateway.telemetry import families
+from nexus_gateway.telemetry.families import Family, Labels
 from nexus_gateway.telemetry.record import RequestRecord
-
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Seconds."""
-
-Labels = tuple[str, ...]
 
 
 class Counter:
     """A prometheus_client child costs several times what this dictionary does, on each request."""
 
-    def __init__(self, name: str, text: str, labels: Labels) -> None:
-        self.name, self.text, self.labels = name, text, labels
+    def __init__(self, family: Family) -> None:
+        self._family = family
         self.values: dict[Labels, float] = {}
 
     def add(self, labels: Labels, amount: float = 1) -> None:
         self.values[labels] = self.values.get(labels, 0) + amount
 
     def family(self) -> Metric:
-        family = CounterMetricFamily(self.name, self.text, labels=self.labels)
-        for labels, value in list(self.values.items()):
-            family.add_metric(labels, value)
-        return family
+        return self._family.told(self.values.copy())
 
 
 class Histogram:
-    def __init__(self, name: str, text: str, labels: Labels) -> None:
-        self.name, self.text, self.labels = name, text, labels
+    def __init__(self, family: Family) -> None:
+        self._family, self._bounds = family, family.bounds
         self.values: dict[Labels, list[float]] = {}
         """One count for each bound, one for what is above all, and the sum."""
 
     def observe(self, labels: Labels, value: float) -> None:
-        counts = self.values.get(labels)
-        if counts is None:
-            counts = self.values[labels] = [0.0] * (len(BOUNDS) + 2)
-        counts[bisect_left(BOUNDS, value)] += 1
+        counts = self._of(labels)
+        counts[bisect_left(self._bounds, value)] += 1
         counts[-1] += value
 
+    def merge(self, labels: Labels, counts: Sequence[int], total: float) -> None:
+        """Adds what was counted elsewhere by the same bounds, and its sum."""
+        ours = self._of(labels)
+        for place, count in enumerate(counts):
+            ours[place] += count
+        ours[-1] += total
+
     def family(self) -> Metric:
-        family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
+        family = HistogramMetricFamily(self._family.name, self._family.meaning, labels=self._family.labels)
         for labels, counts in list(self.values.items()):
             total, buckets = 0.0, []
-            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts[:-1], strict=True):
+            for bound, count in zip((*map(str, self._bounds), "+Inf"), counts[:-1], strict=True):
                 total += count
                 buckets.append((bound, total))
             family.add_metric(labels, buckets, counts[-1])
         return family
 
+    def _of(self, labels: Labels) -> list[float]:
+        counts = self.values.get(labels)
+        if counts is None:
+            counts = self.values[labels] = [0.0] * (len(self._bounds) + 2)
+        return counts
+
 
 class Metrics:
     """Names and labels are the public contract of docs/reference/metrics.md."""
 
-    def __init__(self, configuration: Callable[[], Iterable[Metric]]) -> None:
-        """`configuration` gives what is known of the served configuration at the time of a scrape."""
+    def __init__(self, state: Callable[[], Iterable[Metric]]) -> None:
+        """`state` gives what is known at the time of a scrape and is not counted here."""
         self.in_flight = 0
-        self.requests = Counter("gateway_requests_total", "Requests.", ("method", "path", "status"))
-        self.latency = Histogram("gateway_request_latency_seconds", "Whole requests.", ("method", "path"))
-        self.asked = Counter("gateway_upstream_requests_total", "Calls of engines.", ("upstream", "status"))
-        self.upstream_latency = Histogram("gateway_upstream_latency_seconds", "Whole calls.", ("upstream",))
-        self.opened = Counter("gateway_circuit_open_total", "Circuits that opened.", ("upstream",))
-        self.fallbacks = Counter(
-            "gateway_fallback_used_total", "Answers by another model than was asked for.", ("from_model", "to_model")
-        )
-        self.limited = Counter("gateway_rate_limited_total", "Requests over their caller's limit.", ())
-        self.limits = Counter("gateway_limit_refusals_total", "The same by limit.", ("limit",))
-        self.first_byte = Histogram(
-            "gateway_time_to_first_byte_seconds", "Until the answer's first byte.", ("route", "release")
-        )
-        self.tokens = Counter("gateway_tokens_total", "Tokens by the engine's account.", ("route", "release", "kind"))
-        self.answers = Counter("gateway_release_requests_total", "Requests.", ("route", "release", "status"))
-        self.shadows = Counter(
-            "gateway_shadow_requests_total", "Copies of requests that have ended.", ("route", "upstream", "status")
-        )
-        self.shadows_dropped = Counter(
-            "gateway_shadow_dropped_total", "Copies that were not made, by reason.", ("route", "reason")
-        )
-        self._configuration = configuration
+        self.requests = Counter(families.REQUESTS)
+        self.latency = Histogram(families.LATENCY)
+        self.asked = Counter(families.UPSTREAM_REQUESTS)
+        self.upstream_latency = Histogram(families.UPSTREAM_LATENCY)
+        self.tried = Histogram(families.TRIED)
+        self.retries = Counter(families.RETRIES)
+        self.opened = Counter(families.CIRCUIT_OPEN)
+        self.fallbacks = Counter(families.FALLBACKS)
+        self.limited = Counter(families.RATE_LIMITED)
+        self.limits = Counter(families.LIMIT_REFUSALS)
+        self.first_byte = Histogram(families.FIRST_BYTE)
+        self.inter_token = Histogram(families.INTER_TOKEN)
+        self.tokens = Counter(families.TOKENS)
+        self.answers = Counter(families.ANSWERS)
+        self.shadows = Counter(families.SHADOWS)
+        self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
+        self._state = state
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self))
 
@@ -101,33 +96,41 @@ class Metrics:
         self.latency.observe((record.method, record.path), seconds)
         if record.route:
             self.answers.add((record.route, record.release, str(record.status)))
+            self.tried.observe((record.route,), len(record.tries))
         for called in record.tries:
             self.asked.add((called.upstream, called.status))
             self.upstream_latency.observe((called.upstream,), called.ended - called.started)
             if called.opened_circuit:
                 self.opened.add((called.upstream,))
+        for reason in record.retries:
+            self.retries.add((reason,))
         if record.fallback_model and record.first_byte:
             self.fallbacks.add((record.model, record.fallback_model))
         if record.limited:
             self.limited.add(())
             self.limits.add((record.limited,))
         if record.first_byte and record.route:
-            self.first_byte.observe((record.route, record.release), record.first_byte - record.started)
+            self._count_answer(record, (record.route, record.release))
+
+    def _count_answer(self, record: RequestRecord, made_by: Labels) -> None:
+        self.first_byte.observe(made_by, record.first_byte - record.started)
+        if record.gaps is not None:
+            self.inter_token.merge(made_by, record.gaps.counts, record.gaps.total)
         if record.prompt_tokens or record.completion_tokens:
-            self.tokens.add((record.route, record.release, "prompt"), record.prompt_tokens)
-            self.tokens.add((record.route, record.release, "completion"), record.completion_tokens)
+            self.tokens.add((*made_by, "prompt"), record.prompt_tokens)
+            self.tokens.add((*made_by, "completion"), record.completion_tokens)
+        if record.cached_tokens:
+            self.tokens.add((*made_by, "cached"), record.cached_tokens)
 
     def render(self) -> bytes:
         return generate_latest(self._registry)
 
     def families(self) -> Iterator[Metric]:
-        flight = GaugeMetricFamily("gateway_in_flight_requests", "Requests under way.")
-        flight.add_metric((), self.in_flight)
-        yield flight
+        yield families.IN_FLIGHT.told({(): self.in_flight})
         for kept in vars(self).values():
             if isinstance(kept, Counter | Histogram):
                 yield kept.family()
-        yield from self._configuration()
+        yield from self._state()
 
 
 class _Collector(Collector):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-UNKNOWN = "other"
-"""What metrics call a model that no route has, so that labels stay bounded."""
+from nexus_gateway.routes_file import TelemetryFile
+from nexus_gateway.telemetry.gaps import Gaps
 
 
 @dataclass(slots=True)
@@ -15,10 +15,20 @@ class Try:
 
     upstream: str
     started: float
+    span_id: str = ""
+    """As the engine was told it."""
+    url: str = ""
+    """Of the endpoint."""
+    model: str = ""
+    """The engine's own name for it, else the route's."""
+    route: str = ""
+    release: str = ""
     status: str = ""
     """The engine's, or `error`, or `cancelled` where the client left."""
     ended: float = 0.0
     opened_circuit: bool = False
+    failure: str = ""
+    """Code of the condition that ended it; empty for an answer."""
 
 
 class Paired(Protocol):
@@ -38,6 +48,11 @@ class RequestRecord:
     """Of a clock that does not go back."""
     request_id: str = ""
     trace_id: str = ""
+    span_id: str = ""
+    parent_id: str = ""
+    """The span of the client; empty where it told none."""
+    sampled: bool = False
+    """Whether the request is to be traced."""
     status: int = 0
     key_id: str = ""
     route: str = ""
@@ -53,14 +68,20 @@ class RequestRecord:
     ended: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's."""
     answer_bytes: int = 0
     """Of the answer's body, as the engine gave it."""
+    gaps: Gaps | None = None
+    """Of a stream that has begun."""
     events: int = 0
     """Of a stream that were relayed; about a token each."""
     model: str = ""
     """The route that was asked for."""
     fallback_model: str = ""
     """The route that answered instead; empty where the one that was asked for did."""
+    telemetry: TelemetryFile | None = None
+    """Which requests like this one are logged; None where all are, or where it has no route."""
     limited: str = ""
     """`requests`, `tokens` or `parallel`, where a limit has turned it away."""
     limit_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -68,3 +89,5 @@ class RequestRecord:
     shadow: Paired | None = None
     """Of a request that was copied."""
     tries: list[Try] = field(default_factory=list)
+    retries: tuple[str, ...] = ()
+    """For each engine that was asked after another: the code of what the one before failed of."""

@@ -1,0 +1,169 @@
+"""Every family of /metrics: the one table behind the code that fills them and docs/reference/metrics.md.
+
+A counter's name ends in `_total`, one of seconds in `_seconds`, as promtool's linter has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+Labels = tuple[str, ...]
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Of whole requests: up to the time that a request may take at most."""
+GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds between two events of a stream: finest where engines usually are, and up to a route's `chunk_seconds`, so
+that a stall is told from a slow engine."""
+TRIES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
+"""Up to the most `tries` that a route may have."""
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: Labels = ()
+    bounds: tuple[float, ...] = ()
+    """Of a histogram's buckets, without the one for everything above."""
+
+    def told(self, values: Mapping[Labels, float]) -> Metric:
+        """Of a counter or gauge."""
+        made = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}[self.kind]
+        family: CounterMetricFamily | GaugeMetricFamily = made(self.name, self.meaning, labels=self.labels)
+        for labels, value in values.items():
+            family.add_metric(labels, value)
+        return family
+
+
+IN_FLIGHT = Family("gateway_in_flight_requests", "gauge", "Requests under way.")
+REQUESTS = Family("gateway_requests_total", "counter", "Requests, at their end.", ("method", "path", "status"))
+LATENCY = Family("gateway_request_latency_seconds", "histogram", "Whole requests.", ("method", "path"), SECONDS)
+ANSWERS = Family(
+    "gateway_release_requests_total", "counter", "Requests that had a route.", ("route", "release", "status")
+)
+FIRST_BYTE = Family(
+    "gateway_time_to_first_byte_seconds",
+    "histogram",
+    "Until the answer's first byte; of a stream, until its first event, which engines send with the first token.",
+    ("route", "release"),
+    SECONDS,
+)
+INTER_TOKEN = Family(
+    "gateway_inter_token_latency_seconds",
+    "histogram",
+    "Waits for the next event of a stream, about a token each; a slow client's own time is not in it.",
+    ("route", "release"),
+    GAPS,
+)
+TOKENS = Family(
+    "gateway_tokens_total",
+    "counter",
+    "Tokens by the engine's account; cached ones are prompt tokens too.",
+    ("route", "release", "kind"),
+)
+UPSTREAM_REQUESTS = Family("gateway_upstream_requests_total", "counter", "Calls of engines.", ("upstream", "status"))
+UPSTREAM_LATENCY = Family(
+    "gateway_upstream_latency_seconds", "histogram", "Whole calls of engines.", ("upstream",), SECONDS
+)
+TRIED = Family(
+    "gateway_upstream_tries", "histogram", "Calls of engines for one request; 0 where none was sent.", ("route",), TRIES
+)
+RETRIES = Family(
+    "gateway_retries_total", "counter", "Second and later engines asked, by what the one before failed of.", ("reason",)
+)
+RETRIES_REFUSED = Family(
+    "gateway_retries_refused_total", "counter", "Second tries that the budget of retries turned away."
+)
+FALLBACKS = Family(
+    "gateway_fallback_used_total", "counter", "Answers by another model than was asked for.", ("from_model", "to_model")
+)
+SHADOWS = Family(
+    "gateway_shadow_requests_total", "counter", "Copies of requests that have ended.", ("route", "upstream", "status")
+)
+SHADOWS_DROPPED = Family(
+    "gateway_shadow_dropped_total", "counter", "Copies that were not made, by reason.", ("route", "reason")
+)
+CIRCUIT_STATE = Family(
+    "gateway_circuit_state", "gauge", "Of each endpoint's breaker: 0 closed, 1 half open, 2 open.", ("endpoint",)
+)
+CIRCUIT_OPEN = Family("gateway_circuit_open_total", "counter", "Circuits that opened.", ("upstream",))
+QUEUE_DEPTH = Family("gateway_queue_depth", "gauge", "Requests that wait for room.", ("upstream",))
+RATE_LIMITED = Family("gateway_rate_limited_total", "counter", "Requests over their caller's limit.")
+LIMIT_REFUSALS = Family("gateway_limit_refusals_total", "counter", "The same by limit.", ("limit",))
+LIMITER_SHARED = Family(
+    "gateway_limiter_shared", "gauge", "1 while limits are counted in Redis, for all gateways; else 0."
+)
+CORRECTIONS_LOST = Family("gateway_limiter_corrections_lost_total", "counter", "True counts that Redis did not take.")
+JWKS_KEYS = Family("gateway_jwks_keys", "gauge", "Published keys by which tokens are proved.")
+CONFIG = Family("gateway_config_info", "gauge", "1; its label names the configuration that is served.", ("revision",))
+CONFIG_LOADED = Family("gateway_config_loaded_timestamp_seconds", "gauge", "When it was loaded, as Unix time.")
+CONFIG_SWAPS = Family("gateway_config_swaps_total", "counter", "Configurations taken since the start.")
+CONFIG_REFUSED = Family("gateway_config_refused", "gauge", "1 while newer configuration is refused.")
+CONFIG_REFUSALS = Family("gateway_config_refusals_total", "counter", "Configurations refused since the start.")
+LOG_DROPPED = Family("gateway_log_lines_dropped_total", "counter", "Log lines that nobody took.")
+AUDIT_DROPPED = Family("gateway_audit_lines_dropped_total", "counter", "Decisions that the audit log could not take.")
+SPANS_DROPPED = Family("gateway_spans_dropped_total", "counter", "Spans that the collector did not take.")
+LOOP_LAG = Family("gateway_loop_lag_seconds", "gauge", "How late the loop was at worst since the last scrape.")
+
+FAMILIES = tuple(value for value in list(globals().values()) if isinstance(value, Family))
+
+LABELS = {
+    "method": "The request's.",
+    "path": "Of the API, as it is served; any other path is answered 404 and not counted.",
+    "status": "As the client got it, 499 where it had gone; of a call: the engine's, `error`, or `cancelled`.",
+    "route": "The route that answered, or was to: a model's name, or `default`.",
+    "release": "Release id that the upstream serves; empty where it names none.",
+    "kind": "`prompt`, `completion`, or `cached`: the part of the prompt that the engine had kept.",
+    "upstream": "Its name in the route files.",
+    "endpoint": "The upstream's name, and where it has several endpoints the address too.",
+    "reason": "Of a retry: the condition's code, as in [errors.md](errors.md). Of a copy: `load`, `full`, `busy`, "
+    "`no_endpoint` or `api_not_served`.",
+    "limit": "`requests`, `tokens` or `parallel`.",
+    "from_model": "The route that was asked for.",
+    "to_model": "The route that answered.",
+    "revision": "SHA-256 of the files, as in `x-nexus-revision`.",
+}
+"""Label -> its values. All come from the route files or from tables of ours, never from a client."""
+
+_PAGE = """\
+# Metrics
+
+Made by `nexus-gateway reference metrics` from the table that the code fills; do not edit.
+
+`/metrics` has these families, in Prometheus's text format. A counter begins at 0 with the process. What a client
+chooses freely is in no label, so that their number is bounded by the route files.
+
+| family | kind | labels | meaning |
+| --- | --- | --- | --- |
+{families}
+
+## Labels
+
+| label | values |
+| --- | --- |
+{labels}
+
+## Buckets
+
+{buckets}
+"""
+
+
+def page() -> str:
+    """docs/reference/metrics.md."""
+    rows = (
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.meaning} |"
+        for one in FAMILIES
+    )
+    labels = (f"| `{label}` | {values} |" for label, values in LABELS.items())
+    buckets = (
+        f"- `{one.name}`: {', '.join(f'{bound:g}' for bound in one.bounds)}"
+        for one in FAMILIES
+        if one.kind == "histogram"
+    )
+    return _PAGE.format(families="\n".join(rows), labels="\n".join(labels), buckets="\n".join(buckets))
