@@ -30,19 +30,19 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
     tokens = estimate(request)
     if limits.tokens is not None and tokens > limits.tokens:
         raise _unpayable(tokens, limits.tokens)
-    if not gateway.parallel.enter(caller.key.id, limits.parallel):
+    if not gateway.parallel.enter(caller.key.owner, limits.parallel):
         record.limited = "parallel"
         raise Refusal(RATE_LIMITED, "max_parallel of this key is under way", ((b"retry-after", b"1"),))
     if limits.requests is None and limits.tokens is None:
         return None
     try:
-        verdict, reservation = await gateway.limiter.reserve(caller.key.id, limits, tokens)
+        verdict, reservation = await gateway.limiter.reserve(caller.key.owner, limits, tokens)
     except BaseException:
-        gateway.parallel.leave(caller.key.id)
+        gateway.parallel.leave(caller.key.owner)
         raise
     record.limit_headers = headers_of(verdict)
     if reservation is None:
-        gateway.parallel.leave(caller.key.id)
+        gateway.parallel.leave(caller.key.owner)
         raise _refusal(verdict, record)
     return reservation
 
@@ -50,7 +50,7 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
 def release(gateway: Gateway, request: Request, reservation: Reservation | None) -> None:
     """What no engine has answered costs nothing. What an engine has refused, or whose client has left, was a request
     and cost no tokens; an answer without the engine's count costs what went out."""
-    gateway.parallel.leave(request.caller.key.id)
+    gateway.parallel.leave(request.caller.key.owner)
     if reservation is None:
         return
     record = request.record

@@ -4,11 +4,13 @@ refusal."""
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 
 from nexus_gateway.errors import INVALID_API_KEY, MISSING_SCOPE, Refusal
 from nexus_gateway.exchange import RequestHead
-from nexus_gateway.keys import Key, Keys, digest
+from nexus_gateway.key_ring import KeyRing
+from nexus_gateway.keys import Key, digest
 from nexus_gateway.tokens.claims import Claims
 from nexus_gateway.tokens.verify import TokenVerifier
 
@@ -19,7 +21,7 @@ _CHALLENGE = ((b"www-authenticate", b'Bearer realm="nexus"'),)
 class Credentials:
     """What the gateway knows callers by."""
 
-    keys: Keys
+    ring: KeyRing
     tokens: TokenVerifier | None = None
     """None where no token is taken."""
 
@@ -30,7 +32,7 @@ async def authenticate(head: RequestHead, known: Credentials) -> Key:
         presented = {_bearer(value) for value in head.every(b"authorization")} | set(head.every(b"x-api-key"))
         if len(presented) == 1:
             credential = presented.pop()
-            if key := known.keys.get(digest(credential)):
+            if key := known.ring.find(digest(credential), time.time()):
                 return key
             if known.tokens is not None and credential.count(b".") == 2:
                 return bearer_of(await known.tokens.verify(credential))

@@ -68,7 +68,7 @@ def check(routes: Path, as_json: bool) -> None:
 @gateway.command(epilog="Example: nexus-gateway explain routes.d --model chat --key team-a --session 42")
 @click.argument("routes", type=_PATH)
 @click.option("--model", required=True)
-@click.option("--key", "key_id", default="dev-key", show_default=True, help="Id of the caller's key.")
+@click.option("--key", "key_id", default="dev-key", show_default=True, help="Tenant of the caller's key, or its id.")
 @click.option("--session", default="", help="x-nexus-session or `user` of the request.")
 @click.option("--header", "headers", multiple=True, help="name=value; several times.")
 @click.option("--json", "as_json", is_flag=True)
@@ -163,8 +163,12 @@ def keys() -> None:
 @click.option("--id", "name", required=True, help="What logs call the key.")
 @click.option("--model", "models", multiple=True, help="A model that it may use; several times [default: all].")
 @click.option("--admin", is_flag=True, help="It may see /admin/* and /v1/circuit-breakers.")
-def new(name: str, models: tuple[str, ...], admin: bool) -> None:
+@click.option("--tenant", help="Whose it is: all keys of a tenant share its policy and limits [default: the id].")
+@click.option("--days", type=click.IntRange(1, 3650), help="How long it holds [default: until it is removed].")
+def new(name: str, models: tuple[str, ...], admin: bool, tenant: str | None, days: int | None) -> None:
     """Print a new key once, and the entry for the key file, which does not hold it."""
+    from datetime import UTC, datetime, timedelta
+
     import yaml
 
     from nexus_gateway.keys import digest, new_key
@@ -175,6 +179,10 @@ def new(name: str, models: tuple[str, ...], admin: bool) -> None:
         entry["models"] = list(models)
     if admin:
         entry["scopes"] = ["admin"]
+    if tenant:
+        entry["tenant"] = tenant
+    if days:
+        entry["expires"] = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0).isoformat()
     click.echo(f"# the key, shown this once: {key}\n{yaml.safe_dump({'keys': [entry]}, sort_keys=False)}", nl=False)
 
 

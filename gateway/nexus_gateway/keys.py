@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from nexus_gateway.config_errors import ConfigRefused, first_error
 
@@ -27,6 +27,15 @@ class Key:
     admin: bool
     subject: str = ""
     """Of a signed token; empty for a key."""
+    tenant: str = ""
+    """Who it belongs to; empty where it is the only one of its kind."""
+    expires: float | None = None
+    """Unix time from which it opens nothing."""
+
+    @property
+    def owner(self) -> str:
+        """Whose policy, limits and sessions are meant: all keys of a tenant share them."""
+        return self.tenant or self.id
 
 
 Keys = Mapping[bytes, Key]
@@ -40,6 +49,9 @@ class _Entry(BaseModel):
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
     models: tuple[str, ...] | None = None
     scopes: tuple[str, ...] = ()
+    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    """Whose it is, where several keys share one policy, its limits and sessions; the id where it is not given."""
+    expires: AwareDatetime | None = None
 
 
 class _File(BaseModel):
@@ -77,7 +89,8 @@ def read_keys(path: Path) -> Keys:
         if raw in found or any(key.id == entry.id for key in found.values()):
             raise ConfigRefused(f"{path}: keys: {entry.id} stands twice")
         models = None if entry.models is None else frozenset(entry.models)
-        found[raw] = Key(entry.id, models, "admin" in entry.scopes)
+        expires = entry.expires.timestamp() if entry.expires else None
+        found[raw] = Key(entry.id, models, "admin" in entry.scopes, tenant=entry.tenant or "", expires=expires)
     return found
 
 

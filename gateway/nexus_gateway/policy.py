@@ -27,7 +27,7 @@ class Caller:
 def caller_of(key: Key, table: Table) -> Caller:
     """A token that names no models may use those of its subject's policy; where there is no policy either, none."""
     if not key.subject:
-        return Caller(key, table.policies.get(key.id, UNLIMITED))
+        return Caller(key, table.policies.get(key.owner, UNLIMITED))
     policy = table.subjects.get(key.subject) or table.subjects.get(EVERY_SUBJECT)
     if policy is None:
         return Caller(replace(key, models=key.models or frozenset()), UNLIMITED)

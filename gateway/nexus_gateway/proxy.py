@@ -161,7 +161,7 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
 async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:
     """Waits for room at the upstream, as long as its settings say. Raises TryFailed or ClientGone."""
     caller = request.caller
-    place = gateway.enter(upstream, caller.policy.priority, caller.key.id, estimate(request))
+    place = gateway.enter(upstream, caller.policy.priority, caller.key.owner, estimate(request))
     if not place.settled:
         request.exchange.closed.then(lambda: place.fail(ClientGone()))
     try:

@@ -32,4 +32,4 @@ class Request:
         """What keeps a conversation with one release: the client's session or user, within its own key; else an id
         that we have made, never one that the client could choose its release by."""
         session = self.exchange.head.first(b"x-nexus-session").decode("latin-1") or self.asked.speaker(self.surface)
-        return f"{self.caller.key.id}\0{session}" if session else self.ids.span_id
+        return f"{self.caller.key.owner}\0{session}" if session else self.ids.span_id

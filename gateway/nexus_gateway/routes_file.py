@@ -189,7 +189,7 @@ class RoutesFile(_Strict):
     upstreams: dict[Name, UpstreamFile] = Field(default_factory=dict)
     routes: dict[Name, RouteFile] = Field(default_factory=dict)
     policies: dict[KeyId, PolicyFile] = Field(default_factory=dict)
-    """By the id of a key."""
+    """By the tenant of a key, which is its id where the key file does not name one."""
     subjects: dict[Subject, PolicyFile] = Field(default_factory=dict)
     """By the `sub` of a signed token; `*` is everybody else. A token that names no models may use those of its policy,
     and without a policy none."""

@@ -11,6 +11,7 @@ from nexus_gateway.app import create_app
 from nexus_gateway.auth import Credentials
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.key_ring import KeyRing, KeyWatcher
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
@@ -50,15 +51,17 @@ def run(
     tokens = read_token_settings(environ)
     jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
     spans = _spans(environ, logs)
-    credentials = Credentials(known, TokenVerifier(tokens, jwks) if tokens else None)
+    ring = KeyRing(known)
+    credentials = Credentials(ring, TokenVerifier(tokens, jwks) if tokens else None)
     limiter = _limiter(settings, logs)
     gateway = Gateway(
         served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans
     )
 
     def tell(message: str, reason: str) -> None:
-        logs.write(event_line(message, "error", reason=reason))
+        logs.write(event_line(message, "error", reason=reason) if reason else event_line(message))
 
+    key_watcher = KeyWatcher(keys, ring, tell) if keys else None
     watcher = Watcher(source, served, state, changed=gateway.forget_soon, tell=tell) if source else None
     server = make_server(create_app(gateway), gateway, host, port)
     logs.start()
@@ -69,6 +72,8 @@ def run(
             tell("audit log cannot be written; requests are answered without it", audited.problem)
     if spans:
         spans.start()
+    if key_watcher:
+        key_watcher.start()
     if watcher:
         watcher.start()
     try:
@@ -76,6 +81,8 @@ def run(
     finally:
         if watcher:
             watcher.stop()
+        if key_watcher:
+            key_watcher.stop()
         if audited:
             audited.stop()
         if spans:

@@ -11,6 +11,7 @@ from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive, given
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.key_ring import KeyRing
 from nexus_gateway.keys import keys_of_environment
 from nexus_gateway.proxy import answer
 from nexus_gateway.served import Served
@@ -31,7 +32,7 @@ def make_gateway() -> Gateway:
         b'{"upstreams": {"m": {"url": "mock://local"}}, "routes": {"chat": {"strategy": "direct", "upstream": "m"}}}'
     )
     served = Served(build({"chat.yaml": routes}, {}, 10.0))
-    return Gateway(served, Credentials(keys_of_environment(None, "127.0.0.1")), BreakerSettings(), LogWriter())
+    return Gateway(served, Credentials(KeyRing(keys_of_environment(None, "127.0.0.1"))), BreakerSettings(), LogWriter())
 
 
 class PlainExchange:
