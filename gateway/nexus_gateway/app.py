@@ -40,7 +40,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await gateway.begin()
         yield
-        gateway.close()
+        await gateway.close()
 
     app = FastAPI(title="Nexus gateway", lifespan=life, docs_url=None, redoc_url=None)
     for path in SURFACES:
@@ -59,13 +59,14 @@ def create_app(gateway: Gateway) -> FastAPI:
     @app.get("/ready")
     async def ready() -> Response:
         """Requests may be sent here."""
-        state = "draining" if gateway.draining else "ready"
+        state = "draining" if gateway.leaving else "ready"
         body = {"status": state, "revision": gateway.served.current.revision}
-        return JSONResponse(body, 503 if gateway.draining else 200)
+        return JSONResponse(body, 503 if gateway.leaving else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        gathered = await gateway.siblings.gather() if gateway.siblings else None
+        return Response(gateway.metrics.render(gathered), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
@@ -91,13 +92,14 @@ def create_app(gateway: Gateway) -> FastAPI:
         """What is served, and what was refused since."""
         await driven(administrator(_head(request), gateway.known))
         served = gateway.served
-        refused = served.refused
+        told = gateway.told()
         return {
-            "revision": served.current.revision,
+            "revision": told["revision"],
             "loaded": served.current.loaded,
             "files": sorted(served.current.files),
             "routes": sorted(served.current.table.routes),
-            "refusal": {"revision": refused.revision, "reason": refused.reason} if refused else None,
+            "refusal": told["refusal"],
+            "workers": (await gateway.siblings.gather()).states if gateway.siblings else [told],
         }
 
     return app

@@ -25,7 +25,9 @@ def gateway() -> None:
 @click.option("--state", type=_PATH, help="Folder for the last good configuration, to start from after a bad one.")
 @click.option("--audit", "audit_log", type=_PATH, help="Folder for the audit log [default: none is kept].")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--admin-port", type=click.IntRange(1, 65535), help="Operators' pages are on this port alone.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
 def serve(
     routes: Path | None,
     keys: Path | None,
@@ -34,15 +36,20 @@ def serve(
     audit_log: Path | None,
     host: str,
     port: int,
+    admin_port: int | None,
+    workers: int,
 ) -> None:
     """Serve until SIGTERM. New configuration is taken as it appears; where it is bad, the last good one serves on."""
     import os
 
     from nexus_gateway.config_errors import ConfigRefused
     from nexus_gateway.running import run
+    from nexus_gateway.start import Start
 
+    environ = dict(os.environ)
+    start = Start(environ, routes, keys, resolve, state, audit_log, host, port, admin_port, workers)
     try:
-        run(os.environ, routes, keys, resolve, state, audit_log, host, port)
+        sys.exit(run(start))
     except ConfigRefused as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         sys.exit(2)

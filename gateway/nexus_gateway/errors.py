@@ -22,6 +22,7 @@ INVALID_API_KEY = Condition(401, "invalid_api_key", "no credential, a wrong one,
 MISSING_SCOPE = Condition(403, "missing_scope", "the key may not see this page")
 MODEL_NOT_ALLOWED = Condition(403, "model_not_allowed", "the key's policy does not name the model")
 MODEL_NOT_FOUND = Condition(404, "model_not_found", "no route has that name")
+PAGE_NOT_FOUND = Condition(404, "page_not_found", "there is no such page on this port")
 INVALID_BODY = Condition(400, "invalid_body", "no JSON, or a field of the wrong kind, or one that stands twice")
 FIELD_NOT_ALLOWED = Condition(400, "field_not_allowed", "the key's policy does not pass a field of the body on")
 TOO_MANY_TOKENS = Condition(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client.core import Metric
@@ -27,6 +29,7 @@ from nexus_gateway.routes import Endpoint
 from nexus_gateway.served import Served
 from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
+from nexus_gateway.siblings import Siblings
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.audit import AuditLog
@@ -66,8 +69,13 @@ class Gateway:
         self._jwks = jwks
         self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
-        self.metrics = Metrics(self._state)
+        self.metrics = Metrics(self._state, self._lag.take)
+        self.leaving = False
+        """True once it is to end: probes say so, requests are still answered."""
         self.draining = False
+        """True from then on when new requests are turned away."""
+        self.siblings: Siblings | None = None
+        """The other processes of the same gateway, where it has several."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._checking: asyncio.Task[None] | None = None
         self.endpoints, self.retries = Endpoints(), RetryBudget()
@@ -132,6 +140,8 @@ class Gateway:
         if self._jwks is not None:
             self._jwks.begin(loop)
         await self.limiter.begin()
+        if self.siblings is not None:
+            await self.siblings.begin()
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
         self._checking = loop.create_task(checks.run())
 
@@ -160,16 +170,24 @@ class Gateway:
         if self.spans is not None and record.sampled:
             self.spans.add(record)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._checking is not None:
             self._checking.cancel()
-        self.limiter.close()
+        await self.limiter.close()
+        if self.siblings is not None:
+            self.siblings.close()
         self._lag.close()
         if self._jwks is not None:
             self._jwks.close()
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
+
+    def told(self) -> dict[str, Any]:
+        """What this process says of itself to the others."""
+        refused = self.served.refused
+        refusal = {"revision": refused.revision, "reason": refused.reason} if refused else None
+        return {"pid": os.getpid(), "revision": self.served.current.revision, "refusal": refusal}
 
     def _state(self) -> Iterator[Metric]:
         served, shared = self.served, self.limiter if isinstance(self.limiter, RedisLimiter) else None
@@ -185,7 +203,6 @@ class Gateway:
         yield families.LIMITER_SHARED.told({(): 1 if shared and shared.up else 0})
         yield families.CORRECTIONS_LOST.told({(): shared.lost if shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
-        yield families.LOOP_LAG.told({(): self._lag.take()})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
         endpoints = served.current.table.endpoints
         yield families.CIRCUIT_STATE.told({(name,): _CIRCUIT[self.breakers.state(name)] for name in endpoints})

@@ -1,11 +1,14 @@
-"""A gateway process from its start to its end."""
+"""A gateway from its start to its end: where its parts are put together."""
 
 from __future__ import annotations
 
 import secrets
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from starlette.types import ASGIApp
 
 from nexus_gateway.app import create_app
 from nexus_gateway.auth import Credentials
@@ -16,10 +19,14 @@ from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.shared import RedisLimiter
+from nexus_gateway.ports import Ports
 from nexus_gateway.served import Served, Watcher, first
 from nexus_gateway.server import make_server
 from nexus_gateway.settings import Settings, read_settings, routes_of_environment
+from nexus_gateway.siblings import Siblings
 from nexus_gateway.snapshot import Source, build, read_resolve
+from nexus_gateway.start import Start, Worker, listen
+from nexus_gateway.supervisor import supervise
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.collector import spans_of_environment
@@ -27,68 +34,69 @@ from nexus_gateway.telemetry.logs import LogWriter, event_line
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.tokens.fetch import http_fetch
 from nexus_gateway.tokens.jwks import Jwks
-from nexus_gateway.tokens.settings import read_token_settings
+from nexus_gateway.tokens.settings import TokenSettings, read_token_settings
 from nexus_gateway.tokens.verify import TokenVerifier
 
 
-def run(
-    environ: Mapping[str, str],
-    routes: Path | None,
-    keys: Path | None,
-    resolve: Path | None,
-    state: Path | None,
-    audit: Path | None,
-    host: str,
-    port: int,
-) -> None:
-    """Returns after SIGTERM or SIGINT, when all answers are out. Raises ConfigRefused."""
-    settings = read_settings(environ)
-    known = _keys(settings, keys, host)
-    source = Source(routes, resolve, settings.first_byte_seconds, environ) if routes else None
-    served = _served(settings, known, source, resolve, state)
-    logs = LogWriter(sys.stdout, masking=settings.masking)
-    audited = _audit(settings, audit)
-    tokens = read_token_settings(environ)
+def run(start: Start) -> int:
+    """The exit status, after SIGTERM or SIGINT, when all answers are out. Raises ConfigRefused."""
+    if start.workers == 1:
+        serve(start, listen(start), None)
+        return 0
+    settings = read_settings(start.environ)  # what is wrong is told once, and not by each process
+    _configured(start, settings, _keys(settings, start.keys, start.host))
+    return supervise(start, serve)
+
+
+def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None) -> None:
+    """One process from its start to its end; `worker` where it is one of several. Raises ConfigRefused."""
+    settings = read_settings(start.environ)
+    known = _keys(settings, start.keys, start.host)
+    source, served, tokens = _configured(start, settings, known)
+    logs = LogWriter(sys.stdout, masking=settings.masking, lock=worker.log_lock if worker else None)
+    audited = _audit(settings, start.audit)
     jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
-    spans = _spans(environ, logs)
+    spans = _spans(start.environ, logs)
     ring = KeyRing(known)
     credentials = Credentials(ring, TokenVerifier(tokens, jwks) if tokens else None)
     limiter = _limiter(settings, logs)
     gateway = Gateway(
         served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans
     )
+    if worker is not None:
+        gateway.siblings = Siblings(worker, gateway.told, lambda scraped: gateway.metrics.figures(scraped=scraped))
 
     def tell(message: str, reason: str) -> None:
         logs.write(event_line(message, "error", reason=reason) if reason else event_line(message))
 
-    key_watcher = KeyWatcher(keys, ring, tell) if keys else None
-    watcher = Watcher(source, served, state, changed=gateway.forget_soon, tell=tell) if source else None
-    server = make_server(create_app(gateway), gateway, host, port)
+    watchers: list[Watcher | KeyWatcher] = [KeyWatcher(start.keys, ring, tell)] if start.keys else []
+    if source is not None:
+        state = start.state if worker is None or worker.number == 0 else None  # one of them keeps it for all
+        watchers.append(Watcher(source, served, state, changed=gateway.forget_soon, tell=tell))
+    app: ASGIApp = create_app(gateway)
+    if start.admin_port is not None:
+        app = Ports(app, start.admin_port)
+    server = make_server(app, gateway, settings.drain_seconds, settings.grace_seconds)
+    writers = [writer for writer in (audited, spans) if writer is not None]
     logs.start()
-    _greet(logs, served, known)
-    if audited:
-        audited.start()
-        if audited.problem:
-            tell("audit log cannot be written; requests are answered without it", audited.problem)
-    if spans:
-        spans.start()
-    if key_watcher:
-        key_watcher.start()
-    if watcher:
-        watcher.start()
+    _greet(logs, start, served, known, shared=settings.redis_url is not None)
+    for part in (*writers, *watchers):
+        part.start()
+    if audited is not None and audited.problem:
+        tell("audit log cannot be written; requests are answered without it", audited.problem)
     try:
-        server.run()
+        server.run(sockets=list(sockets))
     finally:
-        if watcher:
-            watcher.stop()
-        if key_watcher:
-            key_watcher.stop()
-        if audited:
-            audited.stop()
-        if spans:
-            spans.stop()
-        logs.write(event_line("stopped"))
+        for part in (*watchers, *writers):
+            part.stop()
+        lost = limiter.lost if isinstance(limiter, RedisLimiter) else 0
+        logs.write(event_line("stopped", corrections_lost=lost) if lost else event_line("stopped"))
         logs.stop()
+
+
+def _configured(start: Start, settings: Settings, keys: Keys) -> tuple[Source | None, Served, TokenSettings | None]:
+    source = Source(start.routes, start.resolve, settings.first_byte_seconds, start.environ) if start.routes else None
+    return source, _served(settings, keys, source, start.resolve, start.state), read_token_settings(start.environ)
 
 
 def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
@@ -148,9 +156,18 @@ def _served(settings: Settings, keys: Keys, source: Source | None, resolve: Path
     return first(source, state)
 
 
-def _greet(logs: LogWriter, served: Served, keys: Keys) -> None:
+def _greet(logs: LogWriter, start: Start, served: Served, keys: Keys, *, shared: bool) -> None:
     logs.write(event_line("started", revision=served.current.revision, routes=sorted(served.current.table.routes)))
     if digest(DEV_KEY.encode()) in keys:
         logs.write(event_line("the key dev-key is open to everybody on this machine", "warning"))
     if served.refused:
         logs.write(event_line("configuration refused; the last good one serves", "error", reason=served.refused.reason))
+    if start.workers > 1 and not shared and _limited(served):
+        told = f"limits hold for each of {start.workers} workers alone; set GATEWAY_REDIS_URL for all together"
+        logs.write(event_line(told, "warning"))
+
+
+def _limited(served: Served) -> bool:
+    table = served.current.table
+    policies = (*table.policies.values(), *table.subjects.values())
+    return any(policy.requests_per_minute or policy.tokens_per_minute for policy in policies)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from nexus_gateway.asgi import CUT
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.start import BACKLOG
 
 HEAD_BYTES = 32 << 10
 HEAD_COUNT = 100
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 75
-GRACE_SECONDS = 60
-"""For answers that are under way when SIGTERM comes."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -75,11 +76,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """On the first signal the gateway says that it drains; what is under way is finished."""
+    """On the first signal probes are told; after the drain time no request is begun any more, and those under way are
+    finished. A second signal ends them."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, drain_seconds: float) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self._gateway, self._drain_seconds = gateway, drain_seconds
+        self._leave_at = math.inf
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -92,15 +95,20 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._gateway.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self._gateway.leaving
+        self._gateway.leaving = True
+        self._leave_at = time.monotonic() + (0 if self.force_exit else self._drain_seconds)
+
+    async def on_tick(self, counter: int) -> bool:
+        if time.monotonic() >= self._leave_at:
+            self._gateway.draining = self.should_exit = True
+        return await super().on_tick(counter)
 
 
-def make_server(app: FastAPI, gateway: Gateway, host: str, port: int) -> uvicorn.Server:
+def make_server(app: ASGIApp, gateway: Gateway, drain_seconds: float, grace_seconds: int) -> uvicorn.Server:
+    """`grace_seconds`: for answers that are under way when the drain time is over."""
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=LimitedProtocol,
         ws="none",
         loop="uvloop",
@@ -109,7 +117,7 @@ def make_server(app: FastAPI, gateway: Gateway, host: str, port: int) -> uvicorn
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        backlog=2048,
+        timeout_graceful_shutdown=grace_seconds,
+        backlog=BACKLOG,
     )
-    return _Server(config, gateway)
+    return _Server(config, gateway, drain_seconds)

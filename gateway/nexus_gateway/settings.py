@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,8 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
         str(MOST_IN_FLIGHT),
         "Requests under way; from half of it on the unimportant get 503.",
     ),
+    ("GATEWAY_DRAIN_SECONDS", "0", "From SIGTERM on requests are still taken so long; `/ready` is 503 at once."),
+    ("GATEWAY_GRACE_SECONDS", "60", "For answers under way after that; then they are cut off."),
     ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
     ("GATEWAY_PII_HASH_SALT", "new at each start", "Salt of principals in the audit log."),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
@@ -69,6 +72,8 @@ class Settings:
     limits_fail_open: bool
     redis_deadline_seconds: float
     most_in_flight: int
+    drain_seconds: float
+    grace_seconds: int
     masking: bool
     auditing: bool
     salt: str
@@ -110,6 +115,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         limits_fail_open=_switch(environ, "GATEWAY_LIMITS_FAIL_OPEN"),
         redis_deadline_seconds=_number(environ, "GATEWAY_REDIS_DEADLINE_SECONDS", 0.05),
         most_in_flight=int(_number(environ, "GATEWAY_MAX_IN_FLIGHT", MOST_IN_FLIGHT, whole=True)),
+        drain_seconds=_number(environ, "GATEWAY_DRAIN_SECONDS", 0, least=0),
+        grace_seconds=int(_number(environ, "GATEWAY_GRACE_SECONDS", 60, whole=True)),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
@@ -225,14 +232,18 @@ def _switch(environ: Mapping[str, str], name: str) -> bool:
 _SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 
 
-def _number(environ: Mapping[str, str], name: str, default: float, *, whole: bool = False) -> float:
+def _number(
+    environ: Mapping[str, str], name: str, default: float, *, whole: bool = False, least: float | None = None
+) -> float:
+    """Above 0, or not below `least`."""
     text = environ.get(name)
     if text is None:
         return default
     try:
         value = int(text) if whole else float(text)
     except ValueError:
-        value = 0
-    if value <= 0:
-        raise ConfigRefused(f"{name}: {text!r}: write a {'whole number' if whole else 'number of seconds'} above 0")
+        value = math.nan
+    if not (value > 0 if least is None else value >= least) or value == math.inf:
+        bound = "above 0" if least is None else f"of {least:g} or more"
+        raise ConfigRefused(f"{name}: {text!r}: write a {'whole number' if whole else 'number of seconds'} {bound}")
     return value

@@ -21,7 +21,7 @@ from ..support.gateway import OTHER, RELEASE, Gateway, until, write_routes
 from ..support.repository import ROOT
 from ..support.upstream import Engine
 
-ROW = re.compile(r"^\| `(gateway_\w+)` \| (\w+) \| (.*?) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(gateway_\w+)` \| (\w+) \| (.*?) \| (.+) \| \w+ \|$", re.MULTILINE)
 PAGE = {
     name: (kind, set(re.findall(r"`(\w+)`", labels)), meaning)
     for name, kind, labels, meaning in ROW.findall((ROOT / "docs/reference/metrics.md").read_text())

@@ -35,4 +35,5 @@ class Limiter(Protocol):
     def refund(self, reservation: Reservation) -> None:
         """The request has cost nothing: gives back all that it took."""
 
-    def close(self) -> None: ...
+    async def close(self) -> None:
+        """After the last request."""

@@ -78,7 +78,7 @@ class MemoryLimiter:
     def refund(self, reservation: Reservation) -> None:
         self._correct(reservation, -1, -reservation.tokens)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing is held."""
 
     def _correct(self, reservation: Reservation, requests: float, tokens: float) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -28,6 +29,7 @@ FAILURES = 3
 """In a row, after which Redis is left alone."""
 REST_SECONDS = 1.0
 _BATCH = 512
+_LAST_SECONDS = 1.0  # for the corrections that are left when the gateway stops
 _MOST_WAITING = 10_000  # of each kind; more decide alone, more corrections are lost and counted
 
 Changed = Callable[[bool, str], None]
@@ -105,9 +107,15 @@ class RedisLimiter:
         elif not reservation.settled:
             self._correct(reservation, -1, -reservation.tokens)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Brings the last corrections; those that Redis does not take in time are lost and counted."""
         if self._pump is not None:
+            await asyncio.wait({self._pump}, timeout=_LAST_SECONDS)
             self._pump.cancel()
+        self.lost += len(self._corrections)
+        self._corrections.clear()
+        with suppress(Exception):  # the client's own, whatever its connection is like
+            await self._redis.aclose()
 
     def _correct(self, reservation: Reservation, requests: int, tokens: int) -> None:
         reservation.settled = True

@@ -30,6 +30,8 @@ class Family:
     labels: Labels = ()
     bounds: tuple[float, ...] = ()
     """Of a histogram's buckets, without the one for everything above."""
+    over: Literal["sum", "max"] = "sum"
+    """What several processes of one gateway make of it."""
 
     def told(self, values: Mapping[Labels, float]) -> Metric:
         """Of a counter or gauge."""
@@ -89,26 +91,38 @@ SHADOWS_DROPPED = Family(
     "gateway_shadow_dropped_total", "counter", "Copies that were not made, by reason.", ("route", "reason")
 )
 CIRCUIT_STATE = Family(
-    "gateway_circuit_state", "gauge", "Of each endpoint's breaker: 0 closed, 1 half open, 2 open.", ("endpoint",)
+    "gateway_circuit_state",
+    "gauge",
+    "Of each endpoint's breaker: 0 closed, 1 half open, 2 open.",
+    ("endpoint",),
+    over="max",
 )
 CIRCUIT_OPEN = Family("gateway_circuit_open_total", "counter", "Circuits that opened.", ("upstream",))
 QUEUE_DEPTH = Family("gateway_queue_depth", "gauge", "Requests that wait for room.", ("upstream",))
 RATE_LIMITED = Family("gateway_rate_limited_total", "counter", "Requests over their caller's limit.")
 LIMIT_REFUSALS = Family("gateway_limit_refusals_total", "counter", "The same by limit.", ("limit",))
 LIMITER_SHARED = Family(
-    "gateway_limiter_shared", "gauge", "1 while limits are counted in Redis, for all gateways; else 0."
+    "gateway_limiter_shared", "gauge", "1 while limits are counted in Redis, for all gateways; else 0.", over="max"
 )
 CORRECTIONS_LOST = Family("gateway_limiter_corrections_lost_total", "counter", "True counts that Redis did not take.")
-JWKS_KEYS = Family("gateway_jwks_keys", "gauge", "Published keys by which tokens are proved.")
-CONFIG = Family("gateway_config_info", "gauge", "1; its label names the configuration that is served.", ("revision",))
-CONFIG_LOADED = Family("gateway_config_loaded_timestamp_seconds", "gauge", "When it was loaded, as Unix time.")
+JWKS_KEYS = Family("gateway_jwks_keys", "gauge", "Published keys by which tokens are proved.", over="max")
+CONFIG = Family(
+    "gateway_config_info", "gauge", "1; its label names the configuration that is served.", ("revision",), over="max"
+)
+CONFIG_LOADED = Family(
+    "gateway_config_loaded_timestamp_seconds", "gauge", "When it was loaded, as Unix time.", over="max"
+)
 CONFIG_SWAPS = Family("gateway_config_swaps_total", "counter", "Configurations taken since the start.")
-CONFIG_REFUSED = Family("gateway_config_refused", "gauge", "1 while newer configuration is refused.")
+CONFIG_REFUSED = Family("gateway_config_refused", "gauge", "1 while newer configuration is refused.", over="max")
 CONFIG_REFUSALS = Family("gateway_config_refusals_total", "counter", "Configurations refused since the start.")
 LOG_DROPPED = Family("gateway_log_lines_dropped_total", "counter", "Log lines that nobody took.")
 AUDIT_DROPPED = Family("gateway_audit_lines_dropped_total", "counter", "Decisions that the audit log could not take.")
 SPANS_DROPPED = Family("gateway_spans_dropped_total", "counter", "Spans that the collector did not take.")
-LOOP_LAG = Family("gateway_loop_lag_seconds", "gauge", "How late the loop was at worst since the last scrape.")
+LOOP_LAG = Family(
+    "gateway_loop_lag_seconds", "gauge", "How late the loop was at worst since the last scrape.", over="max"
+)
+WORKERS = Family("gateway_workers", "gauge", "Processes of this gateway, by whether they answer.", ("state",))
+WORKER_RESTARTS = Family("gateway_worker_restarts_total", "counter", "Processes that ended and were replaced.")
 
 FAMILIES = tuple(value for value in list(globals().values()) if isinstance(value, Family))
 
@@ -126,6 +140,7 @@ LABELS = {
     "limit": "`requests`, `tokens` or `parallel`.",
     "from_model": "The route that was asked for.",
     "to_model": "The route that answered.",
+    "state": "`answering` or `silent`: one that does not answer is counted as it was when it last did.",
     "revision": "SHA-256 of the files, as in `x-nexus-revision`.",
 }
 """Label -> its values. All come from the route files or from tables of ours, never from a client."""
@@ -135,11 +150,12 @@ _PAGE = """\
 
 Made by `nexus-gateway reference metrics` from the table that the code fills; do not edit.
 
-`/metrics` has these families, in Prometheus's text format. A counter begins at 0 with the process. What a client
+`/metrics` has these families, in Prometheus's text format. A counter begins at 0 with the gateway. Of several processes
+(`--workers`) counters and histograms are added, gauges as the column `over` says. What a client
 chooses freely is in no label, so that their number is bounded by the route files.
 
-| family | kind | labels | meaning |
-| --- | --- | --- | --- |
+| family | kind | labels | meaning | over |
+| --- | --- | --- | --- | --- |
 {families}
 
 ## Labels
@@ -158,6 +174,7 @@ def page() -> str:
     """docs/reference/metrics.md."""
     rows = (
         f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.meaning} |"
+        f" {one.over} |"
         for one in FAMILIES
     )
     labels = (f"| `{label}` | {values} |" for label, values in LABELS.items())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
 import sys
 import time
-from typing import Any, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TextIO
 
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.masking import masked
@@ -22,18 +26,35 @@ _LOOKED_UP = {
 class LogWriter(BatchWriter[dict[str, Any]]):
     """Open: a closed or full output loses lines, never requests."""
 
-    def __init__(self, out: TextIO = sys.stdout, *, masking: bool = True) -> None:
-        """`masking` takes personal data and credentials out of free text; the writer's thread does it."""
+    def __init__(self, out: TextIO = sys.stdout, *, masking: bool = True, lock: Path | None = None) -> None:
+        """`masking` takes personal data and credentials out of free text; the writer's thread does it. `lock` is a file
+        that is held while lines are written, where several processes have one output."""
         super().__init__("nexus-logs")
         self._out, self._masking = out, masking
+        self._lock_file = lock.open("ab") if lock else None
 
     def write(self, line: dict[str, Any]) -> None:
         self.add(line)
 
     def put(self, batch: list[dict[str, Any]]) -> None:
         lines = map(masked_line, batch) if self._masking else batch
-        self._out.write("".join(json.dumps(line) + "\n" for line in lines))  # ASCII: no line breaks within
-        self._out.flush()
+        text = "".join(json.dumps(line) + "\n" for line in lines)  # ASCII: no line breaks within
+        with _held(self._lock_file):
+            self._out.write(text)
+            self._out.flush()
+
+
+@contextmanager
+def _held(lock: IO[bytes] | None) -> Iterator[None]:
+    """The system lets go of it when its holder dies."""
+    if lock is None:
+        yield
+        return
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def masked_line(line: dict[str, Any]) -> dict[str, Any]:

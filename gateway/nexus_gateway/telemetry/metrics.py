@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -11,7 +12,11 @@ from prometheus_client.registry import Collector
 
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.families import Family, Labels
+from nexus_gateway.telemetry.merged import Figures, add, figures_of, told
 from nexus_gateway.telemetry.record import RequestRecord
+
+if TYPE_CHECKING:
+    from nexus_gateway.siblings import Told
 
 
 class Counter:
@@ -66,8 +71,9 @@ class Histogram:
 class Metrics:
     """Names and labels are the public contract of docs/reference/metrics.md."""
 
-    def __init__(self, state: Callable[[], Iterable[Metric]]) -> None:
-        """`state` gives what is known at the time of a scrape and is not counted here."""
+    def __init__(self, state: Callable[[], Iterable[Metric]], lag: Callable[[], float]) -> None:
+        """`state` gives what is known at the time of a scrape and is not counted here, `lag` the worst of the loop's
+        since it was asked last."""
         self.in_flight = 0
         self.requests = Counter(families.REQUESTS)
         self.latency = Histogram(families.LATENCY)
@@ -85,7 +91,7 @@ class Metrics:
         self.answers = Counter(families.ANSWERS)
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
-        self._state = state
+        self._state, self._lag = state, lag
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self))
 
@@ -122,11 +128,28 @@ class Metrics:
         if record.cached_tokens:
             self.tokens.add((*made_by, "cached"), record.cached_tokens)
 
-    def render(self) -> bytes:
-        return generate_latest(self._registry)
+    def render(self, gathered: Told | None = None) -> bytes:
+        """`gathered` from all processes of this gateway, where it has several."""
+        if gathered is None:
+            return generate_latest(self._registry)
+        figures = add([gathered.gone, *gathered.figures])
+        figures |= figures_of([
+            families.WORKERS.told({("answering",): len(gathered.states), ("silent",): gathered.silent}),
+            families.WORKER_RESTARTS.told({(): gathered.restarts}),
+        ])  # fmt: skip
+        registry = CollectorRegistry()
+        registry.register(_Given(told(figures, self.families())))
+        return generate_latest(registry)
 
-    def families(self) -> Iterator[Metric]:
+    def figures(self, *, scraped: bool = True) -> Figures:
+        return figures_of(self.families(scraped=scraped))
+
+    def families(self, *, scraped: bool = True) -> Iterator[Metric]:
+        if scraped:
+            yield families.LOOP_LAG.told({(): self._lag()})
         yield families.IN_FLIGHT.told({(): self.in_flight})
+        yield families.WORKERS.told({("answering",): 1, ("silent",): 0})
+        yield families.WORKER_RESTARTS.told({(): 0})
         for kept in vars(self).values():
             if isinstance(kept, Counter | Histogram):
                 yield kept.family()
@@ -139,3 +162,11 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return self._metrics.families()
+
+
+class _Given(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._metrics)

@@ -1,0 +1,32 @@
+"""Which pages are on which port, where operators have one of their own."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nexus_gateway.errors import PAGE_NOT_FOUND, Refusal
+from nexus_gateway.surfaces import SURFACES
+
+EVERYWHERE = frozenset({"/health", "/ready"})
+PUBLIC = frozenset({*SURFACES, "/v1/models"})
+
+
+class Ports:
+    """ASGI. What belongs on the other port is not there at all: 404."""
+
+    def __init__(self, app: ASGIApp, admin_port: int) -> None:
+        self._app, self._admin_port = app, admin_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._belongs(scope):
+            await self._app(scope, receive, send)
+            return
+        body = Refusal(PAGE_NOT_FOUND).body()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": PAGE_NOT_FOUND.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _belongs(self, scope: Scope) -> bool:
+        path = scope["path"]
+        at_admin = scope["server"][1] == self._admin_port
+        return path in EVERYWHERE or (path in PUBLIC) is not at_admin
