@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..support.gateway import OTHER, RELEASE, Gateway, code, until, write_routes
+from ..support.gateway import OTHER, RELEASE, Gateway, code, posted, until, write_routes
 from ..support.upstream import Engine
 
 BAD = ("reset", "close", "garbage", "500", "429", "error-event", "no-json", "401")
@@ -205,10 +205,7 @@ def test_the_endpoint_with_the_fewest_calls_is_asked(engine: Engine, tmp_path: P
     before = len(engine.of("stall"))
     body = b'{"model": "chat", "messages": []}'
     with socket.create_connection(("127.0.0.1", gateway.port)) as waiting:
-        waiting.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
-            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        waiting.sendall(posted(body))
         until(lambda: len(engine.of("stall")) == before + 1, "the first call is with the endpoint that stalls")
         assert [gateway.ask("chat").status_code for _ in range(4)] == [200] * 4
         assert len(engine.of("stall")) == before + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ..support.gateway import Gateway, code, direct, until, write_routes
+from ..support.gateway import Gateway, code, direct, posted, until, write_routes
 from ..support.upstream import Engine
 
 BEFORE = [
@@ -76,10 +76,7 @@ def test_a_client_that_leaves_cuts_the_engine_off(gateway: Gateway, engine: Engi
     before = len(engine.of(behaviour))
     body = json.dumps({"model": model, "stream": stream, "messages": []}).encode()
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
-        client.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
-            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        client.sendall(posted(body))
         seen = until(lambda: engine.of(behaviour)[before:], "the engine is asked")[0]
         if model == "patient":
             assert client.recv(100)
@@ -91,10 +88,7 @@ def test_a_client_that_does_not_read_stops_the_engine_s_sending(gateway: Gateway
     body = b'{"model": "flood", "stream": true, "messages": []}'
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        client.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
-            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        client.sendall(posted(body))
         assert client.recv(100)
         rss = _rss(gateway)
         assert gateway.ask("ok").status_code == 200, "others are served meanwhile"
@@ -116,10 +110,7 @@ def test_a_client_that_leaves_takes_no_other_request_with_it(gateway: Gateway, e
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.connect(("127.0.0.1", gateway.port))
-    slow.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
-        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-    )
+    slow.sendall(posted(body))
     assert slow.recv(100).startswith(b"HTTP/1.1 200")
     before = engine.connections
     with ThreadPoolExecutor() as pool:
@@ -151,10 +142,7 @@ def test_bytes_without_end_are_ended_by_the_deadline_of_the_whole(gateway: Gatew
     before = len(engine.of("flood"))
     body = b'{"model": "endless", "stream": true}'
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
-        client.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
-            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        client.sendall(posted(body))
         seen = until(lambda: engine.of("flood")[before:], "the engine is asked")[0]
         assert seen.cut_off.wait(10), "the client still holds its connection, and the engine is free"
 

@@ -99,6 +99,12 @@ def write_routes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Path:
     return folder
 
 
+def posted(body: bytes) -> bytes:
+    """A whole chat request as bytes, for a test that holds the socket itself."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
+    return head + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
 def code(answer: httpx.Response) -> str:
     """The `code` of an error, after looking at the envelope's shape."""
     error = answer.json()["error"]
