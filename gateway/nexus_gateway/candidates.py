@@ -37,7 +37,12 @@ def candidates(request: Request, choose: Choose) -> Iterator[Candidate]:
 
 
 def speaks(upstream: Upstream, surface: Surface) -> bool:
-    return surface.api in upstream.apis
+    return surface.api in upstream.apis or translated(upstream, surface)
+
+
+def translated(upstream: Upstream, surface: Surface) -> bool:
+    """True where it is asked in another API than the client's."""
+    return surface.api == "messages" and "messages" not in upstream.apis and "chat" in upstream.apis
 
 
 def spoken(request: Request) -> bool:

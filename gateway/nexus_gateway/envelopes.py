@@ -7,7 +7,7 @@ import json
 from nexus_gateway.errors import Refusal
 from nexus_gateway.surfaces import Surface
 
-_ANTHROPIC_TYPES = {
+ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
@@ -38,6 +38,6 @@ def event(refusal: Refusal, surface: Surface, request_id: str) -> bytes:
 
 def _anthropic(refusal: Refusal, request_id: str) -> dict[str, object]:
     status = refusal.condition.status
-    kind = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    kind = ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     error = {"type": kind, "message": str(refusal), "code": refusal.condition.code}
     return {"type": "error", "error": error, "request_id": request_id}

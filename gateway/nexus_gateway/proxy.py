@@ -41,7 +41,7 @@ from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace, new_span_id, trace
-from nexus_gateway.upstream_call import call_of
+from nexus_gateway.upstream_call import call_of, engine_of
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
@@ -130,15 +130,17 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         candidate.upstream.release,
     )
     record.fallback_model = "" if candidate.route is request.route else candidate.route.name
-    await enter(gateway, request, candidate.upstream)
     called = try_of(candidate)
+    told = call_of(request, candidate, called.span_id)
+    await enter(gateway, request, candidate.upstream)
+    called.started = time.monotonic()
     gateway.endpoints.begun(endpoint)
     try:
         # The last thing before the call is sent: a half-open circuit's only probe is then taken.
         if not gateway.breakers.admits(endpoint, called.started):
             raise TryFailed(CIRCUIT_OPEN, CIRCUIT_OPEN.meaning, unhealthy=False)
         record.tries.append(called)
-        call = gateway.upstream(request.snapshot, candidate.endpoint).send(call_of(request, candidate, called.span_id))
+        call = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate).send(told)
         exchange.closed.then(lambda: call.abort(ClientGone()))
         await relay(request, call, candidate.route.timeouts, called)
         gateway.breakers.succeeded(endpoint)

@@ -85,6 +85,18 @@ class EventReader:
             self.done = True
         elif self.events == 1 or any(mark in data for mark in self._marks):
             self._read(_json(data))
+        self.heard(data)
+
+    def heard(self, data: bytes) -> None:
+        """Of every event with data, after it has been looked at; for who wants more of it."""
+
+    @staticmethod
+    def document(data: bytes) -> dict[str, Any]:
+        """Of an event. Raises BadStream."""
+        document = _json(data)
+        if not isinstance(document, dict):
+            raise BadStream("its stream holds an event that is no object")
+        return document
 
     def _read(self, document: Any) -> None:
         if not isinstance(document, dict) or document.get("error") or document.get("type") in _FAILED:
@@ -102,11 +114,14 @@ def usage_of(document: dict[str, Any]) -> Usage | None:
     if not isinstance(usage, dict) or not usage.keys() & _COUNTS:
         return None
     prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens", 0)))
+    apart = _count(usage.get("cache_read_input_tokens"))  # Anthropic's input_tokens are without them
     answer = _count(usage.get("completion_tokens", usage.get("output_tokens", 0)))
     if prompt is None or answer is None:
         return None
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    if apart:
+        return Usage(prompt + apart, answer, apart)
     return Usage(prompt, answer, min(cached or 0, prompt))
 
 

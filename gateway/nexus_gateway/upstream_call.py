@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from nexus_gateway.asked import renamed
-from nexus_gateway.candidates import Candidate
+from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.exchange import Headers
+from nexus_gateway.messages.request import to_chat
 from nexus_gateway.request import Request
-from nexus_gateway.upstreams.protocol import Call
+from nexus_gateway.upstreams.messages_over_chat import MessagesOverChat
+from nexus_gateway.upstreams.protocol import Call, Upstream
 
 
 def call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
     """Nothing of the client's own but the body: its credential and cookies stay here. `span_id`: what the engine is to
-    take for the parent of its own spans."""
+    take for the parent of its own spans. Raises Refusal where the body cannot be said in the engine's API."""
     headers: Headers = [
         (b"content-type", b"application/json"),
         (b"accept", b"application/json, text/event-stream"),
@@ -25,4 +27,9 @@ def call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
     public = request.asked.model if candidate.route is request.route else candidate.route.name
     name = candidate.upstream.model or public
     body = request.body if name == request.asked.model else renamed(request.body, name)
-    return Call(client.path, headers, body)
+    return Call(client.path, headers, to_chat(body) if translated(candidate.upstream, request.surface) else body)
+
+
+def engine_of(upstream: Upstream, request: Request, candidate: Candidate) -> Upstream:
+    """What speaks with the engine in the client's API."""
+    return MessagesOverChat(upstream) if translated(candidate.upstream, request.surface) else upstream

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import openai
 import pytest
 
@@ -10,8 +12,9 @@ from ..support.upstream import WORDS
 
 
 @pytest.fixture
-def sdk(gateway: Gateway) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="dev-key", max_retries=0)
+def sdk(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="dev-key", max_retries=0) as client:
+        yield client
 
 
 def test_a_whole_answer(sdk: openai.OpenAI) -> None:

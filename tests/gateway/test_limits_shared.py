@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from nexus_gateway.limits.shared import _key
+from nexus_gateway.limits.windows import WINDOW_SECONDS
 
 from ..support.gateway import Gateway, code, until, write_routes
 from ..support.redis_server import RedisServer
@@ -68,10 +70,13 @@ def test_three_gateways_admit_the_limit_together_though_one_is_killed(
         except httpx.TransportError:
             return 0
 
+    began = time.time()
     with ThreadPoolExecutor(12) as pool:
         statuses = Counter(pool.map(one, range(240)))
-    cut_off = statuses[0]
-    assert most - cut_off <= statuses[200] <= most * 1.01
+    cut_off, ended = statuses[0], time.time()
+    # Past the border of a window what was counted before it slides out of it, so that a little more is let in.
+    slid = ended % WINDOW_SECONDS if began // WINDOW_SECONDS != ended // WINDOW_SECONDS else 0.0
+    assert most - cut_off <= statuses[200] <= most * (1.01 + slid / WINDOW_SECONDS)
     assert statuses[429] > 100
     assert all(gateway.stop() == 0 for gateway in three[:2])
 
