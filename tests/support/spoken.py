@@ -43,6 +43,7 @@ def whole(path: str) -> Document:
         "/v1/responses": {"object": "response", "error": None, "output": [], "usage": _SPENT},
         "/v1/messages": {"type": "message", "content": [{"type": "text", "text": "one"}], "usage": _SPENT},
         "/v1/messages/count_tokens": {"input_tokens": 7},
+        "/tokenize": {"count": 7, "max_model_len": 4096, "tokens": [1, 2, 3, 4, 5, 6, 7]},
         "/v1/rerank": {"results": [{"index": 0, "relevance_score": 0.5}], "usage": _INPUT},
     }[path]
 
