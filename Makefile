@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm demo up down test check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients demo up down test test-clients check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,8 +38,13 @@ setup-dev: $(STATE)/setup/dev ## the same with everything that tests and checks 
 
 setup-vllm: $(STATE)/setup/vllm ## make .venv-vllm: a real vLLM on the CPU, for ENGINE=vllm
 
-test: setup-dev ## run the tests
+setup-clients: $(STATE)/setup/clients-python ## make .venv-clients: the SDKs and libraries that people ask the gateway with
+
+test: setup-dev setup-clients ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-clients: setup-dev setup-clients ## run the tests of the clients alone
+	$(BIN)/python -m pytest tests/clients $(PYTEST_FLAGS)
 
 check: setup-dev ## lint, types, locks and generated files fresh, rendered manifests true
 	$(BIN)/ruff check .
@@ -58,6 +63,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml --extra gateway -c requirements/dev.txt -o requirements/gateway.txt
 	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt
 	$(LOCK) --override requirements/vllm.overrides requirements/vllm.in -o requirements/vllm.txt
+	$(LOCK) requirements/clients.in -o requirements/clients.txt
 
 generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
@@ -92,7 +98,7 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -139,4 +145,11 @@ $(STATE)/setup/vllm: requirements/vllm.txt requirements/torch.txt | $(STATE)/set
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-vllm/bin/python requirements/vllm.txt
 	$(BIN)/python -m pip --python .venv-vllm/bin/python install --disable-pip-version-check --no-deps --retries 0 \
 	  --require-hashes --extra-index-url $(TORCH_INDEX) -r requirements/torch.txt
+	@touch $@
+
+# Some clients hold `openai` below the version that Nexus has, so they have an environment of their own.
+$(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
+	@echo "==> .venv-clients (450 MB)"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-clients
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-clients/bin/python requirements/clients.txt
 	@touch $@

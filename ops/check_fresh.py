@@ -21,6 +21,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
+    "requirements/clients.txt": ["requirements/clients.in"],
     "requirements/vllm.txt": ["--override", "requirements/vllm.overrides", "requirements/vllm.in"],
 }
 GENERATED: dict[str, list[str]] = {
@@ -64,7 +65,7 @@ def _compiled(path: str, flags: list[str]) -> list[str]:
 
 
 def _inputs(path: str) -> list[str]:
-    return [] if path.endswith("vllm.txt") else ["pyproject.toml"]
+    return [] if (ROOT / path).with_suffix(".in").exists() else ["pyproject.toml"]
 
 
 def _pins(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import spoken
+from . import assistant, spoken
 
 WORDS = ("one ", "two ", "three")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -84,10 +84,11 @@ class Engine:
                     self.checked.append(seen.behaviour)
                     writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % self.health.get(seen.behaviour, 200))
                     continue
+                turn = len(self.of(seen.behaviour))
                 self.seen.append(seen)
                 try:
                     behave = _release if seen.behaviour.startswith("release-") else _BEHAVIOURS[seen.behaviour]
-                    await behave(json.loads(seen.body), _Out(writer, reader, seen, self.gate))
+                    await behave(json.loads(seen.body), _Out(writer, reader, seen, self.gate, turn))
                 except (ConnectionError, _CutOff):
                     seen.cut_off.set()
                     return
@@ -105,6 +106,8 @@ class _Out:
     reader: asyncio.StreamReader
     seen: Seen
     gate: threading.Event
+    turn: int
+    """How many requests of the same behaviour came before."""
 
     async def head(self, status: int = 200, *, kind: str = "application/json", **headers: str) -> None:
         lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}"]
@@ -284,6 +287,32 @@ async def _spoken_late(asked: dict[str, Any], out: _Out) -> None:
     await _events(out, [spoken.events(out.seen.path)[0], spoken.failed(out.seen.path)])
 
 
+async def _assistant(asked: dict[str, Any], out: _Out) -> None:
+    if asked.get("stream"):
+        await _events(out, assistant.events(out.seen.path, asked))
+    else:
+        body = assistant.answer(out.seen.path, asked)
+        await out.head(content_length=str(len(body)))
+        await out.raw(body)
+
+
+async def _assistant_cut(asked: dict[str, Any], out: _Out) -> None:
+    """In the middle of its stream the connection breaks."""
+    events = assistant.events(out.seen.path, asked)
+    await out.head(kind="text/event-stream", transfer_encoding="chunked")
+    for data in events[: len(events) // 2]:
+        await out.chunk(data)
+    out.writer.transport.abort()
+
+
+async def _assistant_busy(asked: dict[str, Any], out: _Out) -> None:
+    """Each first time it has too much to do for a second, each second time it answers."""
+    if out.turn % 2 == 0:
+        await _status(429, retry_after="1")(asked, out)
+    else:
+        await _assistant(asked, out)
+
+
 async def _events(out: _Out, events: list[bytes]) -> None:
     await out.head(kind="text/event-stream", transfer_encoding="chunked")
     for data in events:
@@ -329,6 +358,9 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "spoken-short": _spoken_short,
     "spoken-error": _spoken_error,
     "spoken-late": _spoken_late,
+    "assistant": _assistant,
+    "assistant-cut": _assistant_cut,
+    "assistant-busy": _assistant_busy,
     "no-such-path": _no_such_path,
     "501": _status(501),
     "400": _status(400),

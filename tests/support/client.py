@@ -1,0 +1,53 @@
+"""A client's program in a process of its own, in the environment where the client is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .gateway import Gateway
+from .repository import ROOT
+
+PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+SCRIPTS = ROOT / "tests" / "clients"
+
+
+@dataclass(frozen=True)
+class Told:
+    printed: str
+    """By the page's snippet."""
+    facts: dict[str, Any]
+    """On the last line."""
+
+
+def ask(gateway: Gateway, *command: str | Path, cwd: Path = ROOT) -> Told:
+    """Knows the gateway and its key by the variables that clients read themselves, and nothing else."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(cwd),
+        "OPENAI_BASE_URL": f"{gateway.url}/v1",
+        "OPENAI_API_KEY": "dev-key",
+        "ANTHROPIC_BASE_URL": gateway.url,
+        "ANTHROPIC_API_KEY": "dev-key",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "true",  # else LiteLLM asks the internet for prices as it is imported
+    }
+    ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    printed, _, facts = ended.stdout.rstrip("\n").rpartition("\n")
+    return Told(printed.strip(), json.loads(facts))
+
+
+def installed(paths: Sequence[Path]) -> None:
+    """Skips where `make setup-clients` has not been run, and fails where CI must have it."""
+    missing = [path for path in paths if not path.exists()]
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"{missing[0]} is not there: run `make services setup-clients`")
+    if missing:
+        pytest.skip(f"{missing[0].relative_to(ROOT)} is not there: run `make setup-clients`")
