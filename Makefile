@@ -38,7 +38,7 @@ setup-dev: $(STATE)/setup/dev ## the same with everything that tests and checks 
 
 setup-vllm: $(STATE)/setup/vllm ## make .venv-vllm: a real vLLM on the CPU, for ENGINE=vllm
 
-setup-clients: $(STATE)/setup/clients-python ## make .venv-clients: the SDKs and libraries that people ask the gateway with
+setup-clients: $(STATE)/setup/clients-python $(STATE)/setup/clients-node ## make .venv-clients and node_modules: what people ask the gateway with
 
 test: setup-dev setup-clients ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
@@ -98,7 +98,7 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -153,3 +153,11 @@ $(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-clients
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-clients/bin/python requirements/clients.txt
 	@touch $@
+
+# Without npm (`make services` installs it) the tests of clients on Node are skipped.
+$(STATE)/setup/clients-node: tests/clients/node/package-lock.json
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then \
+	  echo "==> tests/clients/node/node_modules (75 MB)" && \
+	  npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund && touch $@; \
+	else echo "==> no npm here: the clients on Node are left out"; fi

@@ -27,6 +27,12 @@ if ! command -v redis-server >/dev/null; then
 fi
 say "redis: $(redis-server --version)"
 
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends nodejs npm
+fi
+say "node: $(node --version), npm $(npm --version)"
+
 if ! have_kustomize; then
     apt-get update -qq
     if ! apt-get install -y --no-install-recommends kustomize 2>/dev/null; then

@@ -9,7 +9,13 @@ import pytest
 from ..support.gateway import Gateway, direct, write_routes
 from ..support.upstream import Engine
 
-MODELS = {"chat": "assistant", "cut": "assistant-cut", "busy": "assistant-busy", "full": "429"}
+MODELS = {
+    "chat": "assistant",
+    "cut": "assistant-cut",
+    "busy": "assistant-busy-1",
+    "busier": "assistant-busy-3",
+    "full": "429",
+}
 """Model -> what its engine does."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from .repository import ROOT
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 SCRIPTS = ROOT / "tests" / "clients"
+NODE_MODULES = SCRIPTS / "node" / "node_modules"
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ def ask(gateway: Gateway, *command: str | Path, cwd: Path = ROOT) -> Told:
     return Told(printed.strip(), json.loads(facts))
 
 
-def installed(paths: Sequence[Path]) -> None:
-    """Skips where `make setup-clients` has not been run, and fails where CI must have it."""
-    missing = [path for path in paths if not path.exists()]
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"{missing[0]} is not there: run `make services setup-clients`")
-    if missing:
-        pytest.skip(f"{missing[0].relative_to(ROOT)} is not there: run `make setup-clients`")
+def installed(path: Path) -> None:
+    """Skips where `make setup-clients` has not made `path`, and fails where CI must have it."""
+    if path.exists():
+        return
+    mend = f"{path.relative_to(ROOT)} is not there: run `make services setup-clients`"
+    if os.environ.get("CI") == "true":
+        pytest.fail(mend)
+    pytest.skip(mend)

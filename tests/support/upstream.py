@@ -305,12 +305,16 @@ async def _assistant_cut(asked: dict[str, Any], out: _Out) -> None:
     out.writer.transport.abort()
 
 
-async def _assistant_busy(asked: dict[str, Any], out: _Out) -> None:
-    """Each first time it has too much to do for a second, each second time it answers."""
-    if out.turn % 2 == 0:
-        await _status(429, retry_after="1")(asked, out)
-    else:
-        await _assistant(asked, out)
+def _assistant_busy(seconds: int) -> Callable[[dict[str, Any], _Out], Awaitable[None]]:
+    """Each first time it has too much to do for so long, each second time it answers."""
+
+    async def answer(asked: dict[str, Any], out: _Out) -> None:
+        if out.turn % 2 == 0:
+            await _status(429, retry_after=str(seconds))(asked, out)
+        else:
+            await _assistant(asked, out)
+
+    return answer
 
 
 async def _events(out: _Out, events: list[bytes]) -> None:
@@ -360,7 +364,8 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "spoken-late": _spoken_late,
     "assistant": _assistant,
     "assistant-cut": _assistant_cut,
-    "assistant-busy": _assistant_busy,
+    "assistant-busy-1": _assistant_busy(1),
+    "assistant-busy-3": _assistant_busy(3),
     "no-such-path": _no_such_path,
     "501": _status(501),
     "400": _status(400),
