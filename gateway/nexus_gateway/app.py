@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.asgi import AsgiExchange
 from nexus_gateway.auth import administrator, authenticate
-from nexus_gateway.errors import Refusal
-from nexus_gateway.exchange import RequestHead, drive
+from nexus_gateway.exchange import drive
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.openapi import document
+from nexus_gateway.page_errors import head_of, tell_errors
 from nexus_gateway.policy import caller_of
 from nexus_gateway.proxy import answer
 from nexus_gateway.surfaces import SURFACES
@@ -42,14 +44,10 @@ def create_app(gateway: Gateway) -> FastAPI:
         yield
         await gateway.close()
 
-    app = FastAPI(title="Nexus gateway", lifespan=life, docs_url=None, redoc_url=None)
+    app = FastAPI(lifespan=life, openapi_url=None, redirect_slashes=False)
+    tell_errors(app)
     for path in SURFACES:
         app.add_route(path, Relay(gateway), methods=["POST"])  # type: ignore[arg-type]  # Starlette takes an ASGI app too
-
-    @app.exception_handler(Refusal)
-    async def refused(_: Request, refusal: Refusal) -> Response:
-        headers = {name.decode(): value.decode() for name, value in refusal.headers}
-        return Response(refusal.body(), refusal.condition.status, headers, media_type="application/json")
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -68,11 +66,15 @@ def create_app(gateway: Gateway) -> FastAPI:
         gathered = await gateway.siblings.gather() if gateway.siblings else None
         return Response(gateway.metrics.render(gathered), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @app.get("/openapi.json")
+    async def openapi() -> dict[str, Any]:
+        return document()
+
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """The models that the key may use."""
         served = gateway.served.current
-        caller = caller_of(await driven(authenticate(_head(request), gateway.known)), served.table)
+        caller = caller_of(await driven(authenticate(head_of(request), gateway.known)), served.table)
         names = [name for name in sorted(served.table.routes) if caller.may_use(name)]
         created = int(served.loaded)
         entries = [{"id": name, "object": "model", "created": created, "owned_by": "nexus"} for name in names]
@@ -80,7 +82,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     @app.get("/v1/circuit-breakers")
     async def circuit_breakers(request: Request) -> dict[str, Any]:
-        await driven(administrator(_head(request), gateway.known))
+        await driven(administrator(head_of(request), gateway.known))
         now = time.monotonic()
         return {
             name: gateway.breakers.show(name, now) | {"well": gateway.endpoints.of(name).well}
@@ -90,7 +92,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     @app.get("/admin/config")
     async def config(request: Request) -> dict[str, Any]:
         """What is served, and what was refused since."""
-        await driven(administrator(_head(request), gateway.known))
+        await driven(administrator(head_of(request), gateway.known))
         served = gateway.served
         told = gateway.told()
         return {
@@ -102,6 +104,9 @@ def create_app(gateway: Gateway) -> FastAPI:
             "workers": (await gateway.siblings.gather()).states if gateway.siblings else [told],
         }
 
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.methods = {"GET", "HEAD"}
     return app
 
 
@@ -114,8 +119,3 @@ async def driven(story: Coroutine[Any, Any, T]) -> T:
 
     drive(whole(), lambda error: None if error is None else found.set_exception(error))
     return await found
-
-
-def _head(request: Request) -> RequestHead:
-    client = request.client.host if request.client else ""
-    return RequestHead(request.method, request.url.path, list(request.headers.raw), client)

@@ -16,7 +16,8 @@ LARGEST = 4 << 20
 """Bytes of a body."""
 DEEPEST = 64
 """Of nested arrays and objects."""
-_LONGEST_MODEL = 128
+LONGEST_MODEL = 128
+"""Characters of a model's name."""
 
 
 class Asked(msgspec.Struct):
@@ -80,8 +81,8 @@ def read(head: RequestHead, body: bytes) -> Asked:
         raise Refusal(INVALID_BODY, f"body: {str(error)[:200]}") from None
     _shallow(body)  # of JSON that is sound: every text has its end, so no walk begins twice
     _unambiguous(body)
-    if not 0 < len(asked.model) <= _LONGEST_MODEL:
-        raise Refusal(INVALID_BODY, f"model: 1 to {_LONGEST_MODEL} characters")
+    if not 0 < len(asked.model) <= LONGEST_MODEL:
+        raise Refusal(INVALID_BODY, f"model: 1 to {LONGEST_MODEL} characters")
     return asked
 
 

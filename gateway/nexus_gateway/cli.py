@@ -117,14 +117,16 @@ def shadow_report(logs: tuple[TextIO, ...], as_json: bool) -> None:
 
 
 @gateway.command()
-@click.option("--of", "subject", type=click.Choice(["routes", "log", "audit"]), default="routes", show_default=True)
+@click.option("--of", "subject", type=click.Choice(["routes", "log", "audit", "openapi"]), default="routes")
 def schema(subject: str) -> None:
-    """Print the JSON Schema of route files, or of one line of the log or of the audit log."""
+    """Print the JSON Schema of route files, or of one line of the log or of the audit log; or the OpenAPI document."""
+    from nexus_gateway.openapi import document
     from nexus_gateway.routes_file import RoutesFile
     from nexus_gateway.telemetry.audit_schema import audit_schema
     from nexus_gateway.telemetry.log_schema import log_schema
 
-    made = {"routes": RoutesFile.model_json_schema, "log": log_schema, "audit": audit_schema}[subject]()
+    schemas = {"routes": RoutesFile.model_json_schema, "log": log_schema, "audit": audit_schema, "openapi": document}
+    made = schemas[subject]()
     click.echo(json.dumps(made, indent=2))
 
 

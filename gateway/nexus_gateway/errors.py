@@ -30,6 +30,10 @@ TOO_MANY_TOKENS = Condition(
     "too_many_tokens",
     "the key's policy allows shorter answers only, or fewer tokens",
 )
+INVALID_HEAD = Condition(400, "invalid_head", "no HTTP, or a head that could be read in two ways")
+HEAD_TOO_LARGE = Condition(431, "head_too_large", "the head has too many bytes or too many headers")
+PATH_NOT_FOUND = Condition(404, "path_not_found", "there is no such path")
+METHOD_NOT_ALLOWED = Condition(405, "method_not_allowed", "the path takes other methods; see allow")
 BODY_TIMEOUT = Condition(408, "body_timeout", "the body did not arrive within its deadline")
 BODY_TOO_LARGE = Condition(413, "body_too_large", "the body is larger than the limit")
 API_NOT_SERVED = Condition(404, "api_not_served", "no engine of the model speaks this API")

@@ -34,6 +34,8 @@ LARGEST_ANSWER = 16 << 20
 """Bytes of an answer that is not streamed."""
 LARGEST_COMPLAINT = 64 << 10
 """Bytes of an engine's 4xx answer."""
+PASSED_ON = (400, 404, 409, 413, 422)
+"""Statuses of an engine that are the client's business, and reach it in the engine's own words."""
 _AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` has come
 
 
@@ -171,7 +173,7 @@ def judge(heard: ResponseHead) -> None:
         raise UpstreamFault("it refused this gateway's credential")
     if status in (405, 501):
         raise _unspoken()
-    if status in (200, 400, 404, 409, 413, 422):
+    if status == 200 or status in PASSED_ON:
         return
     if status == 503 and heard.first(b"retry-after"):
         raise TryFailed(UPSTREAM_FAILED, "it answered 503", True, clamped(heard.first(b"retry-after")))

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
@@ -15,9 +16,14 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from nexus_gateway import envelopes
 from nexus_gateway.asgi import CUT
+from nexus_gateway.errors import HEAD_TOO_LARGE, INVALID_HEAD, Condition, Refusal
+from nexus_gateway.exchange import RequestHead
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.page_errors import surface_of
 from nexus_gateway.start import BACKLOG
+from nexus_gateway.trace import trace
 
 HEAD_BYTES = 32 << 10
 HEAD_COUNT = 100
@@ -41,7 +47,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
-                self._turn_away(431)
+                self._turn_away(HEAD_TOO_LARGE)
                 return
         super().data_received(data)
 
@@ -56,9 +62,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_clock()
         names = [name for name, _ in self.headers]
         if len(names) > HEAD_COUNT or sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
-            self._turn_away(431)
+            self._turn_away(HEAD_TOO_LARGE)
         elif names.count(b"host") != 1:
-            self._turn_away(400)
+            self._turn_away(INVALID_HEAD)
         else:
             self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[dict-item]  # uvicorn types the extensions that it knows
             super().on_headers_complete()
@@ -68,10 +74,24 @@ class LimitedProtocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _turn_away(self, status: int) -> None:
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses."""
+        self._turn_away(INVALID_HEAD)
+
+    def _turn_away(self, condition: Condition) -> None:
+        """What has no head to make a request of has ids of our own."""
         if not self.transport.is_closing():
-            phrase = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}[status]
-            self.transport.write(b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % (status, phrase))
+            ids = trace(RequestHead("", "", [], ""))
+            path = getattr(self, "url", b"").decode("latin-1")  # of the last head that had a first line
+            body = envelopes.body(Refusal(condition), surface_of(path), ids.request_id)
+            headers = [
+                (b"connection", b"close"),
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                *ids.headers,
+            ]
+            status = b"HTTP/1.1 %d %s\r\n" % (condition.status, HTTPStatus(condition.status).phrase.encode())
+            self.transport.write(status + b"".join(b"%s: %s\r\n" % pair for pair in headers) + b"\r\n" + body)
             self.transport.close()
 
 

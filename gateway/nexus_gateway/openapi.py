@@ -1,0 +1,252 @@
+"""What the gateway answers, as OpenAPI 3.1, made from the tables that the code itself runs by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from nexus_gateway import envelopes
+from nexus_gateway.asked import LONGEST_MODEL, Asked
+from nexus_gateway.errors import (
+    CONDITIONS,
+    HEAD_TOO_LARGE,
+    INTERNAL,
+    INVALID_API_KEY,
+    INVALID_HEAD,
+    METHOD_NOT_ALLOWED,
+    MISSING_SCOPE,
+    PATH_NOT_FOUND,
+    STREAM_BROKEN,
+    Condition,
+    Refusal,
+)
+from nexus_gateway.relay import PASSED_ON
+from nexus_gateway.surfaces import SURFACES, Surface
+
+Document = dict[str, Any]
+
+_EVERYWHERE = (INVALID_HEAD, HEAD_TOO_LARGE, INTERNAL)
+_KEYED = (*_EVERYWHERE, INVALID_API_KEY)
+_ADMIN = (*_KEYED, MISSING_SCOPE)
+_ELSEWHERE = (MISSING_SCOPE, PATH_NOT_FOUND, METHOD_NOT_ALLOWED, STREAM_BROKEN)
+"""Of other pages, of no path at all, and of streams that have begun."""
+_RELAYED = tuple(condition for condition in CONDITIONS if condition not in _ELSEWHERE)
+
+
+def _by_status(conditions: Iterable[Condition]) -> dict[int, list[Condition]]:
+    found: dict[int, list[Condition]] = {}
+    for condition in conditions:
+        found.setdefault(condition.status, []).append(condition)
+    return found
+
+
+_REFUSED = sorted({*_by_status(_RELAYED), *PASSED_ON})
+_SECURITY: list[Document] = [{"bearer": []}, {"key": []}]
+_TEXT = {"type": "string"}
+_JSON = "application/json"
+_IDS = {
+    "x-request-id": "The client's where it is well-formed, else made here.",
+    "x-trace-id": "The client's, by `traceparent` or `x-trace-id`, else made here.",
+    "traceparent": "W3C Trace Context.",
+}
+_ORIGIN = {
+    "x-nexus-revision": "Of the configuration that decided.",
+    "x-nexus-route": "The route that answered, or was to.",
+    "x-nexus-release": "Release id that the upstream serves.",
+    "x-fallback-model": "The model that answered in the asked one's stead.",
+}
+_QUOTA = {"limit": "A minute's", "remaining": "What is left of the", "reset": "Seconds to the whole of the"}
+_LIMITS = {
+    f"x-ratelimit-{what}-{kind}": f"{told} {kind}, where the caller has a limit of them."
+    for kind in ("requests", "tokens")
+    for what, told in _QUOTA.items()
+}
+_BESIDES = {401: ["www-authenticate"], 429: ["retry-after"], 503: ["retry-after"]}
+_RELAYED_HEADERS = (*_IDS, *_ORIGIN, *_LIMITS)
+_ABOUT = """One address for every model. Any other path is 404 `path_not_found`, any other method 405
+`method_not_allowed`, and what cannot be read as HTTP is 400 `invalid_head`,
+all in the envelope of OpenAI but under `/v1/messages`. Pages answer HEAD as they
+answer GET."""
+
+
+def document() -> Document:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Nexus gateway", "version": "1", "description": _ABOUT},
+        "paths": {
+            **{path: {"post": _relayed(surface)} for path, surface in SURFACES.items()},
+            **{path: {"get": _get(page)} for path, page in _PAGES.items()},
+        },
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a signed token (JWT)."},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+            "headers": _headers(),
+            "responses": {
+                **{f"{api}-{status}": _refused(api, status) for api in ("openai", "messages") for status in _REFUSED},
+                **{f"page-{status}": _error("page", found) for status, found in _by_status(_ADMIN).items()},
+            },
+            "schemas": {
+                "Asked": _asked(),
+                "Complaint": {"type": "object", "description": "What the engine said of the request, as it said it."},
+            },
+        },
+    }
+
+
+def _relayed(surface: Surface) -> Document:
+    free: Document = {name: {} for name in sorted(surface.fields - _asked()["properties"].keys())}
+    body = {"allOf": [{"$ref": "#/components/schemas/Asked"}], "type": "object", "properties": free}
+    content: Document = {_JSON: {"schema": {"type": "object"}}}
+    told = "As the engine gave it."
+    if surface.streams:
+        content["text/event-stream"] = {}
+        told += f" A stream that is whole ends with {' or '.join(sorted(surface.ends)) or '[DONE]'}."
+    name = surface.path.removeprefix("/v1/")
+    api = "messages" if surface.api == "messages" else "openai"
+    return {
+        "summary": f"Relayed to an engine of the model: {name}",
+        "operationId": name.replace("/", "_"),
+        "security": _SECURITY,
+        "requestBody": {"required": True, "content": {_JSON: {"schema": body}}},
+        "responses": {
+            "200": {"description": told, "headers": _having(*_RELAYED_HEADERS), "content": content},
+            **{str(status): _reference(api, status) for status in _REFUSED},
+        },
+    }
+
+
+def _asked() -> Document:
+    """The fields that the gateway reads, as it reads them under each path."""
+    fields = {
+        one.name: msgspec.json.schema(one.type) | ({} if one.required else {"default": one.default})
+        for one in msgspec.structs.fields(Asked)
+        if one.type is not msgspec.Raw
+    }
+    fields["model"] |= {"minLength": 1, "maxLength": LONGEST_MODEL}
+    return {"type": "object", "required": ["model"], "properties": fields}
+
+
+def _refused(api: str, status: int) -> Document:
+    """Of a relayed path: the gateway's own, or what is passed on of the engine's in the engine's own words."""
+    conditions = _by_status(_RELAYED).get(status, [])
+    complaint: Document = {"$ref": "#/components/schemas/Complaint"}
+    if not conditions:
+        content = {_JSON: {"schema": complaint}}
+        return {"description": "The engine's own.", "headers": _having(*_RELAYED_HEADERS), "content": content}
+    error = _error(api, conditions)
+    error["headers"] |= _having(*_RELAYED_HEADERS)
+    if status in PASSED_ON:
+        error["content"][_JSON]["schema"] = {"anyOf": [error["content"][_JSON]["schema"], complaint]}
+    return error
+
+
+def _error(api: str, conditions: list[Condition]) -> Document:
+    """One status, in the envelope of the API's clients."""
+    surface = SURFACES["/v1/messages" if api == "messages" else "/v1/chat/completions"]
+    example = json.loads(envelopes.body(Refusal(conditions[0]), surface, "id"))
+    schema = _shape(example)
+    schema["properties"]["error"]["properties"] |= {
+        "type": {"const": example["error"]["type"]},
+        "code": {"enum": [condition.code for condition in conditions]},
+    }
+    meanings = "; ".join(f"`{condition.code}`: {condition.meaning}" for condition in conditions)
+    headers = _having(*_IDS, *_BESIDES.get(conditions[0].status, ()))
+    return {"description": meanings, "headers": headers, "content": {_JSON: {"schema": schema}}}
+
+
+def _shape(example: Any) -> Document:
+    if isinstance(example, dict):
+        properties = {name: _shape(value) for name, value in example.items()}
+        return {"type": "object", "properties": properties, "required": list(example), "additionalProperties": False}
+    return {"type": "null"} if example is None else dict(_TEXT)
+
+
+def _headers() -> Document:
+    return {
+        **{name: {"description": told, "required": True, "schema": _TEXT} for name, told in _IDS.items()},
+        **{name: {"description": told, "schema": _TEXT} for name, told in _ORIGIN.items()},
+        **{name: {"description": told, "schema": {"type": "integer", "minimum": 0}} for name, told in _LIMITS.items()},
+        "www-authenticate": {"description": "How to say who asks.", "schema": _TEXT},
+        "retry-after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+    }
+
+
+def _having(*names: str) -> Document:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _reference(api: str, status: int) -> Document:
+    return {"$ref": f"#/components/responses/{api}-{status}"}
+
+
+@dataclass(frozen=True)
+class _Page:
+    summary: str
+    answer: Document = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = _EVERYWHERE
+    media: str = _JSON
+    also: Document = field(default_factory=dict)
+    """Status -> schema of what it answers besides."""
+
+
+def _get(page: _Page) -> Document:
+    answers = {"200": page.answer, **page.also}
+    return {
+        "summary": page.summary,
+        **({"security": _SECURITY} if INVALID_API_KEY in page.conditions else {}),
+        "responses": {
+            **{status: {"description": page.summary, "content": {page.media: {"schema": schema}}}
+               for status, schema in answers.items()},
+            **{str(status): _reference("page", status) for status in sorted(_by_status(page.conditions))},
+        },
+    }  # fmt: skip
+
+
+def _object(**properties: Document) -> Document:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _one(*values: str) -> Document:
+    return {"enum": list(values)}
+
+
+def _many(schema: Document) -> Document:
+    return {"type": "array", "items": schema}
+
+
+_MODEL = _object(id=_TEXT, object=_one("model"), created={"type": "integer"}, owned_by=_one("nexus"))
+_PAGES = {
+    "/health": _Page("The process lives.", _object(status=_one("ok"))),
+    "/ready": _Page(
+        "Requests may be sent here; 503 while it drains.",
+        _object(status=_one("ready"), revision=_TEXT),
+        also={"503": _object(status=_one("draining"), revision=_TEXT)},
+    ),
+    "/metrics": _Page("Figures for Prometheus.", _TEXT, media="text/plain"),
+    "/openapi.json": _Page("This document.", {"type": "object"}),
+    "/v1/models": _Page(
+        "The models that the key may use.", _object(object=_one("list"), data=_many(_MODEL)), _KEYED
+    ),
+    "/v1/circuit-breakers": _Page(
+        "Which engines are left alone, by endpoint; for a key with the scope `admin`.",
+        {"type": "object", "additionalProperties": {"type": "object"}},
+        _ADMIN,
+    ),
+    "/admin/config": _Page(
+        "What is served, and what was refused since; for a key with the scope `admin`.",
+        _object(
+            revision=_TEXT,
+            loaded={"type": "number", "description": "Unix seconds."},
+            files=_many(_TEXT),
+            routes=_many(_TEXT),
+            refusal={"anyOf": [_object(revision=_TEXT, reason=_TEXT), {"type": "null"}]},
+        ),
+        _ADMIN,
+    ),
+}  # fmt: skip
