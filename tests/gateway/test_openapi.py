@@ -45,7 +45,7 @@ def fuzz(
 ) -> subprocess.CompletedProcess[str]:
     """By the document, with examples that are the same each time."""
     (folder / "openapi.json").write_text(json.dumps(document))
-    command = [BIN / "schemathesis", "--no-color", "run", folder / "openapi.json", "--url", gateway.url]
+    command = [str(BIN / "schemathesis"), "--no-color", "run", "openapi.json", "--url", gateway.url]
     options = ["-H", "Authorization: Bearer dev-key", "--generation-with-security-parameters", "false"]
     options += ["--max-examples", str(examples), "--generation-deterministic"]
     phases = ["--phases", "examples,coverage,fuzzing", "--checks", "all", "--continue-on-failure", "--warnings", "off"]

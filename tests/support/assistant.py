@@ -7,6 +7,7 @@ has answered, and where neither is asked for, it says what `mock://local` says.
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nexus_gateway.upstreams.mock_answers import streamed, whole
@@ -18,19 +19,57 @@ _OPENAI = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 _ANTHROPIC = {"input_tokens": 7, "output_tokens": 3}
 
 
-def answer(path: str, asked: Document) -> bytes:
+async def _whole_or_streamed(asked: Document, out: Any) -> None:
+    if asked.get("stream"):
+        await out.events(events(out.seen.path, asked))
+    else:
+        await out.json(answer(out.seen.path, asked))
+
+
+async def _cut(asked: Document, out: Any) -> None:
+    """In the middle of its stream the connection breaks."""
+    told = events(out.seen.path, asked)
+    await out.head(kind="text/event-stream", transfer_encoding="chunked")
+    for data in told[: len(told) // 2]:
+        await out.chunk(data)
+    out.writer.transport.abort()
+
+
+def _busy(seconds: int) -> Callable[[Document, Any], Awaitable[None]]:
+    """Each first time it has too much to do for so long, each second time it answers."""
+
+    async def behave(asked: Document, out: Any) -> None:
+        if out.turn % 2 == 0:
+            await out.json({"error": {"message": "too much to do"}}, 429, retry_after=str(seconds))
+        else:
+            await _whole_or_streamed(asked, out)
+
+    return behave
+
+
+BEHAVIOURS = {
+    "assistant": _whole_or_streamed,
+    "assistant-cut": _cut,
+    "assistant-busy-1": _busy(1),
+    "assistant-busy-3": _busy(3),
+}
+"""Of the engine in `upstream.py`."""
+
+
+def answer(path: str, asked: Document) -> Document:
     call, text = tool_call(asked), schema_text(asked)
+    said: Document = json.loads(whole(path, asked))
     if path == "/v1/chat/completions" and (call or text):
         message = {"role": "assistant", "content": text, **({"tool_calls": [_chat_call(*call)]} if call else {})}
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
-        return _json({**_chat_head(asked, "chat.completion"), "choices": [choice], "usage": _OPENAI})
+        return {**_chat_head(asked, "chat.completion"), "choices": [choice], "usage": _OPENAI}
     if path == "/v1/messages" and (call or text):
         block = _tool_use(*call) if call else {"type": "text", "text": text}
-        return _json({**_message_head(asked), "content": [block], **_stop(call), "usage": _ANTHROPIC})
+        return {**_message_head(asked), "content": [block], **_stop(call), "usage": _ANTHROPIC}
     if path == "/v1/responses" and (call or text):
         item = _function_call(*call) if call else {**_OUTPUT, "content": [{**_OUTPUT_TEXT, "text": text}]}
-        return _json({**json.loads(whole(path, asked)), "output": [item]})
-    return whole(path, asked)
+        return {**said, "output": [item]}
+    return said
 
 
 def events(path: str, asked: Document) -> list[bytes]:

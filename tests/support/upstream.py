@@ -129,6 +129,12 @@ class _Out:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def events(self, events: list[bytes]) -> None:
+        await self.head(kind="text/event-stream", transfer_encoding="chunked")
+        for data in events:
+            await self.chunk(data)
+        await self.raw(b"0\r\n\r\n")
+
     async def hang(self) -> None:
         """Until the other side leaves."""
         if not await self.reader.read(1):
@@ -270,58 +276,21 @@ async def _spoken(asked: dict[str, Any], out: _Out) -> None:
     """In whatever API it is asked."""
     path = out.seen.path
     if asked.get("stream") and path in spoken.STREAMS:
-        await _events(out, spoken.events(path))
+        await out.events(spoken.events(path))
     else:
         await out.json(spoken.whole(path))
 
 
 async def _spoken_short(asked: dict[str, Any], out: _Out) -> None:
-    await _events(out, spoken.events(out.seen.path)[:-1])
+    await out.events(spoken.events(out.seen.path)[:-1])
 
 
 async def _spoken_error(asked: dict[str, Any], out: _Out) -> None:
-    await _events(out, [spoken.failed(out.seen.path)])
+    await out.events([spoken.failed(out.seen.path)])
 
 
 async def _spoken_late(asked: dict[str, Any], out: _Out) -> None:
-    await _events(out, [spoken.events(out.seen.path)[0], spoken.failed(out.seen.path)])
-
-
-async def _assistant(asked: dict[str, Any], out: _Out) -> None:
-    if asked.get("stream"):
-        await _events(out, assistant.events(out.seen.path, asked))
-    else:
-        body = assistant.answer(out.seen.path, asked)
-        await out.head(content_length=str(len(body)))
-        await out.raw(body)
-
-
-async def _assistant_cut(asked: dict[str, Any], out: _Out) -> None:
-    """In the middle of its stream the connection breaks."""
-    events = assistant.events(out.seen.path, asked)
-    await out.head(kind="text/event-stream", transfer_encoding="chunked")
-    for data in events[: len(events) // 2]:
-        await out.chunk(data)
-    out.writer.transport.abort()
-
-
-def _assistant_busy(seconds: int) -> Callable[[dict[str, Any], _Out], Awaitable[None]]:
-    """Each first time it has too much to do for so long, each second time it answers."""
-
-    async def answer(asked: dict[str, Any], out: _Out) -> None:
-        if out.turn % 2 == 0:
-            await _status(429, retry_after=str(seconds))(asked, out)
-        else:
-            await _assistant(asked, out)
-
-    return answer
-
-
-async def _events(out: _Out, events: list[bytes]) -> None:
-    await out.head(kind="text/event-stream", transfer_encoding="chunked")
-    for data in events:
-        await out.chunk(data)
-    await out.raw(b"0\r\n\r\n")
+    await out.events([spoken.events(out.seen.path)[0], spoken.failed(out.seen.path)])
 
 
 async def _no_such_path(asked: dict[str, Any], out: _Out) -> None:
@@ -362,10 +331,7 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "spoken-short": _spoken_short,
     "spoken-error": _spoken_error,
     "spoken-late": _spoken_late,
-    "assistant": _assistant,
-    "assistant-cut": _assistant_cut,
-    "assistant-busy-1": _assistant_busy(1),
-    "assistant-busy-3": _assistant_busy(3),
+    **assistant.BEHAVIOURS,
     "no-such-path": _no_such_path,
     "501": _status(501),
     "400": _status(400),
