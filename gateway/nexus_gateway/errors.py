@@ -6,7 +6,6 @@ The table is the truth: the code raises its rows, and docs/reference/errors.md i
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 
@@ -32,7 +31,6 @@ TOO_MANY_TOKENS = Condition(
 )
 INVALID_HEAD = Condition(400, "invalid_head", "no HTTP, or a head that could be read in two ways")
 HEAD_TOO_LARGE = Condition(431, "head_too_large", "the head has too many bytes or too many headers")
-PATH_NOT_FOUND = Condition(404, "path_not_found", "there is no such path")
 METHOD_NOT_ALLOWED = Condition(405, "method_not_allowed", "the path takes other methods; see allow")
 BODY_TIMEOUT = Condition(408, "body_timeout", "the body did not arrive within its deadline")
 BODY_TOO_LARGE = Condition(413, "body_too_large", "the body is larger than the limit")
@@ -60,9 +58,6 @@ class Refusal(Exception):
     def __init__(self, condition: Condition, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(reason or condition.meaning)
         self.condition, self.headers = condition, headers
-
-    def body(self) -> bytes:
-        return json.dumps({"error": self.envelope()}).encode()
 
     def envelope(self) -> dict[str, object]:
         status = self.condition.status

@@ -19,7 +19,7 @@ from nexus_gateway.errors import (
     INVALID_HEAD,
     METHOD_NOT_ALLOWED,
     MISSING_SCOPE,
-    PATH_NOT_FOUND,
+    PAGE_NOT_FOUND,
     STREAM_BROKEN,
     Condition,
     Refusal,
@@ -32,7 +32,7 @@ Document = dict[str, Any]
 _EVERYWHERE = (INVALID_HEAD, HEAD_TOO_LARGE, INTERNAL)
 _KEYED = (*_EVERYWHERE, INVALID_API_KEY)
 _ADMIN = (*_KEYED, MISSING_SCOPE)
-_ELSEWHERE = (MISSING_SCOPE, PATH_NOT_FOUND, METHOD_NOT_ALLOWED, STREAM_BROKEN)
+_ELSEWHERE = (MISSING_SCOPE, PAGE_NOT_FOUND, METHOD_NOT_ALLOWED, STREAM_BROKEN)
 """Of other pages, of no path at all, and of streams that have begun."""
 _RELAYED = tuple(condition for condition in CONDITIONS if condition not in _ELSEWHERE)
 
@@ -67,7 +67,7 @@ _LIMITS = {
 }
 _BESIDES = {401: ["www-authenticate"], 429: ["retry-after"], 503: ["retry-after"]}
 _RELAYED_HEADERS = (*_IDS, *_ORIGIN, *_LIMITS)
-_ABOUT = """One address for every model. Any other path is 404 `path_not_found`, any other method 405
+_ABOUT = """One address for every model. Any other path is 404 `page_not_found`, any other method 405
 `method_not_allowed`, and what cannot be read as HTTP is 400 `invalid_head`,
 all in the envelope of OpenAI but under `/v1/messages`. Pages answer HEAD as they
 answer GET."""
@@ -221,6 +221,7 @@ def _many(schema: Document) -> Document:
 
 
 _MODEL = _object(id=_TEXT, object=_one("model"), created={"type": "integer"}, owned_by=_one("nexus"))
+_REFUSAL = {"anyOf": [_object(revision=_TEXT, reason=_TEXT), {"type": "null"}]}
 _PAGES = {
     "/health": _Page("The process lives.", _object(status=_one("ok"))),
     "/ready": _Page(
@@ -245,7 +246,8 @@ _PAGES = {
             loaded={"type": "number", "description": "Unix seconds."},
             files=_many(_TEXT),
             routes=_many(_TEXT),
-            refusal={"anyOf": [_object(revision=_TEXT, reason=_TEXT), {"type": "null"}]},
+            refusal=_REFUSAL,
+            workers=_many(_object(pid={"type": "integer"}, revision=_TEXT, refusal=_REFUSAL)),
         ),
         _ADMIN,
     ),

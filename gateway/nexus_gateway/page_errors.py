@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from nexus_gateway import envelopes
-from nexus_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, PATH_NOT_FOUND, Refusal
+from nexus_gateway.errors import INTERNAL, METHOD_NOT_ALLOWED, PAGE_NOT_FOUND, Refusal
 from nexus_gateway.exchange import RequestHead
 from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.trace import trace
@@ -18,18 +18,18 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Refusal)
     async def refused(request: Request, refusal: Refusal) -> Response:
-        return _told(request, refusal)
+        return told(request, refusal)
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
         """What Starlette itself refuses: a path, or a method of one; the latter with `allow`."""
-        condition = METHOD_NOT_ALLOWED if error.status_code == 405 else PATH_NOT_FOUND
+        condition = METHOD_NOT_ALLOWED if error.status_code == 405 else PAGE_NOT_FOUND
         headers = tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items())
-        return _told(request, Refusal(condition, headers=headers))
+        return told(request, Refusal(condition, headers=headers))
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> Response:
-        return _told(request, Refusal(INTERNAL))
+        return told(request, Refusal(INTERNAL))
 
 
 def head_of(request: Request) -> RequestHead:
@@ -37,7 +37,7 @@ def head_of(request: Request) -> RequestHead:
     return RequestHead(request.method, request.url.path, list(request.headers.raw), client)
 
 
-def _told(request: Request, refusal: Refusal) -> Response:
+def told(request: Request, refusal: Refusal) -> Response:
     ids = trace(head_of(request))
     headers = {name.decode(): value.decode() for name, value in (*refusal.headers, *ids.headers)}
     body = envelopes.body(refusal, surface_of(request.url.path), ids.request_id)

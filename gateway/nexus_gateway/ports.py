@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexus_gateway.errors import PAGE_NOT_FOUND, Refusal
+from nexus_gateway.page_errors import told
 from nexus_gateway.surfaces import SURFACES
 
 EVERYWHERE = frozenset({"/health", "/ready"})
@@ -21,10 +23,7 @@ class Ports:
         if scope["type"] != "http" or self._belongs(scope):
             await self._app(scope, receive, send)
             return
-        body = Refusal(PAGE_NOT_FOUND).body()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": PAGE_NOT_FOUND.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await told(Request(scope), Refusal(PAGE_NOT_FOUND))(scope, receive, send)
 
     def _belongs(self, scope: Scope) -> bool:
         path = scope["path"]

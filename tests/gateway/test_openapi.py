@@ -14,7 +14,7 @@ import pytest
 from starlette.routing import Route
 
 from nexus_gateway.app import create_app
-from nexus_gateway.errors import CONDITIONS, METHOD_NOT_ALLOWED, PATH_NOT_FOUND
+from nexus_gateway.errors import CONDITIONS, METHOD_NOT_ALLOWED, PAGE_NOT_FOUND
 from nexus_gateway.gateway import Gateway as Parts
 from nexus_gateway.surfaces import SURFACES
 
@@ -140,7 +140,7 @@ def test_the_document_has_every_path_and_method_and_the_file_in_git_is_it(gatewa
 def test_the_document_has_every_code_of_the_table(gateway: Gateway) -> None:
     """But those of no path of it."""
     text = gateway.get("/openapi.json", key=None).text
-    elsewhere = {PATH_NOT_FOUND, METHOD_NOT_ALLOWED}
+    elsewhere = {PAGE_NOT_FOUND, METHOD_NOT_ALLOWED}
     codes = {condition.code for condition in CONDITIONS if condition not in elsewhere}
     assert {code for code in codes if f'"{code}"' not in text} == {"stream_broken"}
 

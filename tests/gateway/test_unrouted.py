@@ -22,7 +22,7 @@ PAGES = ["/health", "/ready", "/metrics", "/openapi.json", "/v1/models", "/v1/ci
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/models/", "/v1/chat/completions/", "/v1/chat//completions", "/%00"])
 def test_a_path_that_is_not_there_is_404_and_leads_nowhere_else(gateway: Gateway, method: str, path: str) -> None:
     answer = httpx.request(method, gateway.url + path)
-    assert (answer.status_code, code(answer)) == (404, "path_not_found")
+    assert (answer.status_code, code(answer)) == (404, "page_not_found")
     assert "location" not in answer.headers
     assert len(answer.headers["x-request-id"]) == 32
 
@@ -52,7 +52,7 @@ def test_anthropic_s_clients_are_told_in_their_own_envelope(gateway: Gateway, pa
     answer = httpx.request(method, gateway.url + path, headers={"x-request-id": "mine"})
     told = answer.json()
     assert told["type"] == "error"
-    assert told["error"]["code"] in ("method_not_allowed", "path_not_found")
+    assert told["error"]["code"] in ("method_not_allowed", "page_not_found")
     assert told["request_id"] == answer.headers["x-request-id"] == "mine"
 
 
