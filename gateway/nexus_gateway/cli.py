@@ -116,6 +116,18 @@ def shadow_report(logs: tuple[TextIO, ...], as_json: bool) -> None:
     click.echo(json.dumps([asdict(one) for one in found], indent=2) if as_json else "\n".join(table(found)))
 
 
+@gateway.command(epilog="Example: nexus-gateway import-litellm config.yaml --out imported")
+@click.argument("file", type=_PATH)
+@click.option("--out", type=_PATH, help="New folder for all files and the report [default: none is written].")
+@click.option("--json", "as_json", is_flag=True)
+def import_litellm(file: Path, out: Path | None, as_json: bool) -> None:
+    """Turn LiteLLM's proxy configuration into route files, and tell what is not quite the same. Ends with 1 where a
+    model has no route, with 2 where nothing can be taken."""
+    from nexus_gateway.importing.command import import_litellm as imported
+
+    sys.exit(imported(file, out, as_json=as_json))
+
+
 @gateway.command()
 @click.option("--of", "subject", type=click.Choice(["routes", "log", "audit", "openapi"]), default="routes")
 def schema(subject: str) -> None:

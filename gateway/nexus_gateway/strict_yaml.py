@@ -17,6 +17,8 @@ def parse_yaml(name: str, data: bytes) -> Any:
         raise ConfigRefused(f"{name}: no YAML: {' '.join(str(error).split())[:200]}") from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise ConfigRefused(f"{name}: no YAML: {error}") from None
+    except ValueError:  # of a date that there is not, or a tag that does not fit
+        raise ConfigRefused(f"{name}: no YAML: a value is not of the kind that it looks like") from None
 
 
 def _make_loader() -> Any:

@@ -1,0 +1,1 @@
+"""Other gateways' configuration, turned into route files."""
