@@ -17,6 +17,9 @@ from nexus_gateway.endpoints import Endpoints, choose
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
 from nexus_gateway.health import HealthChecks
+from nexus_gateway.idempotency.memory import MemoryStore
+from nexus_gateway.idempotency.settings import IdempotencySettings
+from nexus_gateway.idempotency.under_way import UnderWay
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.parallel import Parallel
@@ -56,13 +59,15 @@ class Gateway:
         jwks: Jwks | None = None,
         most_in_flight: int = MOST_IN_FLIGHT,
         spans: BatchWriter[RequestRecord] | None = None,
+        under_way: UnderWay | None = None,
     ) -> None:
         """`jwks`: the published keys by which `known` proves tokens, if there are any. `most_in_flight`: requests under
         way, beyond which more are turned away. `spans`: takes the requests that are to be traced, where a collector is
-        named."""
+        named. `under_way`: answers by idempotency keys, kept in this process where it is not given."""
         self.most_in_flight = most_in_flight
         self.served, self.known, self.logs, self.audit, self.spans = served, known, logs, audit, spans
         self.limiter: Limiter = limiter or MemoryLimiter()
+        self.under_way = under_way or UnderWay(MemoryStore(IdempotencySettings()), IdempotencySettings())
         self._jwks = jwks
         self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
@@ -132,6 +137,7 @@ class Gateway:
         if self._jwks is not None:
             self._jwks.begin(loop)
         await self.limiter.begin()
+        await self.under_way.store.begin()
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
         self._checking = loop.create_task(checks.run())
 
@@ -164,6 +170,7 @@ class Gateway:
         if self._checking is not None:
             self._checking.cancel()
         self.limiter.close()
+        self.under_way.store.close()
         self._lag.close()
         if self._jwks is not None:
             self._jwks.close()
@@ -184,6 +191,7 @@ class Gateway:
         yield families.RETRIES_REFUSED.told({(): self.retries.refused})
         yield families.LIMITER_SHARED.told({(): 1 if shared and shared.up else 0})
         yield families.CORRECTIONS_LOST.told({(): shared.lost if shared else 0})
+        yield families.IDEMPOTENCY_SHARED.told({(): 1 if self.under_way.store.shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
         yield families.LOOP_LAG.told({(): self._lag.take()})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})

@@ -11,6 +11,10 @@ from nexus_gateway.app import create_app
 from nexus_gateway.auth import Credentials
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.idempotency.memory import MemoryStore
+from nexus_gateway.idempotency.shared import SharedStore
+from nexus_gateway.idempotency.store import Store
+from nexus_gateway.idempotency.under_way import UnderWay
 from nexus_gateway.key_ring import KeyRing, KeyWatcher
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
 from nexus_gateway.limits.limiter import Limiter
@@ -54,8 +58,9 @@ def run(
     ring = KeyRing(known)
     credentials = Credentials(ring, TokenVerifier(tokens, jwks) if tokens else None)
     limiter = _limiter(settings, logs)
+    under_way = UnderWay(_answers(settings, logs), settings.idempotency)
     gateway = Gateway(
-        served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans
+        served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans, under_way
     )
 
     def tell(message: str, reason: str) -> None:
@@ -110,6 +115,21 @@ def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
         )
     except ValueError as error:  # the URL may hold a password, which redis's own message leaves out
         raise ConfigRefused(f"GATEWAY_REDIS_URL: {error}") from None
+
+
+def _answers(settings: Settings, logs: LogWriter) -> Store:
+    """Where answers are kept for idempotency keys."""
+    if settings.redis_url is None:
+        return MemoryStore(settings.idempotency)
+    instead = "answers are kept here alone" if settings.idempotency.fail_open else "requests with a key are refused"
+
+    def changed(up: bool, reason: str) -> None:
+        if up:
+            logs.write(event_line("idempotency keys are held in Redis again"))
+        else:
+            logs.write(event_line(f"Redis does not answer for idempotency keys; {instead}", "error", reason=reason))
+
+    return SharedStore(settings.redis_url, settings.idempotency, changed)
 
 
 def _spans(environ: Mapping[str, str], logs: LogWriter) -> BatchWriter[RequestRecord] | None:
