@@ -65,9 +65,15 @@ class SharedStore:
         if (known := self._known(name, fingerprint)) is not None:
             return given(known)
         claim = Claim(name, fingerprint, secrets.token_hex(16))
-        found: Waiter[Found] = Waiter()
+        found, freed = Waiter[Found](), self._wakes.listen(_key(name))
         asked = self._ask(claim)
-        asked.then(lambda: found.give(self._found(claim, asked)))
+
+        def settled() -> None:
+            told, seconds = self._found(claim, asked, freed)
+            self._wakes.stop(_key(name), freed, seconds)
+            found.give(told)
+
+        asked.then(settled)
         return found
 
     def keep(self, claim: Claim, answer: Kept) -> Waiter[bool]:
@@ -105,24 +111,25 @@ class SharedStore:
             "claim.lua", _key(claim.name), claim.fingerprint, claim.token, lease, self._wakes.channel
         )
 
-    def _found(self, claim: Claim, asked: Waiter[Any]) -> Found:
+    def _found(self, claim: Claim, asked: Waiter[Any], freed: Waiter[None]) -> tuple[Found, float]:
+        """With the seconds after which to ask again, 0 where it is not to be waited for."""
         try:
             if asked.error is not None:
                 raise asked.error
-            return self._read(claim, asked.value)
+            if asked.value[0] == b"held":
+                return Held(freed), max(1, int(asked.value[1])) / 1000
+            return self._read(claim, asked.value), 0.0
         except RedisAway:
-            return self._without(claim)
+            return self._without(claim), 0.0
         except Exception:  # whatever it is: Redis may have taken the claim, which must not keep others waiting
             self.free(claim)
-            return self._without(claim)
+            return self._without(claim), 0.0
 
     def _read(self, claim: Claim, said: list[Any]) -> Found:
         """Raises where it is nothing that the script says, or an answer that another version has kept."""
         if said[0] == b"claimed":
             self._held[claim.token] = claim
             return claim
-        if said[0] == b"held":
-            return Held(self._wakes.wait(_key(claim.name), max(1, int(said[1])) / 1000))
         return Conflict() if said[0] == b"conflict" else msgspec.msgpack.decode(said[1], type=Kept)
 
     def _without(self, claim: Claim) -> Found:

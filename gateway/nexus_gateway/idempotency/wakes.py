@@ -1,7 +1,8 @@
 """Wakes those who wait for another gateway's answer: by a message in this gateway's own channel, else by the clock.
 
-A waiting gateway is noted in the claim itself, by the script that tells it to wait, so that no message can come too
-early. Lost messages cost time only: who waits asks again when the lease is over, and when the channel is there again.
+A waiting gateway is noted in the claim itself, by the script that tells it to wait. The message may overtake what that
+script says, since they come over two connections: so it is listened for before the script is asked. Lost messages cost
+time only: who waits asks again when the lease is over, and when the channel is there again.
 """
 
 from __future__ import annotations
@@ -32,15 +33,17 @@ class Wakes:
         if self._listening is not None:
             self._listening.cancel()
 
-    def wait(self, key: str, seconds: float) -> Waiter[None]:
-        """Settled when there is something to ask for, at the latest in so many seconds."""
+    def listen(self, key: str) -> Waiter[None]:
+        """Settled when there is something to ask for. Goes through `stop` once."""
         waiter: Waiter[None] = Waiter()
-        waiting = self._waiting.setdefault(key, [])
-        waiting.append(waiter)
-        asyncio.get_running_loop().call_later(seconds, self._give_up, key, waiter)
+        self._waiting.setdefault(key, []).append(waiter)
         return waiter
 
-    def _give_up(self, key: str, waiter: Waiter[None]) -> None:
+    def stop(self, key: str, waiter: Waiter[None], seconds: float = 0.0) -> None:
+        """Settles it, at once or in so many seconds."""
+        if seconds and not waiter.settled:
+            asyncio.get_running_loop().call_later(seconds, self.stop, key, waiter)
+            return
         waiting = self._waiting.get(key, [])
         if waiter in waiting:
             waiting.remove(waiter)
