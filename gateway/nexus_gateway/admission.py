@@ -33,17 +33,26 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
     if not gateway.parallel.enter(caller.key.owner, limits.parallel):
         record.limited = "parallel"
         raise Refusal(RATE_LIMITED, "max_parallel of this key is under way", ((b"retry-after", b"1"),))
-    if limits.requests is None and limits.tokens is None:
-        return None
     try:
-        verdict, reservation = await gateway.limiter.reserve(caller.key.owner, limits, tokens)
+        return await _reserve(gateway, request, limits, tokens)
     except BaseException:
         gateway.parallel.leave(caller.key.owner)
         raise
-    record.limit_headers = headers_of(verdict)
+
+
+async def admit_again(gateway: Gateway, request: Request) -> None:
+    """Of a request that gets another's answer: it counts as a request, and takes no tokens and no place. Raises
+    Refusal."""
+    await _reserve(gateway, request, Limits(requests=request.caller.policy.requests_per_minute), 0)
+
+
+async def _reserve(gateway: Gateway, request: Request, limits: Limits, tokens: int) -> Reservation | None:
+    if limits.requests is None and limits.tokens is None:
+        return None
+    verdict, reservation = await gateway.limiter.reserve(request.caller.key.owner, limits, tokens)
+    request.record.limit_headers = headers_of(verdict)
     if reservation is None:
-        gateway.parallel.leave(caller.key.owner)
-        raise _refusal(verdict, record)
+        raise _refusal(verdict, request.record)
     return reservation
 
 

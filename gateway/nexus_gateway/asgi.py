@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nexus_gateway.asked import LARGEST
 from nexus_gateway.errors import BODY_TIMEOUT, BODY_TOO_LARGE, ClientGone, Refusal
-from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive
+from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive, failed
 
 BODY_SECONDS = 30.0
 """For the whole body."""
@@ -73,7 +73,7 @@ class AsgiExchange:
 
     def _put(self, message: Message) -> Waiter[None]:
         if self._gone:
-            return _failed(ClientGone())
+            return failed(ClientGone())
         waiter: Waiter[None] = Waiter()
         self._out.put_nowait((message, waiter))
         return waiter
@@ -144,9 +144,3 @@ class AsgiExchange:
 def _too_large() -> Refusal:
     # What was not read is still on its way, so the connection cannot carry another request.
     return Refusal(BODY_TOO_LARGE, f"the body is larger than {LARGEST} bytes", headers=((b"connection", b"close"),))
-
-
-def _failed(error: BaseException) -> Waiter[None]:
-    waiter: Waiter[None] = Waiter()
-    waiter.fail(error)
-    return waiter

@@ -32,7 +32,16 @@ TOO_MANY_TOKENS = Condition(
 INVALID_HEAD = Condition(400, "invalid_head", "no HTTP, or a head that could be read in two ways")
 HEAD_TOO_LARGE = Condition(431, "head_too_large", "the head has too many bytes or too many headers")
 METHOD_NOT_ALLOWED = Condition(405, "method_not_allowed", "the path takes other methods; see allow")
+INVALID_IDEMPOTENCY_KEY = Condition(
+    400, "invalid_idempotency_key", "several idempotency keys, or one that is not 1 to 255 printable ASCII characters"
+)
 BODY_TIMEOUT = Condition(408, "body_timeout", "the body did not arrive within its deadline")
+IDEMPOTENCY_CONFLICT = Condition(
+    409, "idempotency_conflict", "the idempotency key was sent before with another body; to ask again does not help"
+)
+IDEMPOTENCY_IN_PROGRESS = Condition(
+    409, "idempotency_in_progress", "another gateway is still at work on the request with that key"
+)
 BODY_TOO_LARGE = Condition(413, "body_too_large", "the body is larger than the limit")
 API_NOT_SERVED = Condition(404, "api_not_served", "no engine of the model speaks this API")
 UNSUPPORTED_MEDIA = Condition(415, "unsupported_media_type", "the body is not plain application/json")
@@ -42,6 +51,9 @@ UPSTREAM_FAILED = Condition(502, "upstream_failed", "the engine did not give a u
 CIRCUIT_OPEN = Condition(503, "circuit_open", "the engine failed repeatedly and is left alone for a while")
 OVERLOADED = Condition(503, "overloaded", "the engine is full and the wait was too long, or the gateway is")
 LIMITER_UNAVAILABLE = Condition(503, "limiter_unavailable", "limits cannot be counted, and are set to hold then")
+IDEMPOTENCY_UNAVAILABLE = Condition(
+    503, "idempotency_unavailable", "nobody can say whether the key was sent before, so no engine is called"
+)
 DRAINING = Condition(503, "draining", "this gateway is going; ask again and another answers")
 UPSTREAM_TIMEOUT = Condition(504, "upstream_timeout", "the engine's first byte did not come within its deadline")
 STREAM_BROKEN = Condition(502, "stream_broken", "the answer broke off after it had begun; what came is not all")

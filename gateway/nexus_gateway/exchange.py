@@ -72,6 +72,13 @@ def given(value: T) -> Waiter[T]:
     return waiter
 
 
+def failed(error: BaseException) -> Waiter[Any]:
+    """A waiter that has failed already."""
+    waiter: Waiter[Any] = Waiter()
+    waiter.fail(error)
+    return waiter
+
+
 def drive(story: Coroutine[Any, None, None], finished: Callable[[BaseException | None], None]) -> None:
     """Runs `story` as far as it goes, and on from each waiter; `finished` is told how it ended."""
 

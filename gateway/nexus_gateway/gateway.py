@@ -19,6 +19,9 @@ from nexus_gateway.endpoints import Endpoints, choose
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
 from nexus_gateway.health import HealthChecks
+from nexus_gateway.idempotency.memory import MemoryStore
+from nexus_gateway.idempotency.settings import IdempotencySettings
+from nexus_gateway.idempotency.under_way import UnderWay
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.parallel import Parallel
@@ -59,13 +62,15 @@ class Gateway:
         jwks: Jwks | None = None,
         most_in_flight: int = MOST_IN_FLIGHT,
         spans: BatchWriter[RequestRecord] | None = None,
+        under_way: UnderWay | None = None,
     ) -> None:
         """`jwks`: the published keys by which `known` proves tokens, if there are any. `most_in_flight`: requests under
         way, beyond which more are turned away. `spans`: takes the requests that are to be traced, where a collector is
-        named."""
+        named. `under_way`: answers by idempotency keys, kept in this process where it is not given."""
         self.most_in_flight = most_in_flight
         self.served, self.known, self.logs, self.audit, self.spans = served, known, logs, audit, spans
         self.limiter: Limiter = limiter or MemoryLimiter()
+        self.under_way = under_way or UnderWay(MemoryStore(IdempotencySettings()), IdempotencySettings())
         self._jwks = jwks
         self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
@@ -142,6 +147,7 @@ class Gateway:
         await self.limiter.begin()
         if self.siblings is not None:
             await self.siblings.begin()
+        await self.under_way.store.begin()
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
         self._checking = loop.create_task(checks.run())
 
@@ -174,6 +180,7 @@ class Gateway:
         if self._checking is not None:
             self._checking.cancel()
         await self.limiter.close()
+        await self.under_way.store.close()
         if self.siblings is not None:
             self.siblings.close()
         self._lag.close()
@@ -202,6 +209,7 @@ class Gateway:
         yield families.RETRIES_REFUSED.told({(): self.retries.refused})
         yield families.LIMITER_SHARED.told({(): 1 if shared and shared.up else 0})
         yield families.CORRECTIONS_LOST.told({(): shared.lost if shared else 0})
+        yield families.IDEMPOTENCY_SHARED.told({(): 1 if self.under_way.store.shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
         endpoints = served.current.table.endpoints

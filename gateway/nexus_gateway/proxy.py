@@ -1,4 +1,5 @@
-"""The story of one request: authenticate, read, decide, limit, and for each candidate: breaker, send, relay.
+"""The story of one request: authenticate, read, decide, and once for each idempotency key: limit, and for each
+candidate: breaker, send, relay.
 
 `answer` awaits waiters only (see `exchange.py`), so that any server can drive it. One snapshot is taken at the start
 and decides everything, so that an answer's headers name what made it even while the configuration changes.
@@ -30,6 +31,7 @@ from nexus_gateway.errors import (
 from nexus_gateway.exchange import Exchange
 from nexus_gateway.gate import Full
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.idempotency.once import once
 from nexus_gateway.policy import Caller, caller_of, hold_to
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
@@ -62,17 +64,13 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
         record.key_id = key.id
         caller = caller_of(key, snapshot.table)
         shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
-        body = await exchange.body()
-        asked = read(head, body)
+        sent = await exchange.body()
+        asked = read(head, sent)
         route = decide(snapshot, caller, asked, record)
         record.stream = asked.stream and surface.streams
-        body = hold_to(caller.policy, surface, asked, body)
+        body = hold_to(caller.policy, surface, asked, sent)
         request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route)
-        reservation = await admit(gateway, request)
-        try:
-            await serve(gateway, request)
-        finally:
-            release(gateway, request, reservation)
+        await once(gateway, request, sent, ask)
     except ClientGone:
         record.status = 499
     except Refusal as refusal:
@@ -96,6 +94,15 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
     record.route = record.model = route.name
     record.telemetry = caller.policy.telemetry or route.telemetry
     return route
+
+
+async def ask(gateway: Gateway, request: Request) -> None:
+    """Calls engines, within the caller's limits. Raises Refusal or ClientGone."""
+    reservation = await admit(gateway, request)
+    try:
+        await serve(gateway, request)
+    finally:
+        release(gateway, request, reservation)
 
 
 async def serve(gateway: Gateway, request: Request) -> None:

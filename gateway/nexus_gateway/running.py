@@ -14,6 +14,10 @@ from nexus_gateway.app import create_app
 from nexus_gateway.auth import Credentials
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.idempotency.memory import MemoryStore
+from nexus_gateway.idempotency.shared import SharedStore
+from nexus_gateway.idempotency.store import Store
+from nexus_gateway.idempotency.under_way import UnderWay
 from nexus_gateway.key_ring import KeyRing, KeyWatcher
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
 from nexus_gateway.limits.limiter import Limiter
@@ -60,8 +64,9 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     ring = KeyRing(known)
     credentials = Credentials(ring, TokenVerifier(tokens, jwks) if tokens else None)
     limiter = _limiter(settings, logs)
+    under_way = UnderWay(_answers(settings, logs), settings.idempotency)
     gateway = Gateway(
-        served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans
+        served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans, under_way
     )
     if worker is not None:
         gateway.siblings = Siblings(worker, gateway.told, lambda scraped: gateway.metrics.figures(scraped=scraped))
@@ -120,6 +125,21 @@ def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
         raise ConfigRefused(f"GATEWAY_REDIS_URL: {error}") from None
 
 
+def _answers(settings: Settings, logs: LogWriter) -> Store:
+    """Where answers are kept for idempotency keys."""
+    if settings.redis_url is None:
+        return MemoryStore(settings.idempotency)
+    instead = "answers are kept here alone" if settings.idempotency.fail_open else "requests with a key are refused"
+
+    def changed(up: bool, reason: str) -> None:
+        if up:
+            logs.write(event_line("idempotency keys are held in Redis again"))
+        else:
+            logs.write(event_line(f"Redis does not answer for idempotency keys; {instead}", "error", reason=reason))
+
+    return SharedStore(settings.redis_url, settings.idempotency, changed)
+
+
 def _spans(environ: Mapping[str, str], logs: LogWriter) -> BatchWriter[RequestRecord] | None:
     """Raises ConfigRefused."""
 
@@ -162,8 +182,9 @@ def _greet(logs: LogWriter, start: Start, served: Served, keys: Keys, *, shared:
         logs.write(event_line("the key dev-key is open to everybody on this machine", "warning"))
     if served.refused:
         logs.write(event_line("configuration refused; the last good one serves", "error", reason=served.refused.reason))
-    if start.workers > 1 and not shared and _limited(served):
-        told = f"limits hold for each of {start.workers} workers alone; set GATEWAY_REDIS_URL for all together"
+    if start.workers > 1 and not shared:
+        kept = "limits and idempotency keys hold" if _limited(served) else "idempotency keys hold"
+        told = f"{kept} for each of {start.workers} workers alone; set GATEWAY_REDIS_URL for all together"
         logs.write(event_line(told, "warning"))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.idempotency.settings import IdempotencySettings
 from nexus_gateway.keys import Keys, digest
 from nexus_gateway.routes_file import EVERY_SUBJECT
 from nexus_gateway.shedding import MOST_IN_FLIGHT
@@ -32,6 +33,20 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_REDIS_URL", "", "`redis://localhost:6379/0`: limits are counted there, for all gateways together."),
     ("GATEWAY_REDIS_DEADLINE_SECONDS", "0.05", "For one batch of decisions; after it this gateway counts for itself."),
     ("GATEWAY_LIMITS_FAIL_OPEN", "true", "While Redis is away each gateway counts for itself; `false`: 503."),
+    ("GATEWAY_IDEMPOTENCY_TTL_SECONDS", "600", "How long an answer is kept for its `Idempotency-Key`."),
+    (
+        "GATEWAY_IDEMPOTENCY_LARGEST_BYTES",
+        "1048576",
+        "Of one answer that is kept; a larger one is only relayed.",
+    ),
+    (
+        "GATEWAY_IDEMPOTENCY_TOTAL_BYTES",
+        "67108864",
+        "Of all that one process keeps; the least recently used goes.",
+    ),
+    ("GATEWAY_IDEMPOTENCY_ENTRIES", "10000", "Answers that one process keeps."),
+    ("GATEWAY_IDEMPOTENCY_LEASE_SECONDS", "10", "Until the keys of a gateway that was killed are free again."),
+    ("GATEWAY_IDEMPOTENCY_FAIL_OPEN", "false", "While Redis is away: 503; `true`: each gateway keeps for itself."),
     ("GATEWAY_UPSTREAMS", "", "`llama=http://localhost:8001;mock=mock://local`; each is a model of its own name."),
     ("GATEWAY_ROUTE_POLICIES", "", "JSON: model -> a route as in a route file."),
     ("GATEWAY_DEFAULT_UPSTREAM", "", "Who answers for models that have no route."),
@@ -74,6 +89,7 @@ class Settings:
     most_in_flight: int
     drain_seconds: float
     grace_seconds: int
+    idempotency: IdempotencySettings
     masking: bool
     auditing: bool
     salt: str
@@ -117,9 +133,22 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         most_in_flight=int(_number(environ, "GATEWAY_MAX_IN_FLIGHT", MOST_IN_FLIGHT, whole=True)),
         drain_seconds=_number(environ, "GATEWAY_DRAIN_SECONDS", 0, least=0),
         grace_seconds=int(_number(environ, "GATEWAY_GRACE_SECONDS", 60, whole=True)),
+        idempotency=_idempotency(environ),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
+    )
+
+
+def _idempotency(environ: Mapping[str, str]) -> IdempotencySettings:
+    given, name = IdempotencySettings(), "GATEWAY_IDEMPOTENCY_"
+    return IdempotencySettings(
+        ttl_seconds=_number(environ, f"{name}TTL_SECONDS", given.ttl_seconds),
+        largest=int(_number(environ, f"{name}LARGEST_BYTES", given.largest, whole=True)),
+        total=int(_number(environ, f"{name}TOTAL_BYTES", given.total, whole=True)),
+        entries=int(_number(environ, f"{name}ENTRIES", given.entries, whole=True)),
+        lease_seconds=_number(environ, f"{name}LEASE_SECONDS", given.lease_seconds),
+        fail_open=_switch(environ, f"{name}FAIL_OPEN", given.fail_open),
     )
 
 
@@ -222,8 +251,8 @@ def _object(variable: str, text: str | None) -> dict[str, Any]:
     return parsed
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    text = environ.get(name, "true").strip().lower()
+def _switch(environ: Mapping[str, str], name: str, default: bool = True) -> bool:
+    text = environ.get(name, str(default)).strip().lower()
     if text not in _SWITCHES:
         raise ConfigRefused(f"{name}: {text!r}: write true or false")
     return _SWITCHES[text]

@@ -53,6 +53,7 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     for model, stream in (("ok", False), ("ok", True), ("cached", False), ("cached", True), ("slow", True)):
         assert gateway.ask(model, stream=stream).status_code == 200
     assert gateway.ask("500").headers["x-fallback-model"] == "ok"
+    assert gateway.ask("ok", headers={"idempotency-key": "one"}).status_code == 200
     assert [gateway.ask(model).status_code for model in ("copied", "uncopied")] == [200, 200]  # 500's circuit is open
     until(lambda: samples(gateway, "gateway_shadow_requests_total"), "the copy has ended")
     limited = [gateway.ask("ok", headers={"authorization": f"Bearer {POOR}"}).status_code for _ in range(2)]

@@ -184,7 +184,7 @@ def test_with_redis_the_limit_is_one_for_all_of_them(engine: Engine, tmp_path: P
         assert statuses.count(200) == 10
         assert set(statuses) == {200, 429}
         assert gateway.stop() == 0
-        assert not [line for line in gateway.lines() if "limits hold for each" in line["message"]]
+        assert not [line for line in gateway.lines() if "workers alone" in line["message"]]
     finally:
         redis.kill()
 
@@ -197,7 +197,9 @@ def test_without_redis_it_is_said_that_each_counts_for_itself(engine: Engine, tm
     statuses = [gateway.ask("ok").status_code for _ in range(40)]
     assert 10 <= statuses.count(200) <= 20
     assert gateway.stop() == 0
-    assert [line for line in gateway.lines() if "limits hold for each of 2 workers" in line["message"]]
+    assert [
+        line for line in gateway.lines() if "limits and idempotency keys hold for each of 2 workers" in line["message"]
+    ]
 
 
 def test_figures_are_added_and_gauges_by_their_own_rule() -> None:

@@ -255,6 +255,18 @@ async def _gated(asked: dict[str, Any], out: _Out) -> None:
     await out.json({**whole(), "text": "x" * asked.get("bytes", 0)})
 
 
+async def _gated_stream(asked: dict[str, Any], out: _Out) -> None:
+    """The first word at once; when the gate is open `bytes` of text as fast as they are taken, and the rest."""
+    await _begun(asked, out)
+    await asyncio.to_thread(out.gate.wait, 20)
+    for _ in range(asked.get("bytes", 0) // 10_000):
+        await out.chunk(event(piece("x" * 10_000)))
+    for word in WORDS[1:]:
+        await out.chunk(event(piece(word)))
+    await out.chunk(event({**piece(""), "choices": [], "usage": USAGE}) + b"data: [DONE]\n\n")
+    await out.raw(b"0\r\n\r\n")
+
+
 async def _comments(asked: dict[str, Any], out: _Out) -> None:
     """Never says anything, and never falls silent."""
     await out.head(kind="text/event-stream", transfer_encoding="chunked")
@@ -325,6 +337,7 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "split": _split,
     "flood": _flood,
     "gated": _gated,
+    "gated-stream": _gated_stream,
     "comments": _comments,
     "unasked": _unasked,
     "spoken": _spoken,

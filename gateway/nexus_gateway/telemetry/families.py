@@ -84,6 +84,12 @@ RETRIES_REFUSED = Family(
 FALLBACKS = Family(
     "gateway_fallback_used_total", "counter", "Answers by another model than was asked for.", ("from_model", "to_model")
 )
+IDEMPOTENCY = Family(
+    "gateway_idempotency_total", "counter", "Requests with an idempotency key, by what came of it.", ("outcome",)
+)
+IDEMPOTENCY_SHARED = Family(
+    "gateway_idempotency_shared", "gauge", "1 while answers are kept in Redis, for all gateways; else 0.", over="max"
+)
 SHADOWS = Family(
     "gateway_shadow_requests_total", "counter", "Copies of requests that have ended.", ("route", "upstream", "status")
 )
@@ -138,6 +144,8 @@ LABELS = {
     "reason": "Of a retry: the condition's code, as in [errors.md](errors.md). Of a copy: `load`, `full`, `busy`, "
     "`no_endpoint` or `api_not_served`.",
     "limit": "`requests`, `tokens` or `parallel`.",
+    "outcome": "`first` (an engine was called, its answer is kept), `unkept` (called, and not kept), `replayed`, "
+    "`joined`, `conflict` or `unavailable`.",
     "from_model": "The route that was asked for.",
     "to_model": "The route that answered.",
     "state": "`answering` or `silent`: one that does not answer is counted as it was when it last did.",

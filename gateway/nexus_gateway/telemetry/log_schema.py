@@ -54,6 +54,11 @@ class RequestLine(_Line):
     longest_gap_ms: Milliseconds = Field(
         default=0, description="The longest wait for a stream's next event; absent where no stream began."
     )
+    idempotency: Literal["first", "replayed", "joined", "conflict", "unkept", "unavailable"] = Field(
+        default="first",
+        description="What came of its idempotency key: called and kept, given again, shared while it was made, another "
+        "body, called and not kept, or refused since nobody could say; absent where it has none.",
+    )
     code: str = Field(default="", description="The error's `code`; absent from an answer.")
     reason: str = Field(default="", description="What went wrong, in words; absent from an answer. Free text: masked.")
 

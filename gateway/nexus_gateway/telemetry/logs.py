@@ -18,7 +18,7 @@ from nexus_gateway.telemetry.record import RequestRecord
 
 _LOOKED_UP = {
     "timestamp", "level", "logger", "request_id", "trace_id", "method", "path", "upstream", "client_ip", "route",
-    "routes", "release", "revision", "key_id", "code", "fallback_model",
+    "routes", "release", "revision", "key_id", "code", "fallback_model", "idempotency",
 }  # fmt: skip
 """Fields that are compared with something else: they stay as they are. Any other text may hold what a client wrote."""
 
@@ -97,6 +97,8 @@ def request_line(record: RequestRecord, rate: float) -> dict[str, Any]:
         line["first_byte_ms"] = round((record.first_byte - record.started) * 1000, 3)
     if record.gaps is not None:
         line["longest_gap_ms"] = round(record.gaps.longest * 1000, 3)
+    if record.idempotency:
+        line["idempotency"] = record.idempotency
     if record.code:
         line |= {"code": record.code, "reason": record.reason}
     return line

@@ -89,6 +89,7 @@ class Metrics:
         self.inter_token = Histogram(families.INTER_TOKEN)
         self.tokens = Counter(families.TOKENS)
         self.answers = Counter(families.ANSWERS)
+        self.idempotency = Counter(families.IDEMPOTENCY)
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
         self._state, self._lag = state, lag
@@ -112,6 +113,8 @@ class Metrics:
             self.retries.add((reason,))
         if record.fallback_model and record.first_byte:
             self.fallbacks.add((record.model, record.fallback_model))
+        if record.idempotency:
+            self.idempotency.add((record.idempotency,))
         if record.limited:
             self.limited.add(())
             self.limits.add((record.limited,))

@@ -86,6 +86,8 @@ class RequestRecord:
     """`requests`, `tokens` or `parallel`, where a limit has turned it away."""
     limit_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What the caller has left, as the answer's headers tell it."""
+    idempotency: str = ""
+    """What came of its idempotency key; empty where it has none."""
     shadow: Paired | None = None
     """Of a request that was copied."""
     tries: list[Try] = field(default_factory=list)
