@@ -118,7 +118,7 @@ class Held:
     def left(self) -> int:
         """Milliseconds until it goes by itself."""
         keys: Any = self._redis.keys("nexus:idempotency:*")
-        return int(self._redis.pttl(keys[0]))  # type: ignore[arg-type]  # the client is not asynchronous
+        return int(self._redis.pttl(keys[0]))
 
     def scripts_run(self) -> int:
         stats: Any = self._redis.info("commandstats")
@@ -265,6 +265,15 @@ def test_while_redis_is_away_a_key_is_refused_and_all_else_goes_on(site: Site, e
         "Redis does not answer for idempotency keys; requests with a key are refused",
         "idempotency keys are held in Redis again",
     ]
+
+
+def test_a_redis_that_stalls_holds_no_request_for_ever(pair: list[Gateway], lasting: Site, name: str) -> None:
+    one, _ = pair
+    lasting.redis.stall()
+    assert code(one.ask("ok", headers=keyed(name))) == "idempotency_unavailable"
+    assert one.ask("ok").status_code == 200
+    lasting.redis.go_on()
+    until(lambda: one.ask("ok", headers=keyed(name)).status_code == 200, "keys are taken again")
 
 
 def test_set_open_each_gateway_keeps_for_itself_while_redis_is_away(site: Site, engine: Engine, name: str) -> None:
