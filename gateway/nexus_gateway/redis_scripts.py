@@ -62,7 +62,7 @@ class RedisScripts:
         self._waiting: list[_Run] = []
         self._pump: asyncio.Task[None] | None = None
         self._failures, self._rests_until = 0, 0.0
-        self.up = True
+        self.up, self._closed = True, False
 
     @property
     def asked(self) -> bool:
@@ -79,7 +79,7 @@ class RedisScripts:
 
     def run(self, script: str, key: str, *arguments: Argument) -> Waiter[Any]:
         """What the script gives, in the order of asking. Fails with whatever went wrong; nothing is asked twice."""
-        if not self.asked or len(self._waiting) >= _MOST_WAITING:
+        if self._closed or not self.asked or len(self._waiting) >= _MOST_WAITING:
             return failed(RedisAway())
         waiter: Waiter[Any] = Waiter()
         self._waiting.append(_Run(script, key, arguments, waiter))
@@ -88,7 +88,8 @@ class RedisScripts:
         return waiter
 
     async def close(self) -> None:
-        """Sends what waits, for a bounded time; what is left then fails."""
+        """Sends what waits, for a bounded time; what is left then fails, and nothing more is asked."""
+        self._closed = True
         if self._pump is not None:
             await asyncio.wait({self._pump}, timeout=_LAST_SECONDS)
             self._pump.cancel()

@@ -30,8 +30,8 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_JWT_AUDIENCE", "none", "`aud` of which a token must have one; several with commas."),
     ("GATEWAY_JWT_LEEWAY_SECONDS", "30", "By which clocks may differ, 0 to 300."),
     ("GATEWAY_RATE_LIMIT_PER_MINUTE", "60", "Requests of each key or subject, where routes come from variables."),
-    ("GATEWAY_REDIS_URL", "", "`redis://localhost:6379/0`: limits are counted there, for all gateways together."),
-    ("GATEWAY_REDIS_DEADLINE_SECONDS", "0.05", "For one batch of decisions; after it this gateway counts for itself."),
+    ("GATEWAY_REDIS_URL", "", "`redis://localhost:6379/0`: limits and idempotency keys of all gateways together."),
+    ("GATEWAY_REDIS_DEADLINE_SECONDS", "0.05", "For one batch of limits; after it this gateway counts for itself."),
     ("GATEWAY_LIMITS_FAIL_OPEN", "true", "While Redis is away each gateway counts for itself; `false`: 503."),
     ("GATEWAY_IDEMPOTENCY_TTL_SECONDS", "600", "How long an answer is kept for its `Idempotency-Key`."),
     (

@@ -177,6 +177,29 @@ def test_an_answer_above_the_bound_is_relayed_and_not_kept(once: Gateway, engine
     assert outcomes(once)["unkept"] == counted + 2
 
 
+def test_what_is_kept_is_bounded_in_number_bytes_and_time(tmp_path: Path, engine: Engine) -> None:
+    """The least recently used goes first."""
+    routes = write_routes(tmp_path / "routes", {"gated": direct("gated", engine.url("gated"))})
+
+    def given_again(gateway: Gateway, key: str, size: int = 0) -> bool:
+        return "idempotency-replayed" in gateway.ask("gated", bytes=size, headers=keyed(key)).headers
+
+    def serve(**env: str) -> Gateway:
+        env = {f"GATEWAY_IDEMPOTENCY_{name}": value for name, value in env.items()}
+        return Gateway(tmp_path, "--routes", str(routes), env=env).wait()
+
+    few = serve(ENTRIES="2")
+    assert [given_again(few, key) for key in ("a", "b", "a", "c")] == [False, False, True, False]
+    assert [given_again(few, key) for key in ("a", "c", "b")] == [True, True, False]
+    assert few.stop() == 0
+    small = serve(TOTAL_BYTES="25000", TTL_SECONDS="2")
+    assert [given_again(small, key, 10_000) for key in ("a", "b", "a", "c")] == [False, False, True, False]
+    assert [given_again(small, key, 10_000) for key in ("a", "c", "b")] == [True, True, False]
+    assert given_again(small, "b", 10_000)
+    until(lambda: not given_again(small, "b", 10_000), "its time is over")
+    assert small.stop() == 0
+
+
 def test_the_sdk_s_own_retry_pays_once(once: Gateway, engine: Engine, name: str) -> None:
     """The answer is made and kept, and lost on its way: the library asks again by itself."""
     before = len(engine.of("ok"))

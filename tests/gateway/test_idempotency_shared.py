@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
@@ -25,41 +25,61 @@ FOR_EVER = "600"
 """Seconds; longer than any test."""
 
 
-class Serve(Protocol):
-    def __call__(self, count: int = 2, lease: str = FOR_EVER, **env: str) -> list[Gateway]: ...
+class Site:
+    """A Redis, and gateways that share it."""
 
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self._folder = folder
+        files = {name: direct(name, engine.url(name)) for name in ("ok", "gated")}
+        files["endless"] = direct("endless", engine.url("stall-midway"))
+        files["stall"] = direct("stall", engine.url("stall"), first_byte_seconds=1.0)
+        self._routes = str(write_routes(folder / "routes", files))
+        self.redis, self.gateways = RedisServer(folder).start(), list[Gateway]()
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path).start()
-    yield server
-    server.go_on()
-    server.kill()
-
-
-@pytest.fixture
-def serve(tmp_path: Path, engine: Engine, redis: RedisServer) -> Iterator[Serve]:
-    """Gateways; `lease` in seconds."""
-    files = {name: direct(name, engine.url(name)) for name in ("ok", "gated", "500", "gated-stream")}
-    files["endless"] = direct("endless", engine.url("stall-midway"))
-    files["stall"] = direct("stall", engine.url("stall"), first_byte_seconds=1.0)
-    routes = str(write_routes(tmp_path / "routes", files))
-    running: list[Gateway] = []
-
-    def start(count: int = 2, lease: str = FOR_EVER, **env: str) -> list[Gateway]:
-        given = {"GATEWAY_REDIS_URL": redis.url, "GATEWAY_IDEMPOTENCY_LEASE_SECONDS": lease, **env}
-        many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
-        for number in range(count):
-            folder = tmp_path / str(number)
+    def serve(self, count: int = 2, lease: str = FOR_EVER, **env: str) -> list[Gateway]:
+        """`lease` in seconds."""
+        given = {"GATEWAY_REDIS_URL": self.redis.url, "GATEWAY_IDEMPOTENCY_LEASE_SECONDS": lease, **env}
+        folders = [self._folder / str(number) for number in range(count)]
+        for folder in folders:
             folder.mkdir()
-            running.append(Gateway(folder, "--routes", routes, env={**given, **many}).wait())
-        return running
+        self.gateways = [Gateway(folder, "--routes", self._routes, env=given) for folder in folders]
+        return [gateway.wait() for gateway in self.gateways]
 
-    engine.gate.clear()
-    yield start
+    def close(self) -> None:
+        ends = [gateway.stop() for gateway in self.gateways if gateway.process.poll() is None]
+        self.redis.kill()
+        assert set(ends) <= {0}
+
+
+@pytest.fixture
+def site(tmp_path: Path, engine: Engine) -> Iterator[Site]:
+    made = Site(tmp_path, engine)
+    yield made
     engine.gate.set()
-    ends = [gateway.stop() for gateway in running if gateway.process.poll() is None]
-    assert set(ends) <= {0}
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def lasting(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("pair"), engine)
+    made.serve()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair(lasting: Site) -> list[Gateway]:
+    """Two gateways whose leases do not end, and a Redis without keys."""
+    with client_of_redis.Redis(port=lasting.redis.port) as client:
+        client.flushdb()
+    return lasting.gateways
+
+
+@pytest.fixture(autouse=True)
+def closed_gate(engine: Engine) -> Iterator[None]:
+    engine.gate.clear()
+    yield
+    engine.gate.set()
 
 
 @pytest.fixture
@@ -98,7 +118,7 @@ class Held:
     def left(self) -> int:
         """Milliseconds until it goes by itself."""
         keys: Any = self._redis.keys("nexus:idempotency:*")
-        return int(self._redis.pttl(keys[0]))  # type: ignore[arg-type]  # the client is not asynchronous
+        return int(self._redis.pttl(keys[0]))
 
     def scripts_run(self) -> int:
         stats: Any = self._redis.info("commandstats")
@@ -106,8 +126,9 @@ class Held:
 
 
 @pytest.fixture
-def held(redis: RedisServer) -> Iterator[Held]:
-    with Held(redis) as shown:
+def held(lasting: Site) -> Iterator[Held]:
+    """Of the pair."""
+    with Held(lasting.redis) as shown:
         yield shown
 
 
@@ -118,8 +139,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_another_gateway_gives_the_same_bytes_again(serve: Serve, engine: Engine, name: str, stream: bool) -> None:
-    one, other = serve()
+def test_another_gateway_gives_the_same_bytes_again(
+    pair: list[Gateway], engine: Engine, name: str, stream: bool
+) -> None:
+    one, other = pair
     before = len(engine.of("ok"))
     first, again = (gateway.ask("ok", stream=stream, headers=keyed(name)) for gateway in (one, other))
     assert (again.status_code, again.content) == (first.status_code, first.content)
@@ -130,9 +153,9 @@ def test_another_gateway_gives_the_same_bytes_again(serve: Serve, engine: Engine
 
 
 def test_many_at_once_at_two_gateways_call_the_engine_once(
-    serve: Serve, engine: Engine, pool: ThreadPoolExecutor, name: str
+    pair: list[Gateway], engine: Engine, pool: ThreadPoolExecutor, name: str
 ) -> None:
-    two = serve()
+    two = pair
     before = len(engine.of("ok"))
     answers = list(pool.map(lambda n: two[n % 2].ask("ok", stream=True, headers=keyed(name)), range(24)))
     assert {answer.status_code for answer in answers} == {200}
@@ -141,10 +164,10 @@ def test_many_at_once_at_two_gateways_call_the_engine_once(
 
 
 def test_who_asks_elsewhere_meanwhile_is_woken_by_a_message(
-    serve: Serve, engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
+    pair: list[Gateway], engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
 ) -> None:
     """The lease is longer than the client waits, so that the clock wakes nobody; and nobody asks Redis meanwhile."""
-    one, other = serve()
+    one, other = pair
     before = len(engine.of("gated"))
     first = pool.submit(one.ask, "gated", wait=True, headers=keyed(name))
     until(held.claimed, "the first has the claim")
@@ -160,43 +183,45 @@ def test_who_asks_elsewhere_meanwhile_is_woken_by_a_message(
 
 
 def test_a_call_that_is_longer_than_the_lease_is_still_called_once(
-    serve: Serve, engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
+    site: Site, engine: Engine, pool: ThreadPoolExecutor, name: str
 ) -> None:
-    one, other = serve(lease="0.6")
-    before = len(engine.of("gated"))
-    asked = [pool.submit(one.ask, "gated", wait=True, headers=keyed(name))]
-    until(held.claimed, "the first has the claim")
-    asked.append(pool.submit(other.ask, "gated", wait=True, headers=keyed(name)))
-    until(held.awaited, "the second waits")
-    runs = held.scripts_run()
-    until(lambda: held.scripts_run() > runs + 12, "the lease would have been over")
-    engine.gate.set()
-    assert len({one.result(20).content for one in asked}) == 1
-    assert len(engine.of("gated")) == before + 1
+    one, other = site.serve(lease="0.6")
+    with Held(site.redis) as held:
+        before = len(engine.of("gated"))
+        asked = [pool.submit(one.ask, "gated", wait=True, headers=keyed(name))]
+        until(held.claimed, "the first has the claim")
+        asked.append(pool.submit(other.ask, "gated", wait=True, headers=keyed(name)))
+        until(held.awaited, "the second waits")
+        runs = held.scripts_run()
+        until(lambda: held.scripts_run() > runs + 8, "the lease would have been over")
+        engine.gate.set()
+        assert len({one.result(20).content for one in asked}) == 1
+        assert len(engine.of("gated")) == before + 1
 
 
 def test_a_gateway_that_is_killed_holds_its_key_until_its_lease_is_over(
-    serve: Serve, engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
+    site: Site, engine: Engine, pool: ThreadPoolExecutor, name: str
 ) -> None:
-    one, other = serve(lease="1.5")
-    before = len(engine.of("gated"))
-    lost = pool.submit(one.ask, "gated", wait=True, headers=keyed(name))
-    until(lambda: len(engine.of("gated")) > before, "the engine is asked")
-    one.process.kill()
-    with pytest.raises(httpx.TransportError):
-        lost.result(20)
-    retry = pool.submit(other.ask, "gated", wait=True, headers=keyed(name))
-    until(held.awaited, "the retry waits for the lease's end")
-    assert len(engine.of("gated")) == before + 1
-    until(lambda: len(engine.of("gated")) == before + 2, "and then calls anew")
-    engine.gate.set()
-    assert retry.result(20).status_code == 200
+    one, other = site.serve(lease="1.5")
+    with Held(site.redis) as held:
+        before = len(engine.of("gated"))
+        lost = pool.submit(one.ask, "gated", wait=True, headers=keyed(name))
+        until(lambda: len(engine.of("gated")) > before, "the engine is asked")
+        one.process.kill()
+        with pytest.raises(httpx.TransportError):
+            lost.result(20)
+        retry = pool.submit(other.ask, "gated", wait=True, headers=keyed(name))
+        until(held.awaited, "the retry waits for the lease's end")
+        assert len(engine.of("gated")) == before + 1
+        until(lambda: len(engine.of("gated")) == before + 2, "and then calls anew")
+        engine.gate.set()
+        assert retry.result(20).status_code == 200
 
 
 def test_what_is_not_kept_frees_the_key_for_who_waits(
-    serve: Serve, engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
+    pair: list[Gateway], engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
 ) -> None:
-    one, other = serve()
+    one, other = pair
     before = len(engine.of("stall"))
     asked = [pool.submit(one.ask, "stall", headers=keyed(name))]
     until(held.claimed, "the first has the claim")
@@ -206,8 +231,8 @@ def test_what_is_not_kept_frees_the_key_for_who_waits(
     until(lambda: not held.fields, "nothing is left of it")
 
 
-def test_a_client_that_leaves_frees_the_key_for_all(serve: Serve, engine: Engine, held: Held, name: str) -> None:
-    one, other = serve()
+def test_a_client_that_leaves_frees_the_key_for_all(pair: list[Gateway], engine: Engine, held: Held, name: str) -> None:
+    one, other = pair
     with Clients() as clients:
         first = clients.ask(one, name, "endless", stream=True)
         assert first.word()
@@ -220,11 +245,9 @@ def test_a_client_that_leaves_frees_the_key_for_all(serve: Serve, engine: Engine
         assert anew.answer().headers["idempotency-replayed"] is None
 
 
-def test_while_redis_is_away_a_key_is_refused_and_all_else_goes_on(
-    serve: Serve, redis: RedisServer, engine: Engine, name: str
-) -> None:
-    one, other = serve()
-    redis.kill()
+def test_while_redis_is_away_a_key_is_refused_and_all_else_goes_on(site: Site, engine: Engine, name: str) -> None:
+    one, other = site.serve()
+    site.redis.kill()
     before = len(engine.of("ok"))
     refused = [gateway.ask("ok", headers=keyed(name)) for gateway in (one, other) for _ in range(5)]
     assert {(answer.status_code, code(answer)) for answer in refused} == {(503, "idempotency_unavailable")}
@@ -232,7 +255,7 @@ def test_while_redis_is_away_a_key_is_refused_and_all_else_goes_on(
     assert len(engine.of("ok")) == before
     assert one.ask("ok").status_code == 200
     assert "gateway_idempotency_shared 0.0" in one.get("/metrics").text
-    redis.start()
+    site.redis.start()
     until(lambda: one.ask("ok", headers=keyed(name)).status_code == 200, "keys are taken again")
     again = until(lambda: _if_answered(other.ask("ok", headers=keyed(name))), "by the other too")
     assert again.headers["idempotency-replayed"] == "true"
@@ -244,48 +267,56 @@ def test_while_redis_is_away_a_key_is_refused_and_all_else_goes_on(
     ]
 
 
-def test_set_open_each_gateway_keeps_for_itself_while_redis_is_away(
-    serve: Serve, redis: RedisServer, engine: Engine, name: str
-) -> None:
-    one, other = serve(GATEWAY_IDEMPOTENCY_FAIL_OPEN="true")
-    redis.kill()
+def test_a_redis_that_stalls_holds_no_request_for_ever(pair: list[Gateway], lasting: Site, name: str) -> None:
+    one, _ = pair
+    lasting.redis.stall()
+    assert code(one.ask("ok", headers=keyed(name))) == "idempotency_unavailable"
+    assert one.ask("ok").status_code == 200
+    lasting.redis.go_on()
+    until(lambda: one.ask("ok", headers=keyed(name)).status_code == 200, "keys are taken again")
+
+
+def test_set_open_each_gateway_keeps_for_itself_while_redis_is_away(site: Site, engine: Engine, name: str) -> None:
+    one, other = site.serve(GATEWAY_IDEMPOTENCY_FAIL_OPEN="true")
+    site.redis.kill()
     before = len(engine.of("ok"))
     answers = [gateway.ask("ok", headers=keyed(name)) for gateway in (one, one, other, other)]
     assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true", None, "true"]
     assert len(engine.of("ok")) == before + 2
-    redis.start()
+    site.redis.start()
     assert one.ask("ok", headers=keyed(name)).headers["idempotency-replayed"] == "true", "what it kept stays"
 
 
 def test_an_answer_that_redis_could_not_take_is_kept_here_and_told_later(
-    serve: Serve, redis: RedisServer, engine: Engine, held: Held, pool: ThreadPoolExecutor, name: str
+    site: Site, engine: Engine, pool: ThreadPoolExecutor, name: str
 ) -> None:
-    one, other = serve(lease="1.5")
-    before = len(engine.of("gated"))
-    asked = pool.submit(one.ask, "gated", wait=True, headers=keyed(name))
-    until(lambda: len(engine.of("gated")) > before, "the engine is asked")
-    redis.kill()
-    engine.gate.set()
-    first = asked.result(20)
-    assert first.status_code == 200
-    assert one.ask("gated", wait=True, headers=keyed(name)).content == first.content
-    redis.start()
-    until(lambda: b"answer" in held.fields, "Redis is told")
-    again = until(lambda: _if_answered(other.ask("gated", wait=True, headers=keyed(name))), "the other gives it")
-    assert again.content == first.content
-    assert len(engine.of("gated")) == before + 1
+    one, other = site.serve(lease="1.5")
+    with Held(site.redis) as held:
+        before = len(engine.of("gated"))
+        asked = pool.submit(one.ask, "gated", wait=True, headers=keyed(name))
+        until(lambda: len(engine.of("gated")) > before, "the engine is asked")
+        site.redis.kill()
+        engine.gate.set()
+        first = asked.result(20)
+        assert first.status_code == 200
+        assert one.ask("gated", wait=True, headers=keyed(name)).content == first.content
+        site.redis.start()
+        until(lambda: b"answer" in held.fields, "Redis is told")
+        again = until(lambda: _if_answered(other.ask("gated", wait=True, headers=keyed(name))), "the other gives it")
+        assert again.content == first.content
+        assert len(engine.of("gated")) == before + 1
 
 
 def test_a_redis_that_has_forgotten_learns_the_claim_anew(
-    serve: Serve, redis: RedisServer, engine: Engine, pool: ThreadPoolExecutor, name: str
+    site: Site, engine: Engine, pool: ThreadPoolExecutor, name: str
 ) -> None:
-    one, other = serve(lease="1.5")
+    one, other = site.serve(lease="1.5")
     before = len(engine.of("gated"))
     asked = [pool.submit(one.ask, "gated", wait=True, headers=keyed(name))]
     until(lambda: len(engine.of("gated")) > before, "the engine is asked")
-    redis.kill()
-    redis.start()
-    with Held(redis) as held:
+    site.redis.kill()
+    site.redis.start()
+    with Held(site.redis) as held:
         until(held.claimed, "the holder says so again")
         until(lambda: "gateway_idempotency_shared 1.0" in other.get("/metrics").text, "both hear of it")
         asked.append(pool.submit(other.ask, "gated", wait=True, headers=keyed(name)))
@@ -295,20 +326,19 @@ def test_a_redis_that_has_forgotten_learns_the_claim_anew(
     assert len(engine.of("gated")) == before + 1
 
 
-def test_what_redis_keeps_names_no_key_and_goes_by_itself(
-    serve: Serve, redis: RedisServer, engine: Engine, held: Held, name: str
-) -> None:
-    (one,) = serve(1, GATEWAY_IDEMPOTENCY_TTL_SECONDS="77")
-    assert one.ask("ok", headers=keyed(name)).status_code == 200
-    (key,) = redis.keys()
-    assert key.startswith(b"nexus:idempotency:{")
-    assert name.encode() not in key
-    assert set(held.fields) == {b"fingerprint", b"answer"}
-    assert 0 < held.left() <= 77_000
+def test_what_redis_keeps_names_no_key_and_goes_by_itself(site: Site, engine: Engine, name: str) -> None:
+    (one,) = site.serve(1, GATEWAY_IDEMPOTENCY_TTL_SECONDS="77")
+    with Held(site.redis) as held:
+        assert one.ask("ok", headers=keyed(name)).status_code == 200
+        (key,) = site.redis.keys()
+        assert key.startswith(b"nexus:idempotency:{")
+        assert name.encode() not in key
+        assert set(held.fields) == {b"fingerprint", b"answer"}
+        assert 0 < held.left() <= 77_000
 
 
-@pytest.mark.parametrize("nonsense", [b"*1\r\n" * 20_000, b"+what\r\n" * 9, b"\0" * 9], ids=["nested", "+what", "NUL"])
-def test_a_redis_that_talks_nonsense_is_one_that_is_away(serve: Serve, name: str, nonsense: bytes) -> None:
+@pytest.mark.parametrize("nonsense", [b"*1\r\n" * 20_000, b"+what\r\n" * 9], ids=["nested", "what"])
+def test_a_redis_that_talks_nonsense_is_one_that_is_away(site: Site, name: str, nonsense: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def talk() -> None:
@@ -321,7 +351,7 @@ def test_a_redis_that_talks_nonsense_is_one_that_is_away(serve: Serve, name: str
 
         thread = threading.Thread(target=talk)
         thread.start()
-        (one,) = serve(1, GATEWAY_REDIS_URL=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        (one,) = site.serve(1, GATEWAY_REDIS_URL=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
         assert code(one.ask("ok", headers=keyed(name))) == "idempotency_unavailable"
         assert one.ask("ok").status_code == 200
         assert one.stop() == 0
