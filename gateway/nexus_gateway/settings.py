@@ -141,14 +141,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _idempotency(environ: Mapping[str, str]) -> IdempotencySettings:
-    given, name = IdempotencySettings(), "GATEWAY_IDEMPOTENCY_"
+    given = IdempotencySettings()
     return IdempotencySettings(
-        ttl_seconds=_number(environ, f"{name}TTL_SECONDS", given.ttl_seconds),
-        largest=int(_number(environ, f"{name}LARGEST_BYTES", given.largest, whole=True)),
-        total=int(_number(environ, f"{name}TOTAL_BYTES", given.total, whole=True)),
-        entries=int(_number(environ, f"{name}ENTRIES", given.entries, whole=True)),
-        lease_seconds=_number(environ, f"{name}LEASE_SECONDS", given.lease_seconds),
-        fail_open=_switch(environ, f"{name}FAIL_OPEN", given.fail_open),
+        ttl_seconds=_number(environ, "GATEWAY_IDEMPOTENCY_TTL_SECONDS", given.ttl_seconds),
+        largest=int(_number(environ, "GATEWAY_IDEMPOTENCY_LARGEST_BYTES", given.largest, whole=True)),
+        total=int(_number(environ, "GATEWAY_IDEMPOTENCY_TOTAL_BYTES", given.total, whole=True)),
+        entries=int(_number(environ, "GATEWAY_IDEMPOTENCY_ENTRIES", given.entries, whole=True)),
+        lease_seconds=_number(environ, "GATEWAY_IDEMPOTENCY_LEASE_SECONDS", given.lease_seconds),
+        fail_open=_switch(environ, "GATEWAY_IDEMPOTENCY_FAIL_OPEN", given.fail_open),
     )
 
 

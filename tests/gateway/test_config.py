@@ -344,6 +344,9 @@ def test_the_seed_s_fallbacks_default_and_key_policies_are_read(tmp_path: Path, 
         ("GATEWAY_ROUTE_POLICIES", "{"),
         ("GATEWAY_REQUEST_TIMEOUT_SECONDS", "soon"),
         ("GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES", "0"),
+        ("GATEWAY_IDEMPOTENCY_TTL_SECONDS", "0"),
+        ("GATEWAY_IDEMPOTENCY_ENTRIES", "1.5"),
+        ("GATEWAY_IDEMPOTENCY_FAIL_OPEN", "perhaps"),
     ],
 )
 def test_a_variable_that_cannot_be_meant_is_named(tmp_path: Path, name: str, value: str) -> None:

@@ -15,7 +15,8 @@ import httpx
 import openai
 import pytest
 
-from nexus_gateway.keys import digest
+from nexus_gateway.idempotency.key import name_of
+from nexus_gateway.keys import Key, digest
 
 from ..support.gateway import RELEASE, Gateway, code, direct, until, write_routes
 from ..support.spoken import ASKED, STREAMS
@@ -125,6 +126,17 @@ def test_nobody_gets_what_another_caller_has_under_the_same_key(once: Gateway, e
     stranger = once.ask("ok", headers=keyed(name, authorization="Bearer wrong"))
     assert stranger.status_code == 401
     assert len(engine.of("ok")) == before + 2
+
+
+def test_a_key_a_subject_and_another_key_of_the_tenant_are_different_callers() -> None:
+    callers = [
+        Key("jwt-a", None, admin=False),
+        Key("jwt-a", None, admin=False, subject="a"),
+        Key("jwt-a", None, admin=False, subject="b"),
+        Key("one", None, admin=False, tenant="team"),
+        Key("other", None, admin=False, tenant="team"),
+    ]
+    assert len({name_of(b"k", caller, path) for caller in callers for path in ("/v1/messages", "/v1/rerank")}) == 10
 
 
 @pytest.mark.parametrize(("model", "status"), [("429", 429), ("500", 502)])
