@@ -1,17 +1,34 @@
-"""Which engines are asked for one request, and in which order."""
+"""Which engines are asked for one request, and in which order: values in, values out. The gateway decides by it, and
+`replay` decides again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from nexus_gateway.request import Request
+from nexus_gateway.endpoints import Seen, choose
 from nexus_gateway.routes import Endpoint, Upstream
-from nexus_gateway.routing import Route, chain, order
+from nexus_gateway.routing import Match, Route, chain, order
 from nexus_gateway.surfaces import Surface
+from nexus_gateway.table import Table
 
-Choose = Callable[[Upstream, set[str]], Endpoint | None]
-"""(upstream, ids of its endpoints that have been tried) -> the next one; None where none is left."""
+Look = Callable[[Upstream, Collection[str]], Sequence[Seen]]
+"""(upstream, ids of its endpoints that have been tried) -> the others, as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is known of a request that its engines are chosen by."""
+
+    route: Route
+    surface: Surface
+    place: Callable[[Route], int]
+    """Its bucket in the split of a route."""
+    holds: Callable[[Match], bool]
+    """True where it has the header that a rule names."""
+    allowed: Callable[[str], bool]
+    """True for models that the caller may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +39,36 @@ class Candidate:
     endpoint: Endpoint
 
 
-def candidates(request: Request, choose: Choose) -> Iterator[Candidate]:
-    """Route by route along the fallbacks, upstream by upstream, endpoint by endpoint. Each is chosen when it is asked
-    for, by what is known then."""
-    table = request.snapshot.table
-    for route in chain(table.routes, request.route, request.caller.may_use):
-        for name in order(route, request.sticky_key, request.exchange.head.first):
-            upstream, tried = table.upstreams[name], set[str]()
-            if not speaks(upstream, request.surface):
-                continue
-            while (endpoint := choose(upstream, tried)) is not None:
-                tried.add(endpoint.id)
-                yield Candidate(route, upstream, endpoint)
+def candidates(table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
+    """As many as the route has tries. Each is chosen when it is asked for, by what is known then."""
+    return islice(_in_order(table, wanted, look), wanted.route.tries)
+
+
+def _in_order(table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
+    """Route by route along the fallbacks, upstream by upstream, endpoint by endpoint."""
+    for route, upstream in _upstreams(table, wanted):
+        tried = set[str]()
+        while (endpoint := endpoint_of(upstream, look(upstream, tried))) is not None:
+            tried.add(endpoint.id)
+            yield Candidate(route, upstream, endpoint)
+
+
+def spoken(table: Table, wanted: Wanted) -> bool:
+    """False where no engine that may be asked speaks the API: nothing is wrong with any of them."""
+    return any(True for _ in _upstreams(table, wanted))
+
+
+def _upstreams(table: Table, wanted: Wanted) -> Iterator[tuple[Route, Upstream]]:
+    for route in chain(table.routes, wanted.route, wanted.allowed):
+        for name in order(route, wanted.place, wanted.holds):
+            upstream = table.upstreams[name]
+            if speaks(upstream, wanted.surface):
+                yield route, upstream
+
+
+def endpoint_of(upstream: Upstream, seen: Sequence[Seen]) -> Endpoint | None:
+    chosen = choose(seen)
+    return next((endpoint for endpoint in upstream.endpoints if endpoint.id == chosen), None)
 
 
 def speaks(upstream: Upstream, surface: Surface) -> bool:
@@ -43,11 +78,3 @@ def speaks(upstream: Upstream, surface: Surface) -> bool:
 def translated(upstream: Upstream, surface: Surface) -> bool:
     """True where it is asked in another API than the client's."""
     return surface.api == "messages" and "messages" not in upstream.apis and "chat" in upstream.apis
-
-
-def spoken(request: Request) -> bool:
-    """False where no engine that may be asked speaks the API: nothing is wrong with any of them."""
-    table = request.snapshot.table
-    routes = chain(table.routes, request.route, request.caller.may_use)
-    named = (name for route in routes for name in order(route, request.sticky_key, request.exchange.head.first))
-    return any(speaks(table.upstreams[name], request.surface) for name in named)

@@ -6,8 +6,11 @@ clock that does not go back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from nexus_gateway import breaker
 
 LONGEST_REST = 3600.0
 """Seconds for which an endpoint's own `retry-after` is believed."""
@@ -45,18 +48,28 @@ class Endpoints:
             del self._states[name]
 
 
-def choose(
-    endpoints: Sequence[str], states: Endpoints, admits: Callable[[str], bool], tried: Collection[str], now: float
-) -> str | None:
-    """None where all have been tried or have an open circuit. Open: where no endpoint is well all are taken for well,
+class Seen(NamedTuple):
+    """An endpoint as it is at the moment of a choice."""
+
+    id: str
+    circuit: breaker.State
+    admits: bool
+    """False where its circuit lets nobody through now."""
+    well: bool
+    resting: bool
+    in_flight: int
+
+
+def choose(seen: Sequence[Seen]) -> str | None:
+    """None where none is left, or all have an open circuit. Open: where no endpoint is well all are taken for well,
     since a check that fails everywhere says more of the check."""
-    left = [name for name in endpoints if name not in tried and admits(name)]
-    well = [name for name in left if states.of(name).well]
-    return least_loaded(well or left, states, now)
+    left = [one for one in seen if one.admits]
+    well = [one for one in left if one.well]
+    return least_loaded(well or left)
 
 
-def least_loaded(endpoints: Sequence[str], states: Endpoints, now: float) -> str | None:
+def least_loaded(seen: Sequence[Seen]) -> str | None:
     """Those that rest last, then the fewest calls under way; among equals the first in turn."""
-    if not endpoints:
+    if not seen:
         return None
-    return min(endpoints, key=lambda name: (states.of(name).rests_until > now, states.of(name).in_flight))
+    return min(seen, key=lambda one: (one.resting, one.in_flight)).id

@@ -7,7 +7,7 @@ from typing import Any
 
 from nexus_gateway.keys import Key
 from nexus_gateway.policy import caller_of
-from nexus_gateway.routing import BUCKETS, bucket, chain, order
+from nexus_gateway.routing import BUCKETS, Match, Route, bucket, chain, order
 from nexus_gateway.snapshot import Snapshot
 
 
@@ -22,12 +22,19 @@ def explain(snapshot: Snapshot, model: str, *, key_id: str, sticky: str, headers
         return told | {"refused": "model_not_found", "because": "no route has that name, and there is no default"}
     told |= {"route": route.name, "policy": caller.policy.model_dump(exclude_none=True)}
     given = {name.lower().encode(): value.encode() for name, value in headers.items()}
-    match = next((match for match in route.matches if given.get(match.header) == match.value), None)
+
+    def place(one: Route) -> int:
+        return bucket(one, f"{key_id}\0{sticky}")
+
+    def holds(match: Match) -> bool:
+        return given.get(match.header) == match.value
+
+    match = next(filter(holds, route.matches), None)
     if match is not None:
         told["because"] = f"header {match.header.decode()} is {match.value.decode()}"
     elif len(route.targets) > 1:
         shares = {target.upstream: f"{target.share * 100 / BUCKETS:g} %" for target in route.targets}
-        told |= {"shares": shares, "bucket": bucket(route, f"{key_id}\0{sticky}") if sticky else None}
+        told |= {"shares": shares, "bucket": place(route) if sticky else None}
         told["because"] = "its session's bucket" if sticky else "drawn anew for each request without a session"
     else:
         told["because"] = "the route's one target"
@@ -35,7 +42,7 @@ def explain(snapshot: Snapshot, model: str, *, key_id: str, sticky: str, headers
         {"route": one.name, "upstream": name, "release": snapshot.table.upstreams[name].release or None,
          "endpoints": [endpoint.url for endpoint in snapshot.table.upstreams[name].endpoints]}
         for one in chain(snapshot.table.routes, route, caller.may_use)
-        for name in order(one, f"{key_id}\0{sticky}", lambda header: given.get(header, b""))
+        for name in order(one, place, holds)
     ]  # fmt: skip
     return told | {"tries": route.tries, "asked_in_order": tried}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 from nexus_gateway import routes
 from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import Breakers, BreakerSettings
-from nexus_gateway.endpoints import Endpoints, choose
+from nexus_gateway.endpoints import Endpoints, Seen
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
 from nexus_gateway.health import HealthChecks
@@ -98,12 +98,16 @@ class Gateway:
             self._pools[place] = found
         return found
 
-    def choose(self, upstream: routes.Upstream, tried: set[str]) -> Endpoint | None:
-        """The endpoint of the upstream that is asked next."""
-        now = time.monotonic()
-        ids = [endpoint.id for endpoint in upstream.endpoints]
-        found = choose(ids, self.endpoints, lambda name: self.breakers.would_admit(name, now), tried, now)
-        return next((endpoint for endpoint in upstream.endpoints if endpoint.id == found), None)
+    def look(self, upstream: routes.Upstream, tried: Collection[str]) -> list[Seen]:
+        """The endpoints of the upstream that have not been tried, as they are now."""
+        now, found = time.monotonic(), []
+        for endpoint in upstream.endpoints:
+            name = endpoint.id
+            if name not in tried:
+                state, admits = self.endpoints.of(name), self.breakers.would_admit(name, now)
+                resting = state.rests_until > now
+                found.append(Seen(name, self.breakers.state(name), admits, state.well, resting, state.in_flight))
+        return found
 
     def retry_after(self, request: Request) -> int:
         """Whole seconds until one of the circuits of the route may be tried again."""

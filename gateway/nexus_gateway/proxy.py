@@ -8,7 +8,6 @@ and decides everything, so that an answer's headers name what made it even while
 from __future__ import annotations
 
 import time
-from itertools import islice
 
 from nexus_gateway import envelopes
 from nexus_gateway.admission import admit, estimate, release
@@ -109,7 +108,8 @@ async def serve(gateway: Gateway, request: Request) -> None:
     """Asks one engine after the other until one has begun to answer. Raises Refusal with a reason for each."""
     offer(gateway, request)
     failures: list[tuple[Candidate, TryFailed]] = []
-    for candidate in islice(candidates(request, gateway.choose), request.route.tries):
+    wanted = request.wanted
+    for candidate in candidates(request.snapshot.table, wanted, gateway.look):
         again = bool(failures)
         if again and not gateway.retries.take(gateway.metrics.in_flight):
             break
@@ -123,7 +123,7 @@ async def serve(gateway: Gateway, request: Request) -> None:
             if again:
                 gateway.retries.give()
     request.record.fallback_model = ""  # nobody has answered in its stead
-    if not failures and not spoken(request):
+    if not failures and not spoken(request.snapshot.table, wanted):
         raise Refusal(API_NOT_SERVED, f"no engine of {request.asked.model} speaks {request.surface.path}")
     raise exhausted(failures, gateway.retry_after(request))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nexus_gateway.asked import Asked
+from nexus_gateway.candidates import Wanted
 from nexus_gateway.exchange import Exchange
 from nexus_gateway.policy import Caller
-from nexus_gateway.routing import Route
+from nexus_gateway.routing import Route, bucket
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry.record import RequestRecord
@@ -33,3 +34,14 @@ class Request:
         that we have made, never one that the client could choose its release by."""
         session = self.exchange.head.first(b"x-nexus-session").decode("latin-1") or self.asked.speaker(self.surface)
         return f"{self.caller.key.owner}\0{session}" if session else self.ids.span_id
+
+    @property
+    def wanted(self) -> Wanted:
+        key, first = self.sticky_key, self.exchange.head.first
+        return Wanted(
+            self.route,
+            self.surface,
+            place=lambda route: bucket(route, key),
+            holds=lambda match: first(match.header) == match.value,
+            allowed=self.caller.may_use,
+        )

@@ -76,13 +76,12 @@ def bucket(route: Route, key: str) -> int:
     return int.from_bytes(hashlib.sha256(seed).digest()[:8], "big") % BUCKETS
 
 
-def pick(route: Route, key: str) -> str:
-    """The upstream for `key`.
+def pick(route: Route, place: int) -> str:
+    """The upstream of a bucket.
 
     Targets are laid on a line from its end: the last target has the lowest buckets, so that a canary that grows
     takes buckets from its neighbour and gives none back.
     """
-    place = bucket(route, key)
     for target in reversed(route.targets):
         if place < target.share:
             return target.upstream
@@ -90,13 +89,16 @@ def pick(route: Route, key: str) -> str:
     raise AssertionError("shares add up to the whole line")
 
 
-def order(route: Route, key: str, header: Callable[[bytes], bytes]) -> tuple[str, ...]:
+def order(route: Route, place: Callable[[Route], int], holds: Callable[[Match], bool]) -> tuple[str, ...]:
     """The upstreams of one route: the one that is meant, then the others that have a share, largest first. A request
-    that a header has sent to an upstream is answered by that one or not by this route."""
+    that a header has sent to an upstream is answered by that one or not by this route. `place` gives the request's
+    bucket, where there is something to share."""
     for match in route.matches:
-        if header(match.header) == match.value:
+        if holds(match):
             return (match.upstream,)
-    first = pick(route, key)
+    if len(route.targets) == 1:
+        return (route.targets[0].upstream,)
+    first = pick(route, place(route))
     others = sorted((t for t in route.targets if t.share and t.upstream != first), key=lambda t: -t.share)
     return (first, *(target.upstream for target in others))
 

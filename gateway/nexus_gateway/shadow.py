@@ -12,7 +12,7 @@ import json
 import time
 from dataclasses import replace
 
-from nexus_gateway.candidates import Candidate, speaks
+from nexus_gateway.candidates import Candidate, endpoint_of, speaks
 from nexus_gateway.errors import ClientGone
 from nexus_gateway.exchange import drive
 from nexus_gateway.gateway import Gateway
@@ -36,7 +36,7 @@ def offer(gateway: Gateway, request: Request) -> None:
     if rule is None or not chosen(rule, request):
         return
     upstream = request.snapshot.table.upstreams[rule.upstream]
-    endpoint = gateway.choose(upstream, set())
+    endpoint = endpoint_of(upstream, gateway.look(upstream, ()))
     reason = "no_endpoint" if endpoint is None else obstacle(gateway, request, rule, upstream)
     if reason or endpoint is None:
         gateway.metrics.shadows_dropped.add((request.route.name, reason))

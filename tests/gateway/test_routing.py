@@ -8,7 +8,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_gateway.routing import BUCKETS, Route, Timeouts, canary, direct, pick, weighted
+from nexus_gateway.routing import BUCKETS, Route, Timeouts, bucket, canary, direct, weighted
+from nexus_gateway.routing import pick as pick_at
 
 keys = st.text(max_size=20)
 percents = st.integers(0, 100)
@@ -16,6 +17,10 @@ percents = st.integers(0, 100)
 
 def route(targets: tuple, salt: str = "0") -> Route:  # type: ignore[type-arg]  # whatever routing gives
     return Route("chat", targets, salt, Timeouts())
+
+
+def pick(some: Route, key: str) -> str:
+    return pick_at(some, bucket(some, key))
 
 
 @given(key=keys, low=percents, high=percents)
