@@ -70,6 +70,7 @@ generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
 	$(BIN)/nexus-gateway schema --of log > gateway/log.schema.json
 	$(BIN)/nexus-gateway schema --of audit > gateway/audit.schema.json
+	$(BIN)/nexus-gateway schema --of decisions > gateway/decision.schema.json
 	$(BIN)/nexus-gateway schema --of openapi > gateway/openapi.json
 	$(BIN)/nexus-gateway reference log > docs/reference/log-schema.md
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md

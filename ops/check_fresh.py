@@ -29,6 +29,7 @@ GENERATED: dict[str, list[str]] = {
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],
     "gateway/log.schema.json": ["nexus-gateway", "schema", "--of", "log"],
     "gateway/audit.schema.json": ["nexus-gateway", "schema", "--of", "audit"],
+    "gateway/decision.schema.json": ["nexus-gateway", "schema", "--of", "decisions"],
     "gateway/openapi.json": ["nexus-gateway", "schema", "--of", "openapi"],
     "docs/reference/log-schema.md": ["nexus-gateway", "reference", "log"],
     "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],

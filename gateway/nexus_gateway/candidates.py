@@ -48,7 +48,10 @@ def _in_order(table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
     """Route by route along the fallbacks, upstream by upstream, endpoint by endpoint."""
     for route, upstream in _upstreams(table, wanted):
         tried = set[str]()
-        while (endpoint := endpoint_of(upstream, look(upstream, tried))) is not None:
+        while len(tried) < len(upstream.endpoints):
+            endpoint = endpoint_of(upstream, look(upstream, tried))
+            if endpoint is None:
+                break
             tried.add(endpoint.id)
             yield Candidate(route, upstream, endpoint)
 

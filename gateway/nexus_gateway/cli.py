@@ -24,6 +24,7 @@ def gateway() -> None:
 @click.option("--resolve", type=_PATH, help='JSON {"host:port": "address:port"}, as curl has it; for a laptop.')
 @click.option("--state", type=_PATH, help="Folder for the last good configuration, to start from after a bad one.")
 @click.option("--audit", "audit_log", type=_PATH, help="Folder for the audit log [default: none is kept].")
+@click.option("--decisions", type=_PATH, help="Folder for the decision log, which `replay` reads [default: none].")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--admin-port", type=click.IntRange(1, 65535), help="Operators' pages are on this port alone.")
@@ -34,6 +35,7 @@ def serve(
     resolve: Path | None,
     state: Path | None,
     audit_log: Path | None,
+    decisions: Path | None,
     host: str,
     port: int,
     admin_port: int | None,
@@ -47,7 +49,7 @@ def serve(
     from nexus_gateway.start import Start
 
     environ = dict(os.environ)
-    start = Start(environ, routes, keys, resolve, state, audit_log, host, port, admin_port, workers)
+    start = Start(environ, routes, keys, resolve, state, audit_log, decisions, host, port, admin_port, workers)
     try:
         sys.exit(run(start))
     except ConfigRefused as error:
@@ -128,16 +130,47 @@ def import_litellm(file: Path, out: Path | None, as_json: bool) -> None:
     sys.exit(imported(file, out, as_json=as_json))
 
 
+@gateway.command(epilog="Example: nexus-gateway replay decisions --routes gitops/local/gateway/routes.d")
+@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="PATH...")
+@click.option("--routes", type=_PATH, help="Route file or folder to decide by.")
+@click.option("--repository", type=_PATH, help="Git repository in which each decision's own routes are looked up.")
+@click.option("--path", help="Folder of its route files, from the repository's root.")
+@click.option("--at", help="Commit of the repository to decide by besides.")
+@click.option("--json", "as_json", is_flag=True)
+def replay(
+    paths: tuple[Path, ...],
+    routes: Path | None,
+    repository: Path | None,
+    path: str | None,
+    at: str | None,
+    as_json: bool,
+) -> None:
+    """Make the decisions of a decision log again. Ends with 1 where one disagrees with the routes that made it, with 2
+    where none can be made."""
+    from nexus_gateway.decisions.command import run_replay
+
+    sys.exit(run_replay(paths, routes, repository, path, at, as_json))
+
+
 @gateway.command()
-@click.option("--of", "subject", type=click.Choice(["routes", "log", "audit", "openapi"]), default="routes")
+@click.option(
+    "--of", "subject", type=click.Choice(["routes", "log", "audit", "decisions", "openapi"]), default="routes"
+)
 def schema(subject: str) -> None:
-    """Print the JSON Schema of route files, or of one line of the log or of the audit log; or the OpenAPI document."""
+    """Print the JSON Schema of route files, or of one line of a log; or the OpenAPI document."""
+    from nexus_gateway.decisions.decision_schema import decision_schema
     from nexus_gateway.openapi import document
     from nexus_gateway.routes_file import RoutesFile
     from nexus_gateway.telemetry.audit_schema import audit_schema
     from nexus_gateway.telemetry.log_schema import log_schema
 
-    schemas = {"routes": RoutesFile.model_json_schema, "log": log_schema, "audit": audit_schema, "openapi": document}
+    schemas = {
+        "routes": RoutesFile.model_json_schema,
+        "log": log_schema,
+        "audit": audit_schema,
+        "decisions": decision_schema,
+        "openapi": document,
+    }
     made = schemas[subject]()
     click.echo(json.dumps(made, indent=2))
 

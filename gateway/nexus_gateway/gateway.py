@@ -13,8 +13,11 @@ from urllib.parse import urlsplit
 from prometheus_client.core import Metric
 
 from nexus_gateway import routes
+from nexus_gateway.asked import Asked
 from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import Breakers, BreakerSettings
+from nexus_gateway.decisions.considered import Considered
+from nexus_gateway.decisions.decision_log import DecisionLog
 from nexus_gateway.endpoints import Endpoints, Seen
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.gate import Full, Gate
@@ -34,6 +37,7 @@ from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
 from nexus_gateway.siblings import Siblings
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.batches import BatchWriter
@@ -79,6 +83,8 @@ class Gateway:
         """True once it is to end: probes say so, requests are still answered."""
         self.draining = False
         """True from then on when new requests are turned away."""
+        self.decisions: DecisionLog | None = None
+        """Where decisions are kept."""
         self.siblings: Siblings | None = None
         """The other processes of the same gateway, where it has several."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,6 +114,12 @@ class Gateway:
                 resting = state.rests_until > now
                 found.append(Seen(name, self.breakers.state(name), admits, state.well, resting, state.in_flight))
         return found
+
+    def considered(self, snapshot: Snapshot, surface: Surface, asked: Asked) -> Considered | None:
+        """What is to be kept of a request's decision; None where nobody wants it."""
+        if self.decisions is None:
+            return None
+        return Considered(surface.path, asked.model, known=asked.model in snapshot.table.routes)
 
     def retry_after(self, request: Request) -> int:
         """Whole seconds until one of the circuits of the route may be tried again."""
@@ -177,6 +189,8 @@ class Gateway:
             record.shadow.told()
         if self.audit is not None:
             self.audit.write(record, record.model)
+        if self.decisions is not None and record.considered is not None:
+            self.decisions.write(record, record.considered)
         if self.spans is not None and record.sampled:
             self.spans.add(record)
 
@@ -209,6 +223,7 @@ class Gateway:
         yield families.CONFIG_SWAPS.told({(): served.swaps})
         yield families.LOG_DROPPED.told({(): self.logs.dropped})
         yield families.AUDIT_DROPPED.told({(): self.audit.dropped if self.audit else 0})
+        yield families.DECISIONS_DROPPED.told({(): self.decisions.dropped if self.decisions else 0})
         yield families.SPANS_DROPPED.told({(): self.spans.dropped if self.spans else 0})
         yield families.RETRIES_REFUSED.told({(): self.retries.refused})
         yield families.LIMITER_SHARED.told({(): 1 if shared and shared.up else 0})

@@ -65,6 +65,7 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
         shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
         sent = await exchange.body()
         asked = read(head, sent)
+        record.considered = gateway.considered(snapshot, surface, asked)
         route = decide(snapshot, caller, asked, record)
         record.stream = asked.stream and surface.streams
         body = hold_to(caller.policy, surface, asked, sent)
@@ -109,9 +110,13 @@ async def serve(gateway: Gateway, request: Request) -> None:
     offer(gateway, request)
     failures: list[tuple[Candidate, TryFailed]] = []
     wanted = request.wanted
-    for candidate in candidates(request.snapshot.table, wanted, gateway.look):
+    considered = request.record.considered
+    found = candidates if considered is None else considered.candidates
+    for candidate in found(request.snapshot.table, wanted, gateway.look):
         again = bool(failures)
         if again and not gateway.retries.take(gateway.metrics.in_flight):
+            if considered is not None:
+                considered.out_of_retries = True
             break
         if again:
             request.record.retries += (failures[-1][1].condition.code,)
@@ -119,6 +124,8 @@ async def serve(gateway: Gateway, request: Request) -> None:
             return await attempt(gateway, request, candidate)
         except TryFailed as failure:
             failures.append((candidate, failure))
+            if considered is not None:
+                considered.failures.append(failure.condition.code)
         finally:
             if again:
                 gateway.retries.give()

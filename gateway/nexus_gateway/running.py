@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from nexus_gateway.app import create_app
 from nexus_gateway.auth import Credentials
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.decisions.decision_log import DecisionLog
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.memory import MemoryStore
 from nexus_gateway.idempotency.shared import SharedStore
@@ -68,6 +69,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     gateway = Gateway(
         served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans, under_way
     )
+    decided = gateway.decisions = DecisionLog(start.decisions) if start.decisions else None
     if worker is not None:
         gateway.siblings = Siblings(worker, gateway.told, lambda scraped: gateway.metrics.figures(scraped=scraped))
 
@@ -82,13 +84,15 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     if start.admin_port is not None:
         app = Ports(app, start.admin_port)
     server = make_server(app, gateway, settings.drain_seconds, settings.grace_seconds)
-    writers = [writer for writer in (audited, spans) if writer is not None]
+    writers = [writer for writer in (audited, decided, spans) if writer is not None]
     logs.start()
     _greet(logs, start, served, known, shared=settings.redis_url is not None)
     for part in (*writers, *watchers):
         part.start()
     if audited is not None and audited.problem:
         tell("audit log cannot be written; requests are answered without it", audited.problem)
+    if decided is not None and decided.problem:
+        tell("decision log cannot be written; requests are answered without it", decided.problem)
     try:
         server.run(sockets=list(sockets))
     finally:

@@ -21,6 +21,7 @@ class Start:
     resolve: Path | None
     state: Path | None
     audit: Path | None
+    decisions: Path | None
     host: str
     port: int
     admin_port: int | None

@@ -123,6 +123,9 @@ CONFIG_REFUSED = Family("gateway_config_refused", "gauge", "1 while newer config
 CONFIG_REFUSALS = Family("gateway_config_refusals_total", "counter", "Configurations refused since the start.")
 LOG_DROPPED = Family("gateway_log_lines_dropped_total", "counter", "Log lines that nobody took.")
 AUDIT_DROPPED = Family("gateway_audit_lines_dropped_total", "counter", "Decisions that the audit log could not take.")
+DECISIONS_DROPPED = Family(
+    "gateway_decision_lines_dropped_total", "counter", "Decisions that the decision log could not take."
+)
 SPANS_DROPPED = Family("gateway_spans_dropped_total", "counter", "Spans that the collector did not take.")
 LOOP_LAG = Family(
     "gateway_loop_lag_seconds", "gauge", "How late the loop was at worst since the last scrape.", over="max"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nexus_gateway.routes_file import TelemetryFile
 from nexus_gateway.telemetry.gaps import Gaps
+
+if TYPE_CHECKING:
+    from nexus_gateway.decisions.considered import Considered
 
 
 @dataclass(slots=True)
@@ -90,6 +93,8 @@ class RequestRecord:
     """What came of its idempotency key; empty where it has none."""
     shadow: Paired | None = None
     """Of a request that was copied."""
+    considered: Considered | None = None
+    """How its engines were chosen, where decisions are kept."""
     tries: list[Try] = field(default_factory=list)
     retries: tuple[str, ...] = ()
     """For each engine that was asked after another: the code of what the one before failed of."""

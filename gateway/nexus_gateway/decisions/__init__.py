@@ -1,0 +1,1 @@
+"""What was decided for each request, by what was known then; and the same decision made again."""
