@@ -32,7 +32,7 @@ _SPENT = {"input_tokens": 7, "output_tokens": 3}
 
 
 def whole(path: str) -> Document:
-    return {
+    answers: dict[str, Document] = {
         "/v1/chat/completions": {
             "object": "chat.completion",
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "one"}, "finish_reason": "stop"}],
@@ -45,7 +45,8 @@ def whole(path: str) -> Document:
         "/v1/messages/count_tokens": {"input_tokens": 7},
         "/tokenize": {"count": 7, "max_model_len": 4096, "tokens": [1, 2, 3, 4, 5, 6, 7]},
         "/v1/rerank": {"results": [{"index": 0, "relevance_score": 0.5}], "usage": _INPUT},
-    }[path]
+    }
+    return answers[path]
 
 
 def events(path: str) -> list[bytes]:
