@@ -70,8 +70,9 @@ _RESPONSES = Surface(
     ends=frozenset({"response.completed", "response.incomplete"}),
 )
 _MESSAGES_FIELDS = _fields(
-    "container context_management inference_geo max_tokens mcp_servers messages metadata model output_config",
-    "service_tier stop_sequences stream system temperature thinking tool_choice tools top_k top_p",
+    "cache_control container context_management diagnostics inference_geo max_tokens mcp_servers messages metadata",
+    "model output_config service_tier speed stop_sequences stream system temperature thinking tool_choice tools top_k",
+    "top_p",
 )
 _ANTHROPIC_HEADERS = (b"anthropic-version", b"anthropic-beta")
 _MESSAGES = Surface(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from nexus_gateway.asked import renamed
 from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.exchange import Headers
-from nexus_gateway.messages.request import to_chat
 from nexus_gateway.request import Request
-from nexus_gateway.upstreams.messages_over_chat import MessagesOverChat
+from nexus_gateway.upstreams.messages_over_chat import MessagesOverChat, said_to_engine
 from nexus_gateway.upstreams.protocol import Call, Upstream
 
 
@@ -27,7 +26,9 @@ def call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
     public = request.asked.model if candidate.route is request.route else candidate.route.name
     name = candidate.upstream.model or public
     body = request.body if name == request.asked.model else renamed(request.body, name)
-    return Call(client.path, headers, to_chat(body) if translated(candidate.upstream, request.surface) else body)
+    if translated(candidate.upstream, request.surface):
+        body = said_to_engine(client.path, body)
+    return Call(client.path, headers, body)
 
 
 def engine_of(upstream: Upstream, request: Request, candidate: Candidate) -> Upstream:

@@ -49,6 +49,7 @@ def test_a_whole_answer_with_thinking_text_and_calls() -> None:
         ({"finish_reason": "stop", "stop_reason": 151645}, "end_turn", None),
         ({"finish_reason": "length"}, "max_tokens", None),
         ({"finish_reason": "content_filter"}, "refusal", None),
+        ({"finish_reason": "eos"}, "end_turn", None),
     ],
 )
 def test_why_it_ended(choice: dict[str, Any], reason: str, sequence: str | None) -> None:
@@ -57,9 +58,40 @@ def test_why_it_ended(choice: dict[str, Any], reason: str, sequence: str | None)
 
 
 @pytest.mark.parametrize(
-    "document",
-    [{}, {"choices": []}, {"choices": [1]}, chat({"tool_calls": [call(0, name="a", arguments="{")]})],
+    ("arguments", "choice", "reason", "given"),
+    [
+        ('{"a": 1}', {"finish_reason": "stop"}, "tool_use", {"a": 1}),  # a forced call, by OpenAI's reference
+        ('{"a": 1}', {"finish_reason": "tool_calls", "stop_reason": "x"}, "tool_use", {"a": 1}),
+        ('{"a": 1}', {"finish_reason": "length"}, "max_tokens", {"a": 1}),
+        ('{"a": ', {"finish_reason": "length"}, "max_tokens", {}),
+        ('{"a": ', {"finish_reason": "tool_calls", "stop_reason": "x"}, "stop_sequence", {}),
+    ],
 )
+def test_a_call_is_to_be_made_unless_it_was_cut_short(
+    arguments: str, choice: dict[str, Any], reason: str, given: dict[str, Any]
+) -> None:
+    found = from_chat(chat({"tool_calls": [call(0, name="a", arguments=arguments)]}, **choice))
+    assert (found["stop_reason"], found["content"][0]["input"]) == (reason, given)
+
+
+def test_calls_without_ids_get_some_and_a_refusal_has_words() -> None:
+    calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("a", "b")]
+    found = from_chat(chat({"content": None, "refusal": "no", "tool_calls": calls}))["content"]
+    assert found[0] == {"type": "text", "text": "no"}
+    assert [block["id"] for block in found[1:]] == ["msg_c1_0", "msg_c1_1"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {}, {"choices": []}, {"choices": [1]},
+        chat({"tool_calls": [call(0, name="a", arguments="{")]}),
+        chat({"tool_calls": [call(0, name="a", arguments="[]")]}),
+        chat({"tool_calls": [call(0, arguments="{}")]}),
+        chat({"content": [{"type": "text", "text": "x"}]}),
+        chat({"content": "x"}, finish_reason="abort"),
+    ],
+)  # fmt: skip
 def test_what_is_no_chat_completion_is_no_answer(document: dict[str, Any]) -> None:
     with pytest.raises(BadAnswer):
         from_chat(document)
@@ -123,6 +155,75 @@ def test_a_stream_block_by_block() -> None:
     assert json.loads(town) == {"town": "Seoul"}
     assert told[-2]["delta"] == {"stop_reason": "tool_use", "stop_sequence": None}
     assert told[-2]["usage"] == TOLD
+
+
+def blocks(*deltas: dict[str, Any], **choice: Any) -> tuple[list[Any], str]:
+    """Each block's text, thinking, or name and arguments; and why it ended."""
+    data = b"".join([*map(piece, deltas), piece({}, **choice), b"data: [DONE]\n\n"])
+    found: list[Any] = []
+    for event in (told := events(translated(data, set()))):
+        if event["type"] == "content_block_start":
+            assert event["index"] == len(found)
+            found.append([event["content_block"].get("name", ""), ""])
+        elif event["type"] == "content_block_delta":
+            assert event["index"] == len(found) - 1, "blocks follow each other"
+            found[-1][1] += "".join(value for name, value in event["delta"].items() if name != "type")
+    return found, told[-2]["delta"]["stop_reason"]
+
+
+def many(*calls: dict[str, Any]) -> dict[str, Any]:
+    return {"tool_calls": list(calls)}
+
+
+BEGUN = {"index": 0, "id": "t0", "function": {"name": "a", "arguments": ""}}
+MORE = {"index": 0, "function": {"arguments": "{}"}}
+NEXT = {"index": 1, "id": "t1", "function": {"name": "b", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        pytest.param([many(BEGUN), many(MORE), many(NEXT)], [["a", "{}"], ["b", "{}"]], id="as OpenAI does"),
+        pytest.param([many(BEGUN), many({**MORE, "id": "t0"})], [["a", "{}"]], id="the id in every piece"),
+        pytest.param([many(BEGUN, MORE, NEXT)], [["a", "{}"], ["b", "{}"]], id="all at once"),
+        pytest.param([many(BEGUN), many(MORE, NEXT)], [["a", "{}"], ["b", "{}"]], id="an end and a beginning"),
+        pytest.param(
+            [many({**BEGUN, **MORE, "function": {"name": "a", "arguments": "{}"}}), many({**NEXT, "index": 0})],
+            [["a", "{}"], ["b", "{}"]],
+            id="one index for all",
+        ),
+        pytest.param(
+            [many(*({key: one[key] for key in ("id", "function")} for one in (NEXT, {**NEXT, "id": "t2"})))],
+            [["b", "{}"], ["b", "{}"]],
+            id="no index",
+        ),
+        pytest.param([many({"index": 0, "function": {"name": "a"}}), many(MORE)], [["a", "{}"]], id="no id"),
+        pytest.param([many(BEGUN), {"content": "\n", **many(MORE)}], [["a", "{}"], ["", "\n"]], id="text after a call"),
+        pytest.param([{"content": "x", **many(BEGUN)}, many(MORE)], [["", "x"], ["a", "{}"]], id="text before a call"),
+    ],
+)
+def test_calls_as_engines_cut_them_up(deltas: list[dict[str, Any]], expected: list[Any]) -> None:
+    for reason in ("tool_calls", "stop"):
+        assert blocks(*deltas, finish_reason=reason) == (expected, "tool_use")
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [many(BEGUN), many(NEXT), many(MORE)],
+        [many(BEGUN), {"content": "x"}, many(MORE)],
+        [many(MORE)],
+        [many(BEGUN), many({**MORE, "function": {"arguments": {"a": 1}}})],
+    ],
+)
+def test_a_piece_never_goes_to_another_s_block(deltas: list[dict[str, Any]]) -> None:
+    with pytest.raises(BadAnswer):
+        blocks(*deltas)
+
+
+def test_a_chat_that_the_engine_gives_up_has_no_end() -> None:
+    with pytest.raises(BadAnswer, match="gave its answer up"):
+        blocks({"content": "x"}, finish_reason="abort")
 
 
 @given(cuts=st.sets(st.integers(1, 1400)))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from nexus_gateway.envelopes import ANTHROPIC_TYPES
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.messages.answer import BadAnswer, from_chat
+from nexus_gateway.messages.request import to_chat, to_tokenize
 from nexus_gateway.messages.stream import ChatToMessages
 from nexus_gateway.stream import BadStream
 from nexus_gateway.upstreams.protocol import Answer, Call, ResponseHead, Upstream, UpstreamFault, UpstreamSlow
@@ -20,22 +21,28 @@ _PATHS = {"/v1/messages": "/v1/chat/completions", COUNT_PATH: "/tokenize"}
 _LARGEST = 16 << 20  # bytes of an answer in one piece
 
 
+def said_to_engine(path: str, body: bytes) -> bytes:
+    """The body of a call, before any engine is asked. Raises Refusal."""
+    return to_tokenize(body) if path == COUNT_PATH else to_chat(body)
+
+
 class MessagesOverChat:
-    """Around the engine's own upstream. The body of a call is a chat's already, see `messages/request.py`."""
+    """Around the engine's own upstream. The body of a call is what `said_to_engine` has made of the client's."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
     def send(self, call: Call) -> TranslatedAnswer:
-        return TranslatedAnswer(self._upstream.send(replace(call, path=_PATHS[call.path])), call.path)
+        return TranslatedAnswer(self._upstream.send(replace(call, path=_PATHS[call.path])), call)
 
     def close(self) -> None:
         self._upstream.close()
 
 
 class TranslatedAnswer:
-    def __init__(self, answer: Answer, path: str) -> None:
-        self._answer, self._path = answer, path
+    def __init__(self, answer: Answer, call: Call) -> None:
+        self._answer, self._path = answer, call.path
+        self._request_id = next((value.decode() for name, value in call.headers if name == b"x-request-id"), "")
         self._status = 0
         self._stream: ChatToMessages | None = None
         self._ended = False
@@ -82,7 +89,7 @@ class TranslatedAnswer:
             return body
         if self._status == 200:
             return json.dumps(self._answered(document)).encode()
-        return json.dumps(_complaint(self._status, document)).encode()
+        return json.dumps(_complaint(self._status, document, self._request_id)).encode()
 
     def _answered(self, document: dict[str, object]) -> dict[str, object]:
         if self._path != COUNT_PATH:
@@ -138,18 +145,28 @@ class _Pull:
             return
         try:
             out = self._take(heard.value)
-        except (BadStream, BadAnswer, AttributeError, KeyError, TypeError) as error:
-            known = isinstance(error, BadStream | BadAnswer)
-            self.told.fail(UpstreamFault(str(error) if known else "its answer is no chat completion"))
+        except (BadStream, BadAnswer) as fault:
+            self.told.fail(UpstreamFault(str(fault)))
+            return
+        except Exception:  # whatever a document of another shape does, who waits here is told
+            self.told.fail(UpstreamFault("its answer is no chat completion"))
             return
         if out is not None:
             self.told.give(out)
 
 
-def _complaint(status: int, document: dict[str, object]) -> dict[str, object]:
-    """The engine's own words in the other API's envelope; what is no error of OpenAI's shape stays as it is."""
-    error = document.get("error")
-    if not isinstance(error, dict):
+def _complaint(status: int, document: dict[str, object], request_id: str) -> dict[str, object]:
+    """The engine's own words in the other API's envelope. What is no complaint that is known stays as it is: the relay
+    tells by it a path that the engine lacks."""
+    words = _words(document)
+    if words is None:
         return document
     kind = ANTHROPIC_TYPES.get(status, "invalid_request_error")
-    return {"type": "error", "error": {"type": kind, "message": str(error.get("message", ""))}}
+    return {"type": "error", "error": {"type": kind, "message": words}, "request_id": request_id}
+
+
+def _words(document: dict[str, object]) -> str | None:
+    """OpenAI's shape; one whose `error` is the text; that of older vLLM, which has `object` instead of `error`."""
+    error = document.get("error", document if document.get("object") == "error" else None)
+    words = error.get("message") if isinstance(error, dict) else error
+    return words if isinstance(words, str) else None
