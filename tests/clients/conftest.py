@@ -1,8 +1,10 @@
-"""One engine that is an assistant, and one gateway before it, for every client."""
+"""An engine that is an assistant, and a gateway before it, for every client."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +23,20 @@ MODELS = {
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    yield from before_an_assistant(tmp_path_factory.mktemp("clients"))
+
+
+@pytest.fixture(scope="session")
+def chat_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The same, but its engine speaks chat completions and no other API."""
+    yield from before_an_assistant(tmp_path_factory.mktemp("chat-alone"), apis=["chat"])
+
+
+def before_an_assistant(folder: Path, **of_upstream: Any) -> Iterator[Gateway]:
     engine = Engine().start()
-    folder = tmp_path_factory.mktemp("clients")
     files = {model: direct(model, engine.url(behaviour)) for model, behaviour in MODELS.items()}
+    for model, file in files.items():
+        file["upstreams"][f"{model}-1"] |= of_upstream
     many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
     running = Gateway(folder, "--routes", str(write_routes(folder / "routes", files)), env=many).wait()
     yield running

@@ -19,14 +19,16 @@ HELLO = [{"role": "user", "content": "hello"}]
 def chatting(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("messages")
     names = ("ok", "400", "500", "reset", "short", "late-error-event", "split", "no-json", "no-such-path", "spoken")
+    names += ("complaint-text", "complaint-object", "given-up", "deep-call")
     upstreams: dict[str, Any] = {
         name: {"url": engine.url(name), "release": RELEASE, "apis": ["chat", "completions"]} for name in names
     }
     upstreams["deaf"] = {"url": engine.url("ok"), "apis": ["embeddings"]}
     routes = {name: {"strategy": "direct", "upstream": name} for name in upstreams}
     routes["from-500"] = {"strategy": "direct", "upstream": "500", "fallbacks": ["ok"]}
+    policies = {"dev-key": {"max_tokens": 1000}}
     many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "100000"}
-    files = {"all": {"upstreams": upstreams, "routes": routes}}
+    files = {"all": {"upstreams": upstreams, "routes": routes, "policies": policies}}
     running = Gateway(folder, "--routes", str(write_routes(folder / "routes", files)), env=many).wait()
     yield running
     assert running.stop() == 0
@@ -65,7 +67,7 @@ def test_a_stream_comes_word_by_word_and_ends_with_its_own_mark(chatting: Gatewa
     assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
 
 
-@pytest.mark.parametrize("model", ["reset", "short", "late-error-event"])
+@pytest.mark.parametrize("model", ["reset", "short", "late-error-event", "given-up"])
 def test_a_chat_that_breaks_off_ends_with_an_error_and_without_the_mark(chatting: Gateway, model: str) -> None:
     answer = ask(chatting, model, stream=True)
     events = told(answer)
@@ -85,14 +87,25 @@ def test_what_has_no_counterpart_is_400_before_any_engine_is_asked(chatting: Gat
     assert chatting.get("/v1/circuit-breakers").json()["ok"]["failures"] == 0
 
 
-def test_the_engine_s_own_complaint_has_the_shape_that_anthropic_s_clients_know(chatting: Gateway) -> None:
-    answer = ask(chatting, "400")
-    assert answer.status_code == 400
-    assert answer.json()["type"] == "error"
-    assert answer.json()["error"]["type"] == "invalid_request_error"
+def test_no_field_of_chat_s_own_gets_past_the_key_s_limit(chatting: Gateway, engine: Engine) -> None:
+    asked = len(engine.seen)
+    assert ask(chatting, "ok", max_tokens=1001).json()["error"]["code"] == "too_many_tokens"
+    answer = ask(chatting, "ok", max_tokens=1000, max_completion_tokens=100_000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
+    assert answer.json()["error"]["message"].startswith("max_completion_tokens: ")
+    assert len(engine.seen) == asked
 
 
-@pytest.mark.parametrize("model", ["no-json", "500"])
+@pytest.mark.parametrize("model", ["400", "complaint-text", "complaint-object"])
+def test_the_engine_s_own_complaint_has_the_shape_that_anthropic_s_clients_know(chatting: Gateway, model: str) -> None:
+    answer = ask(chatting, model)
+    told = answer.json()
+    assert (answer.status_code, told["type"], told["request_id"]) == (400, "error", answer.headers["x-request-id"])
+    assert told["error"] == {"type": "invalid_request_error", "message": told["error"]["message"]}
+    assert told["error"]["message"] in ("status 400 from 10.1.2.3", "too long")
+
+
+@pytest.mark.parametrize("model", ["no-json", "500", "given-up", "deep-call"])
 def test_an_engine_that_fails_is_502(chatting: Gateway, model: str) -> None:
     assert ask(chatting, model).status_code == 502
 

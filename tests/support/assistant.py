@@ -57,11 +57,13 @@ BEHAVIOURS = {
 
 
 def answer(path: str, asked: Document) -> Document:
+    if path == "/tokenize":
+        return {"count": 1, "max_model_len": 4096, "tokens": [1]}
     call, text = tool_call(asked), schema_text(asked)
     said: Document = json.loads(whole(path, asked))
     if path == "/v1/chat/completions" and (call or text):
         message = {"role": "assistant", "content": text, **({"tool_calls": [_chat_call(*call)]} if call else {})}
-        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
+        choice = {"index": 0, "message": message, "finish_reason": _finish_reason(asked, called=bool(call))}
         return {**_chat_head(asked, "chat.completion"), "choices": [choice], "usage": _OPENAI}
     if path == "/v1/messages" and (call or text):
         block = _tool_use(*call) if call else {"type": "text", "text": text}
@@ -123,9 +125,14 @@ def _chat_call(name: str, arguments: Document) -> Document:
     return {"index": 0, "id": "call_1", "type": "function", "function": function}
 
 
+def _finish_reason(asked: Document, called: bool) -> str:
+    """A call that the client has forced ends with `stop`, as OpenAI's reference has it and vLLM does it."""
+    return "tool_calls" if called and not isinstance(asked.get("tool_choice"), dict) else "stop"
+
+
 def _chat_events(asked: Document, deltas: list[Document], called: bool) -> list[bytes]:
     head = _chat_head(asked, "chat.completion.chunk")
-    last = {"index": 0, "delta": {}, "finish_reason": "tool_calls" if called else "stop"}
+    last = {"index": 0, "delta": {}, "finish_reason": _finish_reason(asked, called)}
     choices = [{"index": 0, "delta": {"role": "assistant", **delta}, "finish_reason": None} for delta in deltas]
     told = [*({**head, "choices": [choice]} for choice in [*choices, last]), {**head, "choices": [], "usage": _OPENAI}]
     return [b"data: " + _json(event) + b"\n\n" for event in told] + [b"data: [DONE]\n\n"]

@@ -24,10 +24,13 @@ def stream(model: str) -> Iterator[str]:
 with once.messages.stream(model="chat", max_tokens=100, messages=CHAT, tools=[TOOL]) as events:
     streamed_call = events.get_final_message().content[0]
 
+forced = ask("chat", tools=[TOOL], tool_choice={"type": "tool", "name": "weather"})
+
 tell(
     stream="".join(stream("chat")),
     tool=ask("chat", tools=[TOOL]).content[0].input,
     streamed_tool=streamed_call.input,
+    forced=[forced.content[0].name, forced.stop_reason],
     typed=once.messages.parse(
         model="chat", max_tokens=100, messages=CHAT, output_format=Weather
     ).parsed_output.model_dump(),
