@@ -19,7 +19,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 def chatting(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("messages")
     names = ("ok", "400", "500", "reset", "short", "late-error-event", "split", "no-json", "no-such-path", "spoken")
-    names += ("complaint-text", "complaint-object", "given-up", "deep-call")
+    names += ("complaint-text", "complaint-object", "given-up", "deep-call", "404")
     upstreams: dict[str, Any] = {
         name: {"url": engine.url(name), "release": RELEASE, "apis": ["chat", "completions"]} for name in names
     }
@@ -126,6 +126,13 @@ def test_an_engine_that_lacks_the_path_or_speaks_neither_is_404(chatting: Gatewa
     for model in ("no-such-path", "deaf"):
         answer = ask(chatting, model, path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "api_not_served")
+
+
+def test_an_engine_whose_404_has_an_envelope_counts_no_tokens_either(chatting: Gateway) -> None:
+    answer = ask(chatting, "404", "/v1/messages/count_tokens")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "api_not_served")
+    assert chatting.get("/v1/circuit-breakers").json()["404"]["failures"] == 0
+    assert ask(chatting, "404").json()["error"]["message"] == "status 404 from 10.1.2.3"
 
 
 def test_usage_is_counted_as_of_any_answer(chatting: Gateway) -> None:

@@ -350,6 +350,7 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "501": _status(501),
     "400": _status(400),
     "401": _status(401),
+    "404": _status(404),
     "429": _status(429, retry_after="99999"),
     "500": _status(500),
     "redirect": _status(307, location="http://169.254.169.254/"),

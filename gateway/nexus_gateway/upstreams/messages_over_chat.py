@@ -55,10 +55,11 @@ class TranslatedAnswer:
             if heard.error is not None:
                 told.fail(heard.error)
                 return
-            self._status = heard.value.status
-            if heard.value.first(b"content-type").startswith(b"text/event-stream"):
+            found = _of_counting(heard.value) if self._path == COUNT_PATH else heard.value
+            self._status = found.status
+            if found.first(b"content-type").startswith(b"text/event-stream"):
                 self._stream = ChatToMessages()
-            told.give(heard.value)
+            told.give(found)
 
         heard.then(settle)
         return told
@@ -153,6 +154,11 @@ class _Pull:
             return
         if out is not None:
             self.told.give(out)
+
+
+def _of_counting(heard: ResponseHead) -> ResponseHead:
+    """Not every engine counts. Its 404 is of a path that the client has not asked for, whatever body it has."""
+    return replace(heard, status=501) if heard.status == 404 else heard
 
 
 def _complaint(status: int, document: dict[str, object], request_id: str) -> dict[str, object]:
