@@ -28,7 +28,7 @@ from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, Usage, u
 from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace
-from nexus_gateway.upstreams.protocol import Answer, ResponseHead, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import Answer, ResponseHead, UnusableAnswer, UpstreamFault, UpstreamSlow
 
 LARGEST_ANSWER = 16 << 20
 """Bytes of an answer that is not streamed."""
@@ -205,7 +205,7 @@ def clamped(value: bytes) -> int:
 
 def _told(fault: UpstreamFault | BadStream) -> TryFailed:
     condition = UPSTREAM_TIMEOUT if isinstance(fault, UpstreamSlow) else UPSTREAM_FAILED
-    return TryFailed(condition, str(fault), unhealthy=True)
+    return TryFailed(condition, str(fault), unhealthy=not isinstance(fault, UnusableAnswer))
 
 
 def _object(body: bytes) -> dict[str, object]:

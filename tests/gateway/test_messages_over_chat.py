@@ -12,6 +12,7 @@ import pytest
 from ..support.gateway import RELEASE, Gateway, until, write_routes
 from ..support.upstream import USAGE, WORDS, Engine
 
+CALLS = ("call-of-nothing", "call-of-no-json", "call-too-deep")
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -19,7 +20,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 def chatting(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("messages")
     names = ("ok", "400", "500", "reset", "short", "late-error-event", "split", "no-json", "no-such-path", "spoken")
-    names += ("complaint-text", "complaint-object", "given-up", "deep-call", "404")
+    names += ("complaint-text", "complaint-object", "given-up", "404", "no-count", *CALLS)
     upstreams: dict[str, Any] = {
         name: {"url": engine.url(name), "release": RELEASE, "apis": ["chat", "completions"]} for name in names
     }
@@ -105,9 +106,17 @@ def test_the_engine_s_own_complaint_has_the_shape_that_anthropic_s_clients_know(
     assert told["error"]["message"] in ("status 400 from 10.1.2.3", "too long")
 
 
-@pytest.mark.parametrize("model", ["no-json", "500", "given-up", "deep-call"])
+@pytest.mark.parametrize("model", ["no-json", "500", "given-up"])
 def test_an_engine_that_fails_is_502(chatting: Gateway, model: str) -> None:
     assert ask(chatting, model).status_code == 502
+    assert chatting.get("/v1/circuit-breakers").json()[model]["failures"] > 0
+
+
+@pytest.mark.parametrize("model", [*CALLS, "no-count"])
+def test_what_cannot_be_told_in_the_api_says_nothing_against_the_engine(chatting: Gateway, model: str) -> None:
+    answer = ask(chatting, model, "/v1/messages/count_tokens" if model == "no-count" else "/v1/messages")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+    assert chatting.get("/v1/circuit-breakers").json()[model]["failures"] == 0
 
 
 def test_a_fallback_answers_in_the_same_api(chatting: Gateway) -> None:

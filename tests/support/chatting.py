@@ -29,11 +29,18 @@ async def _given_up(asked: Document, out: Any) -> None:
     await out.events([_event(chunk), _event({**chunk, "choices": [{**choice, "delta": {}}]}), b"data: [DONE]\n\n"])
 
 
-async def _deep_call(asked: Document, out: Any) -> None:
-    """Arguments that are nested deeper than any reader goes."""
-    call = {"id": "t", "function": {"name": "a", "arguments": '{"a":' * 100_000}}
-    choice = {"index": 0, "message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
-    await out.json({"id": "c", "model": "m", "choices": [choice]})
+def _call(arguments: str) -> Callable[[Document, Any], Awaitable[None]]:
+    async def behave(asked: Document, out: Any) -> None:
+        call = {"id": "t", "function": {"name": "a", "arguments": arguments}}
+        choice = {"index": 0, "message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        await out.json({"id": "c", "model": "m", "choices": [choice]})
+
+    return behave
+
+
+async def _no_count(asked: Document, out: Any) -> None:
+    """Its `/tokenize` is another than vLLM's."""
+    await out.json({"tokens": []})
 
 
 def _event(document: Document) -> bytes:
@@ -44,6 +51,9 @@ BEHAVIOURS = {
     "complaint-text": _complaint({"error": WORDS}),
     "complaint-object": _complaint({"object": "error", "message": WORDS, "code": 400}),
     "given-up": _given_up,
-    "deep-call": _deep_call,
+    "call-of-nothing": _call('""'),
+    "call-of-no-json": _call("{"),
+    "call-too-deep": _call('{"a":' * 100_000),  # nested deeper than any reader goes
+    "no-count": _no_count,
 }
 """Of the engine in `upstream.py`."""

@@ -15,6 +15,10 @@ class BadAnswer(Exception):
     """An answer that is no chat completion, or no whole one. The reason may be told to clients."""
 
 
+class Untellable(BadAnswer):
+    """A chat completion that has no form in the Messages API."""
+
+
 def from_chat(chat: Document) -> Document:
     """Raises BadAnswer."""
     choices = chat.get("choices")
@@ -25,7 +29,7 @@ def from_chat(chat: Document) -> Document:
     calls = message.get("tool_calls") or []
     inputs = [_input(call) for call in calls]
     if None in inputs and not _stopped_short(choice):
-        raise BadAnswer("its call of a tool holds no JSON")
+        raise Untellable("its call of a tool holds no JSON")
     uses = [{**tool_use(chat, call, number), "input": inputs[number] or {}} for number, call in enumerate(calls)]
     return {
         "id": message_id(chat),
@@ -110,7 +114,7 @@ def _input(call: Document) -> Document | None:
     except (ValueError, RecursionError):
         return None
     if not isinstance(parsed, dict):
-        raise BadAnswer("its call of a tool holds no object")
+        raise Untellable("its call of a tool holds no object")
     return parsed
 
 

@@ -9,11 +9,19 @@ from dataclasses import replace
 
 from nexus_gateway.envelopes import ANTHROPIC_TYPES
 from nexus_gateway.exchange import Waiter, given
-from nexus_gateway.messages.answer import BadAnswer, from_chat
+from nexus_gateway.messages.answer import BadAnswer, Untellable, from_chat
 from nexus_gateway.messages.request import to_chat, to_tokenize
 from nexus_gateway.messages.stream import ChatToMessages
 from nexus_gateway.stream import BadStream
-from nexus_gateway.upstreams.protocol import Answer, Call, ResponseHead, Upstream, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import (
+    Answer,
+    Call,
+    ResponseHead,
+    UnusableAnswer,
+    Upstream,
+    UpstreamFault,
+    UpstreamSlow,
+)
 
 COUNT_PATH = "/v1/messages/count_tokens"
 _PATHS = {"/v1/messages": "/v1/chat/completions", COUNT_PATH: "/tokenize"}
@@ -96,7 +104,7 @@ class TranslatedAnswer:
         if self._path != COUNT_PATH:
             return from_chat(document)
         if type(document.get("count")) is not int:
-            raise BadAnswer("its answer holds no count")
+            raise Untellable("its answer holds no count")
         return {"input_tokens": document["count"]}
 
 
@@ -146,6 +154,9 @@ class _Pull:
             return
         try:
             out = self._take(heard.value)
+        except Untellable as fault:
+            self.told.fail(UnusableAnswer(str(fault)))
+            return
         except (BadStream, BadAnswer) as fault:
             self.told.fail(UpstreamFault(str(fault)))
             return

@@ -20,6 +20,11 @@ class UpstreamSlow(UpstreamFault):
     """A deadline has passed."""
 
 
+class UnusableAnswer(UpstreamFault):
+    """The engine has done its part, but what its model says cannot be told in the client's API. It says nothing against
+    the engine's health."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request to an upstream."""
