@@ -77,7 +77,7 @@ def test_streamed_chat_says_the_same_in_pieces(client: OpenAI) -> None:
 
 def test_usage_ends_the_stream_where_it_is_asked_for(client: OpenAI) -> None:
     *others, last = client.chat.completions.create(
-        model=MODEL, messages=ASK, max_tokens=5, stream=True, stream_options={"include_usage": True}
+        model=MODEL, messages=ASK, temperature=0, max_tokens=5, stream=True, stream_options={"include_usage": True}
     )
     assert last.choices == []
     assert last.usage is not None
