@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from nexus_gateway.endpoints import Seen, choose
-from nexus_gateway.routes import Endpoint, Upstream
+from nexus_gateway.routes import Endpoint, Table, Upstream
 from nexus_gateway.routing import Match, Route, chain, order
 from nexus_gateway.surfaces import Surface
-from nexus_gateway.table import Table
 
 Look = Callable[[Upstream, Collection[str]], Sequence[Seen]]
 """(upstream, ids of its endpoints that have been tried) -> the others, as they are now."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from nexus_gateway.asked import Asked, bounded, field_names
 from nexus_gateway.errors import FIELD_NOT_ALLOWED, TOO_MANY_TOKENS, Refusal
 from nexus_gateway.keys import Key
+from nexus_gateway.routes import Table
 from nexus_gateway.routes_file import EVERY_SUBJECT, PolicyFile
 from nexus_gateway.surfaces import Surface
-from nexus_gateway.table import Table
 
 UNLIMITED = PolicyFile()
 

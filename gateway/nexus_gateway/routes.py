@@ -65,24 +65,33 @@ def parse(name: str, data: bytes) -> RoutesFile:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one file says, compiled."""
+class Table:
+    """What requests are decided by: of one file, or of all together."""
 
     upstreams: Mapping[str, Upstream]
     routes: Mapping[str, Route]
     policies: Mapping[str, PolicyFile]
+    """By key id."""
     subjects: Mapping[str, PolicyFile]
+    """By the subject of a token."""
     default: Route | None
 
+    def route(self, model: str) -> Route | None:
+        return self.routes.get(model) or self.default
 
-def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ: Mapping[str, str] | None) -> Part:
+    @property
+    def endpoints(self) -> set[str]:
+        return {endpoint.id for upstream in self.upstreams.values() for endpoint in upstream.endpoints}
+
+
+def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ: Mapping[str, str] | None) -> Table:
     """Raises ConfigRefused. `environ` holds the upstreams' credentials; None where they are not wanted (`check`)."""
     upstreams = {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
     routes = {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
     default = None
     if file.default:
         default = Route(DEFAULT_ROUTE, routing.direct(file.default), "0", routing.Timeouts(first_byte_seconds))
-    return Part(upstreams, routes, file.policies, file.subjects, default)
+    return Table(upstreams, routes, file.policies, file.subjects, default)
 
 
 def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:

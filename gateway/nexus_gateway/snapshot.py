@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nexus_gateway.collector import set_aside
 from nexus_gateway.config_errors import ConfigRefused
-from nexus_gateway.routes import Part, compile_file, parse
-from nexus_gateway.table import Table, join
+from nexus_gateway.garbage_collection import set_aside
+from nexus_gateway.joined import join
+from nexus_gateway.routes import Table, compile_file, parse
 
 LARGEST = 16 << 20
 """Bytes of all route files together."""
@@ -41,7 +41,7 @@ class Snapshot:
     loaded: float
     """Unix time."""
     files: Mapping[str, bytes]
-    parts: Mapping[str, Part] = field(repr=False)
+    tables: Mapping[str, Table] = field(repr=False)
     """By name; what has not changed is not parsed again: of 10,000 files that would take seconds."""
 
 
@@ -60,14 +60,14 @@ def build(
 ) -> Snapshot:
     """Raises ConfigRefused."""
 
-    def part(name: str) -> Part:
+    def of_file(name: str) -> Table:
         if before is not None and before.files.get(name) == files[name]:
-            return before.parts[name]
+            return before.tables[name]
         return compile_file(name, parse(name, files[name]), first_byte_seconds, environ)
 
     with set_aside(len(files)):
-        parts = {name: part(name) for name in sorted(files)}
-        return Snapshot(join(parts.items()), revision(files), resolve, time.time(), files, parts)
+        tables = {name: of_file(name) for name in sorted(files)}
+        return Snapshot(join(tables.items()), revision(files), resolve, time.time(), files, tables)
 
 
 def revision(files: Mapping[str, bytes]) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from nexus_gateway.collector import LARGE
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.garbage_collection import LARGE
 from nexus_gateway.snapshot import Source, build, load, revision
 from nexus_release.revisions import routes_revision
 
@@ -220,7 +220,7 @@ def test_a_file_that_has_not_changed_is_not_parsed_again(tmp_path: Path) -> None
     before = load(source)
     write_routes(folder, {"b": direct("b", "mock://fail"), "c": direct("c", "mock://local")})
     after = load(source, before)
-    assert after.parts["a.yaml"] is before.parts["a.yaml"]
+    assert after.tables["a.yaml"] is before.tables["a.yaml"]
     assert after.table.upstreams["b-1"].endpoints[0].url == "mock://fail"
     assert (after.revision, sorted(after.table.routes)) == (load(source).revision, ["a", "b", "c"])
 

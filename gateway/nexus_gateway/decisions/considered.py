@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from nexus_gateway.candidates import Candidate, Look, Wanted, candidates
 from nexus_gateway.endpoints import Seen
-from nexus_gateway.routes import Upstream
+from nexus_gateway.routes import Table, Upstream
 from nexus_gateway.routing import Match, Route
-from nexus_gateway.table import Table
 
 
 @dataclass(slots=True)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from nexus_gateway.candidates import Candidate, Wanted, candidates
 from nexus_gateway.decisions.decision_schema import AskedThen, Decision, EndpointSeen
 from nexus_gateway.endpoints import Seen
-from nexus_gateway.routes import Upstream
+from nexus_gateway.routes import Table, Upstream
 from nexus_gateway.routing import Match, Route
 from nexus_gateway.surfaces import SURFACES
-from nexus_gateway.table import Table
 
 _ANSWERED = AskedThen(route="", endpoint="", outcome="answered", went_on=False)
 

@@ -1,13 +1,12 @@
-"""What all route files say together: the table that requests are decided by."""
+"""The tables of all route files as one, and what no file can show alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from nexus_gateway.config_errors import ConfigRefused
-from nexus_gateway.routes import Part, Upstream
+from nexus_gateway.routes import Table, Upstream
 from nexus_gateway.routes_file import PolicyFile
 from nexus_gateway.routing import Route
 
@@ -15,27 +14,9 @@ T = TypeVar("T")
 _LONGEST_CHAIN = 32
 
 
-@dataclass(frozen=True)
-class Table:
-    upstreams: Mapping[str, Upstream]
-    routes: Mapping[str, Route]
-    policies: Mapping[str, PolicyFile]
-    """By key id."""
-    subjects: Mapping[str, PolicyFile]
-    """By the subject of a token."""
-    default: Route | None
-
-    def route(self, model: str) -> Route | None:
-        return self.routes.get(model) or self.default
-
-    @property
-    def endpoints(self) -> set[str]:
-        return {endpoint.id for upstream in self.upstreams.values() for endpoint in upstream.endpoints}
-
-
-def join(parts: Iterable[tuple[str, Part]]) -> Table:
-    """(name of a file, what it says) -> the table. Raises ConfigRefused for what one file alone cannot show: names that
-    stand twice, what does not exist, fallbacks that lead back."""
+def join(parts: Iterable[tuple[str, Table]]) -> Table:
+    """(name of a file, its table) -> the table of all. Raises ConfigRefused for what one file alone cannot show: names
+    that stand twice, what does not exist, fallbacks that lead back."""
     upstreams: dict[str, Upstream] = {}
     routes: dict[str, Route] = {}
     policies: dict[str, PolicyFile] = {}
