@@ -9,7 +9,7 @@ from pathlib import Path
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.keys import Key, Keys, read_keys
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 
 
 class KeyRing:
@@ -25,13 +25,16 @@ class KeyRing:
 
 
 class KeyWatcher:
-    """Takes a changed key file whole, or not at all: a file that is bad, or gone, leaves the keys as they were, and is
-    told once. A key that is no longer in it opens nothing from then on; answers under way are finished."""
+    """Takes a changed key file whole, or not at all: a file that is bad, or gone, or still being written leaves the
+    keys as they were, and the first two are told once. A key that is no longer in it opens nothing from then on;
+    answers under way are finished."""
 
     def __init__(self, path: Path, ring: KeyRing, tell: Callable[[str, str], None]) -> None:
         """`tell(message, reason)` is called in the watcher's thread; an empty reason is good news."""
         self._path, self._ring, self._tell = path, ring, tell
         self._seen, self._refused = self._print(), ""
+        self._looked = self._seen
+        """As it was at the last look; `_seen` is what was read last."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="nexus-keys", daemon=True)
 
@@ -44,11 +47,13 @@ class KeyWatcher:
 
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
-        seen = self._print()
-        if seen == self._seen:
+    def look(self) -> None:
+        """Takes what is new and stands still, or says why not."""
+        seen, before = self._print(), self._looked
+        self._looked = seen
+        if seen == self._seen or seen != before:  # half of a list of keys is a list of keys: it must stand still first
             return
         try:
             keys = read_keys(self._path)

@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from nexus_gateway.cli import gateway as command
+from nexus_gateway.key_ring import KeyRing, KeyWatcher
 from nexus_gateway.keys import read_keys
 
 from ..support.gateway import Gateway, until, write_routes
@@ -81,6 +82,24 @@ def test_a_bad_file_takes_no_key_away_and_is_told_once(keyed: Gateway, tmp_path:
     (tmp_path / "keys.yaml").unlink()
     until(lambda: messages(keyed).count(refused) == 2, "a file that is gone is another reason")
     assert status(keyed, "old") == 200
+
+
+def test_a_file_that_is_still_being_written_is_not_taken_yet(tmp_path: Path) -> None:
+    """Half of a list of keys is a list of keys."""
+    path, told = tmp_path / "keys.yaml", list[str]()
+    path.write_text(yaml.safe_dump([entry("old")]).replace("- ", "keys:\n- ", 1))
+    ring = KeyRing(read_keys(path))
+    watcher = KeyWatcher(path, ring, lambda message, _: told.append(message))
+    before, both = ring.keys, yaml.safe_dump({"keys": [entry("new"), entry("old")]})
+    half = yaml.safe_dump({"keys": [entry("new")]})
+    for text in (half, both):
+        path.write_text(text)
+        watcher.look()
+        assert ring.keys is before, "it was another one at the look before"
+    watcher.look()
+    assert [key.id for key in ring.keys.values()] == ["new", "old"]
+    watcher.look()
+    assert told == ["keys taken"]
 
 
 def test_the_entry_that_keys_new_prints_has_tenant_and_expiry(tmp_path: Path) -> None:
