@@ -31,7 +31,7 @@ from nexus_gateway.settings import Settings, read_settings, routes_of_environmen
 from nexus_gateway.siblings import Siblings
 from nexus_gateway.snapshot import Source, build, read_resolve
 from nexus_gateway.start import Start, Worker, listen
-from nexus_gateway.supervisor import supervise
+from nexus_gateway.supervisor import end_with_parent, supervise
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.collector import spans_of_environment
@@ -71,6 +71,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     )
     decided = gateway.decisions = DecisionLog(start.decisions) if start.decisions else None
     if worker is not None:
+        end_with_parent()
         gateway.siblings = Siblings(worker, gateway.told, lambda scraped: gateway.metrics.figures(scraped=scraped))
 
     def tell(message: str, reason: str) -> None:

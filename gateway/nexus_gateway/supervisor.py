@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,10 @@ class _Supervisor:
             self._status = self._status or (0 if status in (0, -signal.SIGTERM) else 1)
             return
         self._restarts += 1
-        fold(self._folder, pid, self._restarts)
+        try:
+            fold(self._folder, pid, self._restarts)
+        except OSError as error:
+            self._tell(f"what the worker counted is lost: {error.strerror}", pid, status)
         lived = time.monotonic() - ended.since
         self._early = 0 if lived > _STEADY_SECONDS else self._early + 1
         if self._early > _HOPELESS:
@@ -112,7 +116,15 @@ class _Supervisor:
         for entry in due:
             self._due.remove(entry)
             if not self._stopping:
-                self._begin(entry[1])
+                self._begin_again(entry[1])
+
+    def _begin_again(self, number: int) -> None:
+        """Open: where the system has no room for another process, those that there are serve on."""
+        try:
+            self._begin(number)
+        except OSError as error:
+            self._tell(f"no worker could be started: {error.strerror}", None, None)
+            self._due.append((time.monotonic() + _LONGEST_PAUSE, number))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Also of a second signal, which ends them sooner."""
@@ -128,3 +140,15 @@ class _Supervisor:
 
     def _tell(self, message: str, pid: int | None, status: int | None) -> None:
         self._logs.write(event_line(message, "error", pid=pid, exit_status=status))
+
+
+def end_with_parent() -> None:
+    """In a worker: a supervisor that was killed cannot stop it, and it would hold the port against the next one."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="nexus-parent", daemon=True).start()

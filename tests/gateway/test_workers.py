@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -150,6 +151,37 @@ def test_new_routes_are_taken_by_all_and_a_disagreement_shows(three: Gateway, tm
 
     until(taken_by_all, "all have the new ones")
     assert {three.ask("new").status_code for _ in range(12)} == {200}
+
+
+def test_workers_end_with_a_supervisor_that_is_killed_and_leave_its_port(engine: Engine, tmp_path: Path) -> None:
+    gateway = start(tmp_path, engine, 2).wait()
+    gateway.process.kill()
+    gateway.process.wait(10)
+
+    def free() -> bool:
+        try:
+            with socket.create_server(("127.0.0.1", gateway.port)):
+                return True
+        except OSError:
+            return False
+
+    until(free, "the port is free for the next one")
+
+
+def test_what_a_worker_counted_cannot_be_kept_and_the_others_serve_on(engine: Engine, tmp_path: Path) -> None:
+    """Somebody has cleaned the temporary folder."""
+    (tmp_path / "temporary").mkdir()
+    gateway = start(tmp_path, engine, 2, env={"TMPDIR": str(tmp_path / "temporary")}).wait()
+    until(lambda: len(pids(gateway)) == 2, "both answer")
+    victim = pids(gateway)[0]
+    shutil.rmtree(next((tmp_path / "temporary").glob("nexus-gateway-*")))
+    os.kill(victim, signal.SIGKILL)
+    lost = "what the worker counted is lost"
+    until(lambda: [line for line in gateway.lines() if line["message"].startswith(lost)], "it is told")
+    assert gateway.ask("ok").status_code == 200
+    assert gateway.process.poll() is None
+    gateway.process.kill()
+    gateway.process.wait(10)
 
 
 def test_a_bad_start_is_told_once_and_ends_with_2(engine: Engine, tmp_path: Path) -> None:
