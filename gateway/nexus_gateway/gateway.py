@@ -231,8 +231,13 @@ class Gateway:
         yield families.IDEMPOTENCY_SHARED.told({(): 1 if self.under_way.store.shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
-        endpoints = served.current.table.endpoints
-        yield families.CIRCUIT_STATE.told({(name,): _CIRCUIT[self.breakers.state(name)] for name in endpoints})
+        yield families.CIRCUIT_STATE.told(
+            {
+                (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]
+                for upstream in served.current.table.upstreams.values()
+                for number, endpoint in enumerate(upstream.endpoints, 1)
+            }
+        )
 
 
 _CIRCUIT = {"closed": 0, "half_open": 1, "open": 2}

@@ -183,4 +183,15 @@ def test_retries_are_counted_by_what_the_engine_before_failed_of(busy: Gateway) 
 
 def test_a_circuit_s_state_is_told_for_each_endpoint(busy: Gateway) -> None:
     states = samples(busy, "gateway_circuit_state")
-    assert states == {("500",): 2, ("ok",): 0, ("cached",): 0, ("slow",): 0}
+    assert states == {("1", "500"): 2, ("1", "ok"): 0, ("1", "cached"): 0, ("1", "slow"): 0}  # endpoint, upstream
+
+
+def test_no_address_of_an_engine_is_told_to_whoever_may_scrape(engine: Engine, tmp_path: Path) -> None:
+    endpoints = [engine.url("ok"), engine.url("other")]
+    document = {"upstreams": {"pair": {"endpoints": endpoints}}, "routes": {"pair": route("pair")}}
+    gateway = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", {"all": document}))).wait()
+    assert [gateway.ask("pair").status_code for _ in range(4)] == [200] * 4
+    text = gateway.get("/metrics", None).text
+    assert 'gateway_circuit_state{endpoint="2",upstream="pair"} 0.0' in text
+    assert str(engine.port) not in text
+    assert gateway.stop() == 0

@@ -100,7 +100,7 @@ CIRCUIT_STATE = Family(
     "gateway_circuit_state",
     "gauge",
     "Of each endpoint's breaker: 0 closed, 1 half open, 2 open.",
-    ("endpoint",),
+    ("upstream", "endpoint"),
     over="max",
 )
 CIRCUIT_OPEN = Family("gateway_circuit_open_total", "counter", "Circuits that opened.", ("upstream",))
@@ -143,7 +143,7 @@ LABELS = {
     "release": "Release id that the upstream serves; empty where it names none.",
     "kind": "`prompt`, `completion`, or `cached`: the part of the prompt that the engine had kept.",
     "upstream": "Its name in the route files.",
-    "endpoint": "The upstream's name, and where it has several endpoints the address too.",
+    "endpoint": "Its number among the upstream's, from 1: addresses are not told to whoever may scrape.",
     "reason": "Of a retry: the condition's code, as in [errors.md](errors.md). Of a copy: `load`, `full`, `busy`, "
     "`no_endpoint` or `api_not_served`.",
     "limit": "`requests`, `tokens` or `parallel`.",
