@@ -12,14 +12,12 @@ import hmac
 import os
 import secrets
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nexus_gateway.telemetry.audit_file import ChainFiles
-from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.chain import VERSION
+from nexus_gateway.telemetry.gap_log import GapLog, Line
 from nexus_gateway.telemetry.logs import timestamp
 from nexus_gateway.telemetry.masking import masked
 from nexus_gateway.telemetry.record import RequestRecord
@@ -35,14 +33,14 @@ class _Decided:
     record: RequestRecord
 
 
-class AuditLog(BatchWriter[_Decided]):
-    """Open, see above. `problem` says why the last batch could not be written; it is empty while all is well."""
+class AuditLog(GapLog[_Decided]):
+    """Open, see above."""
 
     def __init__(self, path: Path, salt: bytes, process: str, *, largest: int = LARGEST) -> None:
         """`path` is a folder: each process writes files of its own there. `salt` makes principals out of key ids: the
         same in all processes whose lines are to be told of together, and known to nobody who reads them."""
         super().__init__("nexus-audit")
-        self._salt, self._told = salt, 0
+        self._salt = salt
         header = {
             "version": VERSION,
             "process": process,
@@ -51,51 +49,29 @@ class AuditLog(BatchWriter[_Decided]):
             "chain": secrets.token_hex(8),
         }
         self._files = ChainFiles(path, header, largest)
-        self.problem = ""
-
-    def start(self) -> None:
-        """The first file is tried at once, so that `problem` is known from the start."""
-        try:
-            self._files.open()
-        except OSError as error:
-            self.problem = _told(error)
-        super().start()
-
-    def stop(self) -> None:
-        super().stop()
-        with suppress(OSError):
-            if self.dropped > self._told:
-                self.put([])
-        with suppress(OSError):
-            self._files.close()
 
     def write(self, record: RequestRecord, model: str) -> None:
         """Takes the record as it is at its end: nothing may change it any more. `model` is empty where unknown."""
         self.add(_Decided(time.time(), model, record))
 
-    def put(self, batch: list[_Decided]) -> None:
-        lost = self.dropped - self._told
-        gap = [{"kind": "gap", "time": timestamp(time.time()), "lost": lost}] if lost else []
-        try:
-            self._files.append([*gap, *map(self._line, batch)])
-        except OSError as error:
-            self.problem = _told(error)
-            raise
-        self._told += lost
-        self.problem = ""
+    def append(self, lines: list[Line]) -> None:
+        self._files.append(lines)
 
-    def _line(self, decided: _Decided) -> dict[str, Any]:
-        record = decided.record
+    def close(self) -> None:
+        self._files.close()
+
+    def line(self, item: _Decided) -> Line:
+        record = item.record
         principal = self._principal(record.key_id) if record.key_id else None
         return {
             "kind": "decision",
-            "time": timestamp(decided.time),
+            "time": timestamp(item.time),
             "request_id": _clean(record.request_id),
             "trace_id": record.trace_id,
             "principal": principal,
             "decision": "refused" if record.code else "allowed",
             "policy": record.code or f"key:{principal}",
-            "model": _clean(decided.model) or None,
+            "model": _clean(item.model) or None,
             "route": record.route or None,
             "upstream": record.upstream or None,
             "release": record.release or None,
@@ -113,7 +89,3 @@ class AuditLog(BatchWriter[_Decided]):
 def _clean(text: str) -> str:
     """Masked, and without half characters, which JSON can say and no reader takes."""
     return masked(text.encode(errors="replace").decode())
-
-
-def _told(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
