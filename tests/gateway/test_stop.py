@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def start(folder: Path, engine: Engine, workers: str, **env: str) -> Gateway:
     return Gateway(folder, "--routes", str(routes), "--workers", workers, env=env).wait()
 
 
+@contextmanager
+def at_the_engine(gateway: Gateway, engine: Engine) -> Iterator[Future[httpx.Response]]:
+    """A request that is with its engine until the gate is opened, at the latest at the end."""
+    engine.gate.clear()
+    before = len(engine.of("gated"))
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            held = pool.submit(gateway.ask, "gated", wait=True)
+            until(lambda: len(engine.of("gated")) == before + 1, "it is at the engine")
+            yield held
+        finally:
+            engine.gate.set()
+    engine.gate.clear()
+
+
 def refused(gateway: Gateway) -> bool:
     try:
         httpx.get(f"{gateway.url}/health", timeout=2)
@@ -49,17 +65,12 @@ def test_an_answer_that_is_under_way_is_finished_and_nobody_else_comes_in(
     engine: Engine, tmp_path: Path, workers: str
 ) -> None:
     gateway = start(tmp_path, engine, workers)
-    engine.gate.clear()
-    before = len(engine.of("gated"))
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(gateway.ask, "gated", wait=True)
-        until(lambda: len(engine.of("gated")) == before + 1, "it is at the engine")
+    with at_the_engine(gateway, engine) as held:
         gateway.process.send_signal(signal.SIGTERM)
         until(lambda: refused(gateway), "no connection is taken")
         assert gateway.process.poll() is None
         engine.gate.set()
         assert held.result().status_code == 200
-    engine.gate.clear()
     assert gateway.process.wait(20) == 0
 
 
@@ -78,31 +89,21 @@ def test_in_the_drain_time_probes_say_so_and_requests_are_still_answered(
 @WORKERS
 def test_what_does_not_end_in_its_grace_is_cut_off(engine: Engine, tmp_path: Path, workers: str) -> None:
     gateway = start(tmp_path, engine, workers, GATEWAY_GRACE_SECONDS="1")
-    engine.gate.clear()
-    before = len(engine.of("gated"))
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(gateway.ask, "gated", wait=True)
-        until(lambda: len(engine.of("gated")) == before + 1, "it is at the engine")
+    with at_the_engine(gateway, engine) as held:
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(20) == 0
         assert isinstance(held.exception(20), httpx.TransportError) or held.result().status_code >= 500
-    engine.gate.set()
 
 
 @WORKERS
 def test_a_second_signal_ends_it_sooner(engine: Engine, tmp_path: Path, workers: str) -> None:
     gateway = start(tmp_path, engine, workers)
-    engine.gate.clear()
-    before = len(engine.of("gated"))
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(gateway.ask, "gated", wait=True)
-        until(lambda: len(engine.of("gated")) == before + 1, "it is at the engine")
+    with at_the_engine(gateway, engine) as held:
         gateway.process.send_signal(signal.SIGTERM)
         until(lambda: refused(gateway), "it is leaving")
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(20) == 0, "long before its grace of 60 s"
         assert held.exception(20) is not None or held.result().status_code >= 500
-    engine.gate.set()
 
 
 def test_true_counts_that_are_owed_to_redis_are_brought_before_the_end(
@@ -130,16 +131,11 @@ def test_true_counts_that_redis_does_not_take_are_told_at_the_end(
     routes = write_routes(tmp_path / "routes", {"gated": document})
     env = {"GATEWAY_REDIS_URL": redis.url, "GATEWAY_REDIS_DEADLINE_SECONDS": "2"}
     gateway = Gateway(tmp_path, "--routes", str(routes), env=env).wait()
-    engine.gate.clear()
-    before = len(engine.of("gated"))
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(gateway.ask, "gated", wait=True)
-        until(lambda: len(engine.of("gated")) == before + 1, "it is at the engine, counted in Redis")
+    with at_the_engine(gateway, engine) as held:
         redis.kill()
         gateway.process.send_signal(signal.SIGTERM)
         engine.gate.set()
         assert held.result().status_code == 200
-    engine.gate.clear()
     assert gateway.process.wait(20) == 0
     assert [line["corrections_lost"] for line in gateway.lines() if line["message"] == "stopped"] == [1]
 
