@@ -82,10 +82,16 @@ def sampled(gateway: Gateway, seconds: float) -> list[tuple[float, int, int, flo
     found = []
     while (at := time.monotonic() - started) < seconds:
         resident = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        lag = re.search(r"^gateway_loop_lag_seconds (\S+)", gateway.get("/metrics").text, re.MULTILINE)
-        found.append((at, resident, len(list((process / "fd").iterdir())), float(lag[1]) if lag else 0.0))
+        found.append((at, resident, len(list((process / "fd").iterdir())), loop_lag(gateway)))
         time.sleep(_SAMPLE_SECONDS)
     return found
+
+
+def loop_lag(gateway: Gateway) -> float:
+    """Seconds, the worst since it was asked last."""
+    found = re.search(r"^gateway_loop_lag_seconds (\S+)", gateway.get("/metrics").text, re.MULTILINE)
+    assert found is not None, "every scrape has it"
+    return float(found[1])
 
 
 def slope(points: list[tuple[float, float]]) -> float:
