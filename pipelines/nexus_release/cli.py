@@ -15,7 +15,9 @@ from nexus_release.terminal import plain
 
 COMMANDS = {
     "release": "Run a release from data to a proposal.",
+    "params": "Print what a release is asked for, as engines take it.",
     "step": "Run one step, as containers do.",
+    "summary": "Write how a release ended that an engine ran.",
     "render": "Render an environment's manifests, or check that they are fresh.",
     "check": "Say whether a change of the tree may land.",
     "canary": "Give a release a share of the traffic by a commit.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nexus_release.documents import validated_json
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, Line, ModelName
@@ -137,7 +138,7 @@ _STEPS: tuple[Node, ...] = (
             run=render,
             given=RenderIn,
             gives=RenderOut,
-            effects=("read:git", "read:registry", "write:store"),
+            effects=("read:git", "read:registry", "read:store", "write:store"),
             retries=3,
             timeout_seconds=900,
             resources=Resources(),
@@ -149,7 +150,6 @@ _STEPS: tuple[Node, ...] = (
             "model": "params.model",
             "release": "register.release",
             "content": "register.content",
-            "version": "register.version",
         },
     ),
     Node(
@@ -158,7 +158,7 @@ _STEPS: tuple[Node, ...] = (
             run=propose,
             given=ProposeIn,
             gives=ProposeOut,
-            effects=("read:store", "read:git", "write:git"),
+            effects=("read:store", "read:registry", "read:git", "write:git"),
             retries=3,
             timeout_seconds=900,
             resources=Resources(),
@@ -169,7 +169,8 @@ _STEPS: tuple[Node, ...] = (
             "environment": "params.environment",
             "model": "params.model",
             "release": "register.release",
-            "record": "render.record",
+            "content": "register.content",
+            "diff": "render.diff",
         },
     ),
 )
@@ -185,10 +186,28 @@ def gather(node: Node, params: ReleaseParams, outs: Mapping[str, Frozen]) -> Fro
     )
 
 
+def gathered(name: str, params: str, outs: Mapping[str, str]) -> Frozen:
+    """The same from JSON texts, for an engine that runs each step in a process of its own. Raises BadInput."""
+    node = NODES[name]
+    if missing := feeds(node) - outs.keys():
+        raise BadInput("--from", sorted(outs), f"{name} is also fed by {', '.join(sorted(missing))}")
+    read = {fed: validated_json(NODES[fed].step.gives, outs[fed].encode(), f"--from {fed}") for fed in feeds(node)}
+    return gather(node, validated_json(ReleaseParams, params.encode(), "--params"), read)
+
+
+def feeds(node: Node) -> set[str]:
+    """The nodes whose outputs a node reads. What it waits for besides is in its guards."""
+    return {source.split(".")[0] for source in node.inputs.values()} - {"params"}
+
+
+def waits_for(node: Node) -> set[str]:
+    """The nodes that end before this one starts."""
+    return feeds(node) | {guard.split(".")[0] for guard in node.when}
+
+
 def runs(node: Node, outs: Mapping[str, Frozen]) -> bool:
     """False where a guard is false, or where a node that feeds this one was skipped."""
-    feeds = {source.split(".")[0] for source in (*node.inputs.values(), *node.when)} - {"params"}
-    return feeds <= outs.keys() and all(_resolve(guard, None, outs) for guard in node.when)
+    return waits_for(node) <= outs.keys() and all(_resolve(guard, None, outs) for guard in node.when)
 
 
 def check_graph(nodes: Mapping[str, Node] = NODES) -> None:

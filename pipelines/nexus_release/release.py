@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from nexus_release.code import steps_digest
-from nexus_release.digests import digest_bytes
 from nexus_release.errors import NexusError
 from nexus_release.frozen import Frozen
 from nexus_release.graph import NODES, Node, ReleaseParams, gather, runs
-from nexus_release.journal import StepResult, find_result, json_text, keep_result, step_key, write_whole
-from nexus_release.names import model_slug
+from nexus_release.journal import StepResult, find_result, keep_result, step_key
 from nexus_release.step import Step
+from nexus_release.summary import Ended, Outcome, ended, write_summary
 from nexus_release.wiring import Tools
-
-Outcome = Literal["done", "refused", "failed"]
 
 _RETRY_SECONDS = 1.0  # first pause; doubled each time, as a server that is overloaded wants
 
@@ -54,14 +49,13 @@ class Listener:
 
 
 def run_release(params: ReleaseParams, tools: Tools, listener: Listener | None = None) -> Release:
-    """Runs every step whose guards hold, and leaves `summary.json` however it ends.
+    """Runs every step whose guards hold, and leaves a summary however it ends (summary.py).
 
     A gate's no is an outcome (`refused`). An error is raised again after the summary is written.
     """
     listener = listener or Listener()
-    folder = run_folder(tools.work, params)
     outs: dict[str, Frozen] = {}
-    results: list[tuple[StepResult, bool]] = []
+    results: list[StepResult] = []
     try:
         for name, node in NODES.items():
             if not runs(node, outs):
@@ -69,14 +63,13 @@ def run_release(params: ReleaseParams, tools: Tools, listener: Listener | None =
             listener.started(name)
             result, reused = _run_node(node, params, outs, tools)
             outs[name] = node.step.gives.model_validate(result.out)
-            results.append((result, reused))
+            results.append(result)
             listener.done(StepDone(name, outs[name], result.seconds, reused))
     except BaseException as error:
-        _summarize(folder, params, "failed", f"{type(error).__name__}: {error}", results)
+        write_summary(tools.work, params, Ended("failed", f"{type(error).__name__}: {error}"), results)
         raise
-    reason = refusal(outs)
-    outcome: Outcome = "refused" if reason else "done"
-    return Release(outcome, reason, outs, _summarize(folder, params, outcome, reason, results))
+    end = ended(outs)
+    return Release(end.outcome, end.reason, outs, write_summary(tools.work, params, end, results))
 
 
 def run_step(step: Step, given: Frozen, tools: Tools) -> tuple[StepResult, bool]:
@@ -105,20 +98,6 @@ def run_step(step: Step, given: Frozen, tools: Tools) -> tuple[StepResult, bool]
     return result, False
 
 
-def run_folder(work: Path, params: ReleaseParams) -> Path:
-    """One folder for each set of parameters, so that a run that is repeated finds its own summary."""
-    mark = hashlib.sha256(params.model_dump_json().encode()).hexdigest()[:8]
-    return work / "runs" / f"{model_slug(params.model)}-{mark}"
-
-
-def refusal(outs: Mapping[str, Frozen]) -> str:
-    """Why a gate said no; empty where none did."""
-    for name, out in outs.items():
-        if getattr(out, "accepted", True) is False:
-            return f"{name}: {getattr(out, 'reason', 'refused')}"
-    return ""
-
-
 def _run_node(node: Node, params: ReleaseParams, outs: Mapping[str, Frozen], tools: Tools) -> tuple[StepResult, bool]:
     return run_step(node.step, gather(node, params, outs), tools)
 
@@ -132,35 +111,3 @@ def _try(step: Step, given: Frozen, tools: Tools) -> Frozen:
                 raise
             time.sleep(_RETRY_SECONDS * 2**attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _summarize(
-    folder: Path,
-    params: ReleaseParams,
-    outcome: Outcome,
-    reason: str,
-    results: list[tuple[StepResult, bool]],
-) -> Path:
-    path = folder / "summary.json"
-    committed = {key: value for result, _ in results for key, value in result.notes.items()}
-    steps = [
-        {
-            "step": result.step,
-            "key": result.key,
-            "reused": reused,
-            "started": result.started,
-            "seconds": result.seconds,
-            "digest": digest_bytes(json_text(result.out).encode()),
-            "out": result.out,
-        }
-        for result, reused in results
-    ]
-    summary = {
-        "inputs": params.model_dump(mode="json"),
-        "outcome": outcome,
-        "reason": reason,
-        "steps": steps,
-        "committed": committed,
-    }
-    write_whole(path, json_text(summary))
-    return path

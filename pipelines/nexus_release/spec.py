@@ -34,6 +34,12 @@ def read_spec(path: Path) -> ReleaseSpec:
     return validated(ReleaseSpec, parse_yaml(data, where), lambda _: where)
 
 
+def asked_for(path: Path, root: Path, environment: str, dataset: str | None = None) -> ReleaseParams:
+    """What the file at `path` asks for in an environment; `dataset` stands in for the file's own."""
+    spec = read_spec(path)
+    return parameters(spec.model_copy(update={"dataset": dataset}) if dataset else spec, root, environment)
+
+
 def parameters(spec: ReleaseSpec, root: Path, environment: str) -> ReleaseParams:
     """The spec together with the gates of its environment. Raises BadInput."""
     gates = load_settings(root, environment).gates

@@ -105,7 +105,7 @@ class Tools:
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.notes: dict[str, str] = {}
-        """What a step wants said in `summary.json` that no other step reads: commits, run ids."""
+        """What a step wants said in `timings.json` that no other step reads: commits, run ids."""
 
     def limited(self, effects: Collection[str]) -> Tools:
         """For a step with these effects. A port of something else is not there."""

@@ -20,7 +20,7 @@ BOUNDARIES = {
     "the run in the registry": r"register: POST .*/runs/create",
     "the upload of the content": r"register: PUT .*content\.json",
     "the version in the registry": r"register: POST .*/model-versions/create",
-    "the record in the store": r"render: os\.rename work/store/sha256/<digest>",
+    "the diff in the store": r"render: os\.rename work/store/sha256/<digest>",
     "main's own code renders": r"propose: run python render",
     "the commit": r"propose: git commit",
     "the push of the branch": r"propose: git push branch",

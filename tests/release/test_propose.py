@@ -14,10 +14,10 @@ from nexus_release.digests import digest_bytes, digest_folder
 from nexus_release.errors import Conflict, Missing, NexusError
 from nexus_release.plan import plan_path, read_plan
 from nexus_release.ports import RegisteredVersion, RegistryEntry
-from nexus_release.proposals import admission_branch
-from nexus_release.record import Record, content_json, read_record, record_path, release_id
+from nexus_release.proposals import admission, admission_branch
+from nexus_release.record import Record, content_json, read_record, record_path, record_text, release_id
 from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
-from nexus_release.steps.render import RenderIn, RenderOut, render
+from nexus_release.steps.render import DIFF, RenderIn, RenderOut, render
 from nexus_release.wiring import Connections, Tools
 
 from ..support.releases import make_record
@@ -59,7 +59,6 @@ class Machine:
             model=record.content.model,
             release=release_id(record.content),
             content=content_json(record.content).decode(),
-            version=7,
         )
         return render(given, self.tools)
 
@@ -68,7 +67,8 @@ class Machine:
             environment=environment,
             model=record.content.model,
             release=release_id(record.content),
-            record=rendered.record,
+            content=content_json(record.content).decode(),
+            diff=rendered.diff,
         )
         return propose(given, self.tools)
 
@@ -151,7 +151,8 @@ def test_a_release_that_main_has_is_not_written_again(remote: Remote, machine: M
     other = Machine(remote, tmp_path / "other", dirty=True)
     other.registry.known = False  # what main has needs no registry
     again = other.render(ONE)
-    assert (again.record, again.tree, again.changed) == (first.record, first.tree, ())
+    assert (again.tree, again.changed) == (first.tree, ())
+    assert (other.tools.store.get(again.diff) / DIFF).read_text() == ""
     assert other.propose(ONE, again).landed
     assert remote.refs() == before
 
@@ -238,7 +239,7 @@ def test_two_releases_of_one_model_at_once_are_one_after_the_other(remote: Remot
 def test_one_release_from_two_machines_at_once_is_one_record(remote: Remote, tmp_path: Path) -> None:
     one, two = Machine(remote, tmp_path / "1"), Machine(remote, tmp_path / "2", dirty=True)
     rendered, other_rendered = one.render(ONE), two.render(ONE)
-    assert rendered.record != other_rendered.record
+    assert rendered == other_rendered
     done = race(lambda: one.propose(ONE, rendered), lambda: two.propose(ONE, other_rendered))
     assert any(isinstance(each, ProposeOut) and each.landed for each in done), done
     assert len(remote.files("gitops/releases")) == 1
@@ -246,15 +247,41 @@ def test_one_release_from_two_machines_at_once_is_one_record(remote: Remote, tmp
     assert len(remote.subjects()) == 3
 
 
-def test_a_record_that_another_run_has_just_brought_is_not_replaced(
+def test_a_record_that_another_run_has_just_brought_is_the_one_that_is_proposed(
     remote: Remote, machine: Machine, tmp_path: Path
 ) -> None:
     late = Machine(remote, tmp_path / "late", dirty=True)
     rendered = late.render(ONE, "dev")
     machine.release(ONE)
+    brought = remote.files("gitops/releases")
+    done = late.propose(ONE, rendered, "dev")
+    assert remote.files("gitops/releases", commit=done.branch) == brought
+
+
+def test_a_plan_never_points_at_a_record_that_another_run_has_replaced(remote: Remote, machine: Machine) -> None:
+    machine.release(ONE)
+    remote.pull()
+    release = release_id(ONE.content)
+    own = record_text(Record(content=ONE.content, observed=TWO.observed)).encode()
+    record, plan = admission("dev", MODEL, release, own)
+    record.edit(remote.clone)
     with pytest.raises(Conflict, match="another run"):
-        late.propose(ONE, rendered, "dev")
-    assert list(remote.refs()) == ["main"]
+        plan.edit(remote.clone)
+
+
+def test_the_diff_shows_what_the_rendered_tree_becomes(remote: Remote, machine: Machine) -> None:
+    diff = (machine.tools.store.get(machine.render(ONE).diff) / DIFF).read_text()
+    name = f"gitops/local/gateway/routes.d/{MODEL}.yaml"
+    assert f"--- /dev/null\n+++ b/{name}\n" in diff
+    assert "environments/" not in diff, "the plan names the record's file, which says when it was made"
+
+
+def test_nothing_is_proposed_that_nobody_can_look_at(remote: Remote, machine: Machine) -> None:
+    rendered = machine.render(ONE).model_copy(update={"diff": f"sha256:{0:064}"})
+    before = remote.refs()
+    with pytest.raises(Missing):
+        machine.propose(ONE, rendered)
+    assert remote.refs() == before
 
 
 def test_what_did_not_pass_its_evaluation_does_not_land(remote: Remote, machine: Machine) -> None:

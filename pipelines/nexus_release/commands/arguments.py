@@ -1,9 +1,10 @@
-"""Names on the command line, held against their grammar before anything is read, asked or written."""
+"""Words on the command line, held against their grammar before anything is asked or written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -38,6 +39,33 @@ def sought(_: click.Context, __: click.Parameter, value: str) -> str:
 
     mend = "give a revision, a release id, a commit, a model or the name of an InferenceService"
     return _held("WHAT", value, MODEL_NAME, mend, LONGEST_MODEL)
+
+
+def text_or_file(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else _text(parameter.opts[0], value)
+
+
+def texts_by_name(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    from nexus_release.errors import BadInput
+
+    found: dict[str, str] = {}
+    for value in values:
+        name, sign, text = value.partition("=")
+        if not sign or name in found:
+            raise BadInput(parameter.opts[0], value, "give NAME=JSON or NAME=@FILE, each name once")
+        found[name] = _text(parameter.opts[0], text)
+    return found
+
+
+def _text(field: str, value: str) -> str:
+    from nexus_release.errors import BadInput
+
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(field, value, f"{error}: give JSON, or @ and the name of a file in UTF-8") from None
 
 
 def _held(field: str, value: str, pattern: str, mend: str, longest: int = 1 << 10) -> str:

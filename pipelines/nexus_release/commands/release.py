@@ -28,17 +28,13 @@ def command(spec: Path, environment: str, dataset: str | None, root: Path, as_js
     """Run the release that SPEC describes. Ends with 3 where a gate refuses it."""
     from nexus_release.errors import GateRefused
     from nexus_release.release import run_release
-    from nexus_release.spec import parameters, read_spec
+    from nexus_release.spec import asked_for
     from nexus_release.wiring import Connections, Tools
 
-    asked = read_spec(spec)
-    if dataset:
-        asked = asked.model_copy(update={"dataset": dataset})
+    asked = asked_for(spec, root, environment, dataset)
     logging.basicConfig(level=logging.WARNING, format="  %(message)s")
     logging.getLogger("nexus").setLevel(logging.INFO)
-    done = run_release(
-        parameters(asked, root, environment), Tools(Connections.from_environment()), None if as_json else _told()
-    )
+    done = run_release(asked, Tools(Connections.from_environment()), None if as_json else _told())
     if as_json:
         click.echo(json.dumps(json.loads(done.summary.read_text()), indent=2))
     else:

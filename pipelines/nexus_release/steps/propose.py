@@ -1,11 +1,15 @@
-"""Carries a rendered release to the Git remote as a branch, and lands it where the environment says so."""
+"""Carries a release to the Git remote as a branch, and lands it where the environment says so."""
 
 from __future__ import annotations
+
+import tempfile
+from pathlib import Path
 
 from nexus_release.digests import Digest, HexId
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, ModelName
 from nexus_release.proposals import admission, admission_branch, land_or_leave
+from nexus_release.recording import record_file
 from nexus_release.wiring import Tools
 
 
@@ -13,7 +17,9 @@ class ProposeIn(Frozen):
     environment: EnvironmentName
     model: ModelName
     release: HexId
-    record: Digest
+    content: str
+    diff: Digest
+    """What `render` has shown. Nothing is proposed that nobody can look at."""
 
 
 class ProposeOut(Frozen):
@@ -23,8 +29,12 @@ class ProposeOut(Frozen):
 
 
 def propose(given: ProposeIn, tools: Tools) -> ProposeOut:
-    """Never forces. Raises Conflict, RemoteRefused or Unreachable, and then nothing has changed."""
-    record = (tools.store.get(given.record) / "record.json").read_bytes()
+    """Never forces. Raises Conflict, RemoteRefused or Unreachable, and then nothing has changed; Missing where the
+    registry does not know the release, or the store has lost the diff."""
+    tools.store.get(given.diff)
+    with tempfile.TemporaryDirectory(prefix="nexus-main-") as main:
+        base = tools.repository.checkout(Path(main))
+        record = record_file(given.content, given.environment, tools, Path(main), base)
     branch = admission_branch(given.environment, given.model, given.release)
     commits = admission(given.environment, given.model, given.release, record)
     done = land_or_leave(tools.repository, given.environment, branch, commits)

@@ -1,0 +1,97 @@
+"""What engines build on: each step a process of its own, its input from what was asked and what was found out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support.repository import ROOT
+
+BIN = Path(sys.executable).parent
+
+
+def nexus(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NEXUS_STATE": str(folder / "state"), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    return subprocess.run([str(BIN / "nexus"), *words], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """The folder of a release whose dataset no gate accepts."""
+    (tmp_path / "bad.jsonl").write_text("no JSON\n" * 10)
+    (tmp_path / "spec.yaml").write_text(json.dumps({"model": "chat", "dataset": "bad.jsonl"}))
+    done = nexus(tmp_path, "params", "spec.yaml", "--root", str(ROOT))
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "params.json").write_text(done.stdout)
+    return tmp_path
+
+
+def summary(folder: Path, *flags: str) -> dict[str, Any]:
+    done = nexus(folder, "summary", "--params", "@params.json", "--json", *flags)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_parameters_are_those_of_the_laptop(asked: Path) -> None:
+    nexus(asked, "release", "spec.yaml", "--root", str(ROOT))
+    (path,) = (asked / "state" / "runs").glob("*/summary.json")
+    assert json.loads((asked / "params.json").read_text()) == json.loads(path.read_text())["inputs"]
+
+
+def test_steps_apart_leave_the_summary_that_the_whole_leaves(asked: Path) -> None:
+    nexus(asked, "release", "spec.yaml", "--root", str(ROOT))
+    (path,) = (asked / "state" / "runs").glob("*/summary.json")
+    whole = path.read_bytes()
+    (asked / "state").rename(asked / "whole")
+    done = nexus(asked, "step", "validate", "--params", "@params.json", "--out", "out.json", "--flags", "flags")
+    assert done.returncode == 0, done.stderr
+    assert summary(asked)["outcome"] == "refused"
+    assert path.read_bytes() == whole
+
+
+def test_each_yes_or_no_of_an_output_is_a_file_to_branch_by(asked: Path) -> None:
+    nexus(asked, "step", "validate", "--params", "@params.json", "--out", "out.json", "--flags", "flags")
+    assert {path.name: path.read_text() for path in (asked / "flags").iterdir()} == {"accepted": "false"}
+
+
+def test_what_feeds_a_step_is_asked_for_by_name(asked: Path) -> None:
+    done = nexus(asked, "step", "train", "--params", "@params.json", "--out", "out.json")
+    assert done.returncode == 2
+    assert "train is also fed by validate" in done.stderr
+    assert not (asked / "out.json").exists()
+
+
+def test_an_output_of_another_step_is_refused_by_its_field(asked: Path) -> None:
+    words = ["--params", "@params.json", "--from", 'validate={"release": "1"}', "--out", "out.json"]
+    done = nexus(asked, "step", "train", *words)
+    assert done.returncode == 2
+    assert "--from validate" in done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--in", "params.json", "--params", "@params.json")], ids=["neither", "both"])
+def test_an_input_is_given_in_one_way(asked: Path, words: tuple[str, ...]) -> None:
+    done = nexus(asked, "step", "validate", *words, "--out", "out.json")
+    assert done.returncode == 2
+    assert "give either --in, or --params" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_named(asked: Path) -> None:
+    done = nexus(asked, "summary", "--params", "@none.json")
+    assert done.returncode == 2
+    assert "none.json" in done.stderr
+
+
+def test_a_release_that_stopped_names_the_step_that_left_nothing(asked: Path) -> None:
+    assert (summary(asked)["outcome"], summary(asked)["reason"]) == ("failed", "validate: it has left no result")
+
+
+def test_the_engine_says_what_failed(asked: Path) -> None:
+    found = summary(asked, "--failed", "validate: killed for memory")
+    assert (found["outcome"], found["reason"], found["steps"]) == ("failed", "validate: killed for memory", [])
