@@ -32,6 +32,7 @@ from nexus_gateway.limits.shared import RedisLimiter
 from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
+from nexus_gateway.routes_file import TlsFile
 from nexus_gateway.served import Served
 from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
@@ -47,9 +48,9 @@ from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.telemetry.sampling import sample_rate
 from nexus_gateway.tokens.jwks import Jwks
-from nexus_gateway.upstreams.http import HttpUpstream
-from nexus_gateway.upstreams.mock import MockUpstream
+from nexus_gateway.upstreams.certificates import Certificates
 from nexus_gateway.upstreams.protocol import Upstream
+from nexus_gateway.upstreams.schemes import open_upstream
 
 
 class Gateway:
@@ -88,9 +89,10 @@ class Gateway:
         self.siblings: Siblings | None = None
         """The other processes of the same gateway, where it has several."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._checking: asyncio.Task[None] | None = None
+        self._looking: tuple[asyncio.Task[None], ...] = ()
         self.endpoints, self.retries = Endpoints(), RetryBudget()
         self.shadows = Shadows(logs)
+        self.certificates = Certificates(self._changed_certificate)
         self._pools: dict[_Place, Upstream] = {}
         self._gates: dict[str, Gate] = {}
 
@@ -99,9 +101,7 @@ class Gateway:
         place = _place(snapshot, endpoint)
         found = self._pools.get(place)
         if found is None:
-            mock = endpoint.url.startswith("mock://")
-            found = MockUpstream(endpoint.url) if mock else HttpUpstream(endpoint.url, place.address, endpoint.tls)
-            self._pools[place] = found
+            found = self._pools[place] = open_upstream(endpoint, place.address, self.certificates)
         return found
 
     def look(self, upstream: routes.Upstream, tried: Collection[str]) -> list[Seen]:
@@ -164,18 +164,27 @@ class Gateway:
         if self.siblings is not None:
             await self.siblings.begin()
         await self.under_way.store.begin()
-        checks = HealthChecks(lambda: self.served.current, self.endpoints, self._changed_health)
-        self._checking = loop.create_task(checks.run())
+        self.certificates.keep(_tls_files(self.served.current))
+        checks = HealthChecks(lambda: self.served.current, self.endpoints, self.certificates, self._changed_health)
+        self._looking = (loop.create_task(checks.run()), loop.create_task(self.certificates.run()))
 
     def _changed_health(self, endpoint: str, well: bool) -> None:
         message = "endpoint is well" if well else "endpoint is unwell"
         self.logs.write(event_line(message, "info" if well else "warning", endpoint=endpoint))
+
+    def _changed_certificate(self, files: TlsFile, reason: str) -> None:
+        if reason:
+            message = "upstream certificate refused; the last good one stays"
+            self.logs.write(event_line(message, "error", file=files.certificate or files.ca, reason=reason))
+        else:
+            self.logs.write(event_line("upstream certificate taken", file=files.certificate or files.ca))
 
     def forget(self, snapshot: Snapshot) -> None:
         """Drops what the snapshot names no more. Calls that are under way end as they would have."""
         endpoints = [endpoint for upstream in snapshot.table.upstreams.values() for endpoint in upstream.endpoints]
         for gone in self._pools.keys() - {_place(snapshot, endpoint) for endpoint in endpoints}:
             self._pools.pop(gone).close()
+        self.certificates.keep(_tls_files(snapshot))
         self.breakers.keep(snapshot.table.endpoints)
         self.endpoints.keep(snapshot.table.endpoints)
         self.logs.write(event_line("configuration taken", revision=snapshot.revision))
@@ -195,8 +204,8 @@ class Gateway:
             self.spans.add(record)
 
     async def close(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
+        for looking in self._looking:
+            looking.cancel()
         await self.limiter.close()
         await self.under_way.store.close()
         if self.siblings is not None:
@@ -231,6 +240,7 @@ class Gateway:
         yield families.IDEMPOTENCY_SHARED.told({(): 1 if self.under_way.store.shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
+        yield from self.certificates.metrics(served.current.table.upstreams.values())
         yield families.CIRCUIT_STATE.told(
             {
                 (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]
@@ -249,6 +259,12 @@ class _Place:
 
     endpoint: Endpoint
     address: str | None
+
+
+def _tls_files(snapshot: Snapshot) -> set[TlsFile]:
+    upstreams = snapshot.table.upstreams.values()
+    endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
+    return {endpoint.tls for endpoint in endpoints if endpoint.scheme not in ("http", "mock")}
 
 
 def _place(snapshot: Snapshot, endpoint: Endpoint) -> _Place:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -25,9 +23,9 @@ from nexus_gateway.routes_file import (
 from nexus_gateway.routing import Route
 from nexus_gateway.strict_yaml import parse_yaml
 from nexus_gateway.surfaces import APIS, Api
-from nexus_gateway.upstreams.http import tls_context
+from nexus_gateway.upstreams.addresses import check_addresses
+from nexus_gateway.upstreams.certificates import tls_context
 
-_SCHEMES = ("http", "https", "mock")
 DEFAULT_ROUTE = "default"
 """What metrics and headers call the route of models that have none of their own."""
 
@@ -38,6 +36,10 @@ class Endpoint:
     """The upstream's name, and with several endpoints the address too."""
     url: str
     tls: TlsFile
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,7 @@ def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ
 
 def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:
     several = len(file.urls) > 1
-    for url in file.urls:
-        _check_url(name, key, url)
+    check_addresses(f"{name}: upstreams.{key}", file)
     if len(set(file.urls)) != len(file.urls):
         raise ConfigRefused(f"{name}: upstreams.{key}.endpoints: an address stands twice")
     if environ is not None and file.tls != TlsFile():
@@ -161,21 +162,6 @@ def _shadow(file: ShadowFile | None) -> routing.Shadow | None:
     said = file.match
     match = routing.Match(said.header.encode(), said.value.encode(), file.upstream) if said else None
     return routing.Shadow(file.upstream, routing.share_of(file.percent), match, file.max_parallel)
-
-
-def _check_url(name: str, key: str, url: str) -> None:
-    place = f"{name}: upstreams.{key}.url"
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for a port that is none
-    except ValueError as error:
-        raise ConfigRefused(f"{place}: {url!r}: {error}") from None
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise ConfigRefused(f"{place}: {url!r}: write {', '.join(f'{scheme}://host' for scheme in _SCHEMES)}")
-    if parts.username or parts.password or parts.fragment or (parts.query and parts.scheme != "mock"):
-        raise ConfigRefused(f"{place}: {url!r}: no credentials, query or fragment in an address")
-    if re.search(r"[\s\\]", url):
-        raise ConfigRefused(f"{place}: {url!r}: no white space or backslash")
 
 
 def _check_tls(name: str, key: str, tls: TlsFile) -> None:

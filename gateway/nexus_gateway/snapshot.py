@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.fingerprint import print_of, yaml_files
 from nexus_gateway.garbage_collection import set_aside
 from nexus_gateway.joined import join
 from nexus_gateway.routes import Table, compile_file, parse
@@ -87,7 +87,7 @@ def read_files(path: Path) -> dict[str, bytes]:
     try:
         if not path.exists():
             raise ConfigRefused(f"{path}: no such file or folder")
-        files = {name: Path(place).read_bytes() for name, place in _files(path)}
+        files = {name: Path(place).read_bytes() for name, place in yaml_files(path)}
     except OSError as error:
         raise ConfigRefused(f"{path}: {error.strerror}") from None
     if sum(map(len, files.values())) > LARGEST:
@@ -113,22 +113,5 @@ def read_resolve(path: Path | None) -> dict[str, str]:
 
 
 def fingerprint(source: Source) -> tuple[object, ...]:
-    """Changes whenever what the paths lead to changes: the files behind links, as a kubelet swaps them, count."""
-    return (_print_of(source.routes), _print_of(source.resolve) if source.resolve else None)
-
-
-def _print_of(path: Path) -> object:
-    try:
-        real = path.resolve(strict=True)
-        stats = [(name, os.stat(place)) for name, place in _files(real)]  # noqa: PTH116 - a Path costs more than a stat
-    except OSError as error:
-        return error.errno
-    return (str(real), [(name, s.st_ino, s.st_mtime_ns, s.st_size) for name, s in stats])
-
-
-def _files(path: Path) -> list[tuple[str, str]]:
-    """(base name, path), by name. Raises OSError."""
-    if not path.is_dir():
-        return [(path.name, str(path))]
-    with os.scandir(path) as found:
-        return sorted((entry.name, entry.path) for entry in found if entry.name.endswith(".yaml"))
+    """Changes whenever what the paths lead to changes."""
+    return (print_of(source.routes), print_of(source.resolve) if source.resolve else None)

@@ -19,6 +19,7 @@ from nexus_gateway.telemetry.gaps import Gaps
 
 from ..support.gateway import OTHER, RELEASE, Gateway, until, write_routes
 from ..support.repository import ROOT
+from ..support.tls import Authority
 from ..support.upstream import Engine
 
 ROW = re.compile(r"^\| `(gateway_\w+)` \| (\w+) \| (.*?) \| (.+) \| \w+ \|$", re.MULTILINE)
@@ -42,6 +43,8 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
         "cached": {"url": engine.url("cached"), "release": OTHER, "max_parallel": 4},
         "slow": {"url": "mock://slow?itl=0.06", "release": RELEASE},
     }
+    certificate, key = map(str, Authority(folder / "ours").certificate("gateway"))
+    upstreams["proved"] = {"url": "https://127.0.0.1:1", "tls": {"certificate": certificate, "key": key}}
     routes = {name: route(name) for name in ("ok", "cached", "slow")} | {"500": route("500", "ok")}
     routes["copied"] = route("ok") | {"shadow": {"upstream": "cached", "percent": 100}}
     routes["uncopied"] = route("ok") | {"shadow": {"upstream": "500", "percent": 100}}
@@ -183,7 +186,13 @@ def test_retries_are_counted_by_what_the_engine_before_failed_of(busy: Gateway) 
 
 def test_a_circuit_s_state_is_told_for_each_endpoint(busy: Gateway) -> None:
     states = samples(busy, "gateway_circuit_state")
-    assert states == {("1", "500"): 2, ("1", "ok"): 0, ("1", "cached"): 0, ("1", "slow"): 0}  # endpoint, upstream
+    assert states == {
+        ("1", "500"): 2,
+        ("1", "ok"): 0,
+        ("1", "cached"): 0,
+        ("1", "slow"): 0,
+        ("1", "proved"): 0,
+    }  # endpoint, upstream
 
 
 def test_no_address_of_an_engine_is_told_to_whoever_may_scrape(engine: Engine, tmp_path: Path) -> None:

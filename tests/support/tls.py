@@ -29,11 +29,11 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {folder.name}")])
         self.ca = self._write("ca", self._signed(self._name, self._key.public_key(), authority=True))
 
-    def certificate(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
-        """(certificate, key) for an address."""
+    def certificate(self, name: str, address: str = "127.0.0.1", hours: int = 1) -> tuple[Path, Path]:
+        """(certificate, key) for an address, and for so long."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._write(name, self._signed(subject, key.public_key(), address=address))
+        made = self._write(name, self._signed(subject, key.public_key(), address=address, hours=hours))
         path = self.folder / f"{name}.key"
         path.write_bytes(
             key.private_bytes(
@@ -43,7 +43,13 @@ class Authority:
         return made, path
 
     def _signed(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, authority: bool = False, address: str = ""
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        authority: bool = False,
+        address: str = "",
+        hours: int = 1,
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
@@ -53,7 +59,7 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=hours))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
         if address:
@@ -76,6 +82,11 @@ class TlsEngine(ThreadingHTTPServer):
         """`clients`: the authority whose certificates it asks its clients for."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[dict[str, str]] = []
+        self.clients: list[str] = []
+        """The name in the certificate that each request came with."""
+        self.gate = threading.Event()
+        """Answers wait while it is not set."""
+        self.gate.set()
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificate, key)
         if clients is not None:
@@ -93,11 +104,14 @@ class TlsEngine(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: TlsEngine
+    connection: ssl.SSLSocket
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.server.clients.append(_name_of(self.connection))
+        assert self.server.gate.wait(30)
         body = json.dumps(whole()).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -107,6 +121,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+def _name_of(connection: ssl.SSLSocket) -> str:
+    """Empty where it has shown no certificate."""
+    shown = connection.getpeercert(binary_form=True)
+    if shown is None:
+        return ""
+    (name,) = x509.load_der_x509_certificate(shown).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(name.value)
 
 
 @contextmanager

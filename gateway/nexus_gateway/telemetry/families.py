@@ -111,6 +111,20 @@ LIMITER_SHARED = Family(
     "gateway_limiter_shared", "gauge", "1 while limits are counted in Redis, for all gateways; else 0.", over="max"
 )
 CORRECTIONS_LOST = Family("gateway_limiter_corrections_lost_total", "counter", "True counts that Redis did not take.")
+CERTIFICATE_REFUSED = Family(
+    "gateway_upstream_certificate_refused",
+    "gauge",
+    "1 while newer files of an upstream's `tls` are refused, and the last good ones are used.",
+    ("upstream",),
+    over="max",
+)
+CERTIFICATE_EXPIRES = Family(
+    "gateway_upstream_certificate_expires_timestamp_seconds",
+    "gauge",
+    "When the certificate ends that the upstream is shown.",
+    ("upstream",),
+    over="max",
+)
 JWKS_KEYS = Family("gateway_jwks_keys", "gauge", "Published keys by which tokens are proved.", over="max")
 CONFIG = Family(
     "gateway_config_info", "gauge", "1; its label names the configuration that is served.", ("revision",), over="max"

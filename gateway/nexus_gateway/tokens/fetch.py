@@ -16,17 +16,18 @@ class FetchFailed(Exception):
 
 
 def http_fetch() -> Fetch:
-    """Verifies certificates, by those of SSL_CERT_FILE where it is set; follows no redirect and takes no proxy."""
+    """Over our own connections. Verifies certificates, by those of SSL_CERT_FILE where it is set."""
     import httpx
 
-    trusted = httpx.create_ssl_context()  # once: reading the certificates takes tens of milliseconds
+    from nexus_gateway.upstreams.certificates import UpstreamTls
+    from nexus_gateway.upstreams.transport import PoolTransport
+
+    trusted = UpstreamTls(httpx.create_ssl_context())  # once: reading the certificates takes tens of milliseconds
 
     async def fetch(url: str) -> bytes:
-        # The bytes as they come, for a compressed body has no bound before it is unpacked.
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with (
-            httpx.AsyncClient(verify=trusted, trust_env=False, follow_redirects=False) as client,
-            client.stream("GET", url, headers=headers) as response,
+            httpx.AsyncClient(transport=PoolTransport(trusted), trust_env=False) as client,
+            client.stream("GET", url, headers={"accept": "application/json"}) as response,
         ):
             if response.status_code != 200:
                 raise FetchFailed(f"status {response.status_code}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
 
@@ -19,8 +20,14 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 class Connection(asyncio.Protocol):
     """Belongs to one call at a time. `idle` is called when it may take another."""
 
-    def __init__(self, idle: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
-        self._idle, self._lost = idle, lost
+    def __init__(
+        self,
+        idle: Callable[[Connection], None],
+        lost: Callable[[Connection], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls` is what it is made with."""
+        self._idle, self._lost, self.tls = idle, lost, tls
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._reset()
@@ -34,6 +41,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: Headers = []
         self._head_bytes = self._buffered = 0
+        self._barren = 0
+        """Bytes since the last that gave a head or some of a body."""
         self._head: Waiter[ResponseHead] = Waiter()
         self._chunks: deque[bytes] = deque()
         self._waiting: Waiter[bytes] | None = None
@@ -116,8 +125,11 @@ class Connection(asyncio.Protocol):
             self.abort(UpstreamFault("it spoke without being asked"))
             return
         self.heard = True
+        self._barren += len(data)
         try:
             self._parser.feed_data(data)
+            if self._barren > LARGEST_HEAD:  # a line without an end, which the parser would keep without end
+                raise UpstreamFault(f"a line of its answer is larger than {LARGEST_HEAD} bytes")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UpstreamFault) as error:
             reason = error.reason if isinstance(error, UpstreamFault) else "it does not speak HTTP"
             self.abort(UpstreamFault(reason))
@@ -146,10 +158,12 @@ class Connection(asyncio.Protocol):
             self._headers = []
             return
         self._unbind()
+        self._barren = 0
         headers = [header for header in self._headers if header[0] not in _FRAMING]
         self._head.give(ResponseHead(status, headers))
 
     def on_body(self, data: bytes) -> None:
+        self._barren = 0
         if self._waiting is not None and not self._waiting.settled:
             waiter, self._waiting = self._waiting, None
             self._unbind()
@@ -165,6 +179,7 @@ class Connection(asyncio.Protocol):
         if self._parser.get_status_code() < 200:
             return
         self._whole = True
+        self._barren = 0
         self._unbind()
         self._keep = self._parser.should_keep_alive()
         if self._waiting is not None and not self._waiting.settled:

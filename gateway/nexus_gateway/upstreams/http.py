@@ -11,22 +11,22 @@ import ssl
 from urllib.parse import urlsplit
 
 from nexus_gateway.exchange import Waiter, given
-from nexus_gateway.routes_file import TlsFile
+from nexus_gateway.upstreams.certificates import UpstreamTls
 from nexus_gateway.upstreams.connection import Connection
-from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import Call, NotConnected, ResponseHead, UpstreamFault, UpstreamSlow
 
-CONNECT_SECONDS = 5.0
 _IDLE = 1024  # connections kept for one endpoint; one more is closed when its call ends
 
 
 class HttpUpstream:
-    def __init__(self, url: str, address: str | None = None, tls: TlsFile | None = None) -> None:
-        """`address` (`host:port`) is where to connect instead; the Host header and TLS name stay the URL's."""
+    def __init__(self, url: str, tls: UpstreamTls, address: str | None = None) -> None:
+        """`tls` is for https. `address` (`host:port`) is where to connect instead; the Host header and TLS name stay
+        the URL's."""
         parts = urlsplit(url)
         self._path = parts.path.rstrip("/")
         self._authority = parts.netloc.encode()
         self._name = parts.hostname or ""
-        self._tls = tls_context(tls or TlsFile()) if parts.scheme == "https" else None
+        self._tls = tls if parts.scheme == "https" else None
         host, port = self._name, parts.port or (443 if self._tls else 80)
         if address is not None:
             host, _, text = address.rpartition(":")
@@ -36,7 +36,7 @@ class HttpUpstream:
         self._closed = False
 
     def send(self, call: Call) -> HttpAnswer:
-        return HttpAnswer(self, self._request_head(call), call.body)
+        return HttpAnswer(self, call, self._request_head(call))
 
     def close(self) -> None:
         self._closed = True
@@ -47,32 +47,40 @@ class HttpUpstream:
     def take(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.alive:
+            if connection.alive and self._current(connection):
                 return connection
+            connection.close()
         return None
 
-    async def connect(self) -> Connection:
-        """Raises UpstreamFault. The reason names no address: it may be told to clients."""
+    async def connect(self, seconds: float) -> Connection:
+        """Raises NotConnected. The reason names no address: it may be told to clients."""
         loop = asyncio.get_running_loop()
+        context = self._tls.context if self._tls else None
+        if self._tls and context is None:
+            raise NotConnected("this gateway has no good certificate for it")
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._put, self._drop),
+                    lambda: Connection(self._put, self._drop, context),
                     self._host,
                     self._port,
-                    ssl=self._tls,
-                    server_hostname=self._name if self._tls else None,
+                    ssl=context,
+                    server_hostname=self._name if context else None,
                 )
         except TimeoutError:
-            raise UpstreamFault("it did not take the connection in time") from None
+            raise NotConnected("it did not take the connection in time", slow=True) from None
         except ssl.SSLError:
-            raise UpstreamFault("its TLS certificate is not valid for it") from None
+            raise NotConnected("its TLS certificate is not valid for it") from None
         except OSError:
-            raise UpstreamFault("it does not take connections") from None
+            raise NotConnected("it does not take connections") from None
         return connection
 
+    def _current(self, connection: Connection) -> bool:
+        """False where it was made with a certificate that has been replaced since."""
+        return self._tls is None or connection.tls is self._tls.context
+
     def _put(self, connection: Connection) -> None:
-        if self._closed or len(self._idle) >= _IDLE:
+        if self._closed or len(self._idle) >= _IDLE or not self._current(connection):
             connection.close()
         else:
             self._idle.append(connection)
@@ -82,24 +90,20 @@ class HttpUpstream:
             self._idle.remove(connection)
 
     def _request_head(self, call: Call) -> bytes:
-        lines = [b"POST %s%s HTTP/1.1" % (self._path.encode(), call.path.encode()), b"host: " + self._authority]
+        target = call.method.encode(), self._path.encode(), call.path.encode()
+        lines = [b"%s %s%s HTTP/1.1" % target, b"host: " + self._authority]
         lines += [name + b": " + value for name, value in call.headers]
-        return b"\r\n".join((*lines, b"content-length: %d" % len(call.body), b"", b""))
-
-
-def tls_context(tls: TlsFile) -> ssl.SSLContext:
-    """Raises OSError where a file cannot be read, ssl.SSLError where it is no PEM or the pair does not fit."""
-    context = ssl.create_default_context(cafile=tls.ca)
-    if tls.certificate:
-        context.load_cert_chain(tls.certificate, tls.key)
-    return context
+        if call.body or call.method == "POST":
+            lines.append(b"content-length: %d" % len(call.body))
+        return b"\r\n".join((*lines, b"", b""))
 
 
 class HttpAnswer:
     """One call. A pooled connection that the other side closed while it was idle is replaced, once and unseen."""
 
-    def __init__(self, upstream: HttpUpstream, head: bytes, body: bytes) -> None:
-        self._upstream, self._request = upstream, (head, body)
+    def __init__(self, upstream: HttpUpstream, call: Call, head: bytes) -> None:
+        self._upstream, self._request = upstream, (head, call.body)
+        self._connect_seconds = call.connect_seconds
         self._connection: Connection | None = None
         self._head: Waiter[ResponseHead] = Waiter()
         self._connecting: asyncio.Task[None] | None = None
@@ -138,7 +142,8 @@ class HttpAnswer:
 
     async def _open(self) -> None:
         try:
-            connection = await self._upstream.connect()
+            left = self._until - asyncio.get_running_loop().time()
+            connection = await self._upstream.connect(min(left, self._connect_seconds))
         except UpstreamFault as error:
             self._head.fail(error)
             return

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from nexus_gateway.exchange import Headers, Waiter
 
+CONNECT_SECONDS = 5.0
+
 
 class UpstreamFault(Exception):
     """The upstream did not give a usable answer. `reason` may be told to clients: it names no address."""
@@ -25,6 +27,15 @@ class UnusableAnswer(UpstreamFault):
     the engine's health."""
 
 
+class NotConnected(UpstreamFault):
+    """There is no connection: nothing of the call has been sent."""
+
+    def __init__(self, reason: str, *, slow: bool = False) -> None:
+        """`slow`: because it was not taken in time."""
+        super().__init__(reason)
+        self.slow = slow
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request to an upstream."""
@@ -33,6 +44,9 @@ class Call:
     """Under the upstream's own address: `/v1/chat/completions`."""
     headers: Headers
     body: bytes
+    method: str = "POST"
+    connect_seconds: float = CONNECT_SECONDS
+    """For a new connection, where the call needs one."""
 
 
 @dataclass(frozen=True, slots=True)
