@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients demo up down test test-clients check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm demo up down test test-clients check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,9 @@ setup-vllm: $(STATE)/setup/vllm ## make .venv-vllm: a real vLLM on the CPU, for 
 
 setup-clients: $(STATE)/setup/clients-python $(STATE)/setup/clients-node ## make .venv-clients and node_modules: what people ask the gateway with
 
-test: setup-dev setup-clients ## run the tests
+setup-litellm: $(STATE)/setup/litellm ## make .venv-litellm: a gateway with the extra for hosted providers
+
+test: setup-dev setup-clients setup-litellm ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 test-clients: setup-dev setup-clients ## run the tests of the clients alone
@@ -64,6 +66,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt
 	$(LOCK) --override requirements/vllm.overrides requirements/vllm.in -o requirements/vllm.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
+	$(LOCK) pyproject.toml --extra gateway --extra litellm -o requirements/litellm.txt
 
 generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
@@ -100,7 +103,7 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -154,6 +157,14 @@ $(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
 	@echo "==> .venv-clients (450 MB)"
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-clients
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-clients/bin/python requirements/clients.txt
+	@touch $@
+
+# litellm holds `openai` and others below the versions that Nexus has elsewhere.
+$(STATE)/setup/litellm: requirements/litellm.txt | $(STATE)/setup/run
+	@echo "==> .venv-litellm (300 MB)"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-litellm
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-litellm/bin/python requirements/litellm.txt
+	$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --no-deps -e .
 	@touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node are skipped.

@@ -22,9 +22,10 @@ from nexus_gateway.routes_file import (
 )
 from nexus_gateway.routing import Route
 from nexus_gateway.strict_yaml import parse_yaml
-from nexus_gateway.surfaces import APIS, Api
+from nexus_gateway.surfaces import Api
 from nexus_gateway.upstreams.addresses import check_addresses
 from nexus_gateway.upstreams.certificates import tls_context
+from nexus_gateway.upstreams.schemes import SCHEMES
 
 DEFAULT_ROUTE = "default"
 """What metrics and headers call the route of models that have none of their own."""
@@ -36,6 +37,8 @@ class Endpoint:
     """The upstream's name, and with several endpoints the address too."""
     url: str
     tls: TlsFile
+    api_base: str = ""
+    """Of a hosted provider; empty where that is its known one."""
 
     @property
     def scheme(self) -> str:
@@ -98,7 +101,7 @@ def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ
 
 def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:
     several = len(file.urls) > 1
-    check_addresses(f"{name}: upstreams.{key}", file)
+    check_addresses(f"{name}: upstreams.{key}", file, load=environ is not None)
     if len(set(file.urls)) != len(file.urls):
         raise ConfigRefused(f"{name}: upstreams.{key}.endpoints: an address stands twice")
     if environ is not None and file.tls != TlsFile():
@@ -111,12 +114,16 @@ def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str
                 f"{name}: upstreams.{key}.credential_env: {file.credential_env} is not set for this process, or is no "
                 "plain text"
             )
+    endpoints = tuple(
+        Endpoint(f"{key} {url}" if several else key, url.rstrip("/"), file.tls, file.api_base or "")
+        for url in file.urls
+    )
     return Upstream(
         name=key,
-        endpoints=tuple(Endpoint(f"{key} {url}" if several else key, url.rstrip("/"), file.tls) for url in file.urls),
+        endpoints=endpoints,
         release=file.release or "",
         model=file.model or "",
-        apis=file.apis or APIS,
+        apis=file.apis or SCHEMES[endpoints[0].scheme].apis,
         max_parallel=file.max_parallel,
         queue_seconds=file.queue_seconds,
         health=file.health,

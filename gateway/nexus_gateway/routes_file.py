@@ -50,7 +50,10 @@ class UpstreamFile(_Strict):
     """Where an engine is."""
 
     url: str | None = None
-    """`http://host[:port][/path]`, `https://…`, or `mock://…`; requests go to `<url>/v1/…`."""
+    """`http://host[:port][/path]`, `https://…`, or `mock://…`; requests go to `<url>/v1/…`. Or
+    `litellm://provider/model`: a hosted provider, by its own API."""
+    api_base: str | None = None
+    """Of `litellm://`: where the provider is asked instead of at its known address."""
     endpoints: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] | None = None
     """Several of the same, instead of `url`: the one with the fewest calls under way is asked."""
     release: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None

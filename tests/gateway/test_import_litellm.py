@@ -192,7 +192,7 @@ def test_what_no_route_can_do_is_left_out_with_the_reason(tmp_path: Path) -> Non
         "canned": {"litellm_params": {"model": "openai/x", "mock_response": "hello"}},
         "nowhere": {"litellm_params": {"model": "hosted_vllm/x"}},
         "guess": {"litellm_params": {"model": "some-model"}},
-        "cloud": {"litellm_params": {"model": "sagemaker/x", "aws_region_name": "us-west-2"}},
+        "cloud": {"litellm_params": {"model": "bedrock/x", "aws_region_name": "us-west-2"}},
         "bad name!": {"litellm_params": {"model": "openai/x", "api_base": "http://h/v1"}},
     }
     listed = [{"model_name": name, **own} for name, own in kinds.items()]
@@ -203,6 +203,29 @@ def test_what_no_route_can_do_is_left_out_with_the_reason(tmp_path: Path) -> Non
     assert {note["kind"] for note in done.report["notes"] if note["path"].count(".") == 1} == {"left out"}
     assert done.file_of("words")["upstreams"]["words-1"]["apis"] == ["completions"]
     assert done.file_of("vectors")["upstreams"]["bge"]["apis"] == ["embeddings"]
+
+
+def test_a_hosted_provider_is_asked_by_its_name_with_a_key_from_a_variable(tmp_path: Path) -> None:
+    gpt = {"model_name": "gpt", "litellm_params": {"model": "gpt-5", "api_key": "os.environ/OPENAI_KEY"}}
+    claude = {"model_name": "claude", "litellm_params": {"model": "anthropic/claude-9", "api_key": "sk-SECRET"}}
+    own = {"model": "groq/llama", "api_base": "https://proxy.example/openai/v1"}
+    done = Import(tmp_path, {"model_list": [gpt, claude, {"model_name": "own", "litellm_params": own}]})
+    assert (done.status, done.report["missing"]) == (0, [])
+    assert done.file_of("gpt")["upstreams"]["gpt-1"] == {
+        "url": "litellm://openai/gpt-5",
+        "credential_env": "OPENAI_KEY",
+    }
+    assert done.file_of("claude")["upstreams"]["claude-1"] == {
+        "url": "litellm://anthropic/claude-9",
+        "credential_env": "CLAUDE_1_API_KEY",
+    }
+    assert done.file_of("own")["upstreams"]["own-1"] == {
+        "url": "litellm://groq/llama",
+        "api_base": "https://proxy.example/openai/v1",
+        "credential_env": "GROQ_API_KEY",
+    }
+    assert "litellm" in done.note("model_list.0")["here"]
+    assert "SECRET" not in done.said
 
 
 def test_included_files_count_and_none_from_elsewhere_is_read(tmp_path: Path) -> None:

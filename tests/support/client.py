@@ -44,11 +44,11 @@ def ask(gateway: Gateway, *command: str | Path, cwd: Path = ROOT) -> Told:
     return Told(printed.strip(), json.loads(facts))
 
 
-def installed(path: Path) -> None:
-    """Skips where `make setup-clients` has not made `path`, and fails where CI must have it."""
+def installed(path: Path, target: str = "services setup-clients") -> None:
+    """Skips where `make TARGET` has not made `path`, and fails where CI must have it."""
     if path.exists():
         return
-    mend = f"{path.relative_to(ROOT)} is not there: run `make services setup-clients`"
+    mend = f"{path.relative_to(ROOT)} is not there: run `make {target}`"
     if os.environ.get("CI") == "true":
         pytest.fail(mend)
     pytest.skip(mend)

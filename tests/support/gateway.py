@@ -47,14 +47,14 @@ def direct(name: str, url: str, release: str | None = RELEASE, **timeouts: float
 class Gateway:
     """`nexus-gateway serve` on a free port; its log is read when it has ended."""
 
-    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None, **more: str) -> None:
+    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None, bin_folder: Path = BIN) -> None:
         self.port = free_port()
         self.log = folder / "gateway.log"
         self.url = f"http://127.0.0.1:{self.port}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [str(BIN / "nexus-gateway"), "serve", "--port", str(self.port), *flags],
+                [str(bin_folder / "nexus-gateway"), "serve", "--port", str(self.port), *flags],
                 stdout=out,
                 stderr=out,
                 env={**clean, **(env or {})},

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import assistant, chatting, spoken
+from . import assistant, chatting, hosted, spoken
 
 WORDS = ("one ", "two ", "three")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -293,6 +293,13 @@ async def _spoken(asked: dict[str, Any], out: _Out) -> None:
         await out.json(spoken.whole(path))
 
 
+async def _hosted(asked: dict[str, Any], out: _Out) -> None:
+    if asked.get("stream"):
+        await out.events(hosted.events(asked))
+    else:
+        await out.json(hosted.whole(asked))
+
+
 async def _spoken_short(asked: dict[str, Any], out: _Out) -> None:
     await out.events(spoken.events(out.seen.path)[:-1])
 
@@ -340,6 +347,7 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "gated-stream": _gated_stream,
     "comments": _comments,
     "unasked": _unasked,
+    "hosted": _hosted,
     "spoken": _spoken,
     "spoken-short": _spoken_short,
     "spoken-error": _spoken_error,

@@ -129,6 +129,8 @@ def _upstream(
         raise _LeftOut("finds the engine's address in its environment", "write api_base, and import again")
     else:
         document["url"] = f"litellm://{provider}/{model}"
+        here = "asked by the same library, as an extra: pip install 'nexus-platform[litellm]'"
+        ledger.tell("differs", path, "asks the hosted provider", here)
         if base is not None:
             document["api_base"] = base
     own_key = "api_key" if params.api_key else "litellm_credential_name"
