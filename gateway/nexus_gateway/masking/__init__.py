@@ -1,0 +1,1 @@
+"""Personal data and credentials: where texts have them, and what stands in their place."""
