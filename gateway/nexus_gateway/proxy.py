@@ -42,7 +42,7 @@ from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import SURFACES, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace, new_span_id, trace
-from nexus_gateway.upstream_call import call_of, engine_of
+from nexus_gateway.upstream_call import body_of, call_of, engine_of, masking_of
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
@@ -145,7 +145,9 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
     )
     record.fallback_model = "" if candidate.route is request.route else candidate.route.name
     called = try_of(candidate)
-    told = call_of(request, candidate, called.span_id)
+    masking = masking_of(request, candidate)
+    told = call_of(request, candidate, called.span_id, await body_of(request, masking))
+    record.masked = masking.counts if masking is not None else {}
     await enter(gateway, request, candidate.upstream)
     called.started = time.monotonic()
     gateway.endpoints.begun(endpoint)
@@ -154,7 +156,7 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         if not gateway.breakers.admits(endpoint, called.started):
             raise TryFailed(CIRCUIT_OPEN, CIRCUIT_OPEN.meaning, unhealthy=False)
         record.tries.append(called)
-        call = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate).send(told)
+        call = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, masking).send(told)
         exchange.closed.then(lambda: call.abort(ClientGone()))
         await relay(request, call, candidate.route.timeouts, called)
         gateway.breakers.succeeded(endpoint)

@@ -160,6 +160,7 @@ def _route(name: str, alias: str, file: DirectFile | WeightedFile | CanaryFile, 
         file.tries,
         _shadow(file.shadow),
         file.telemetry,
+        file.masking,
     )
 
 
@@ -168,7 +169,7 @@ def _shadow(file: ShadowFile | None) -> routing.Shadow | None:
         return None
     said = file.match
     match = routing.Match(said.header.encode(), said.value.encode(), file.upstream) if said else None
-    return routing.Shadow(file.upstream, routing.share_of(file.percent), match, file.max_parallel)
+    return routing.Shadow(file.upstream, routing.share_of(file.percent), match, file.max_parallel, file.masking)
 
 
 def _check_tls(name: str, key: str, tls: TlsFile) -> None:

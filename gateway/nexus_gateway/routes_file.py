@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from nexus_gateway.masking.patterns import Kind
 from nexus_gateway.surfaces import Api
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
@@ -99,6 +100,26 @@ class MatchFile(_Strict):
     upstream: Name
 
 
+class MaskingFile(_Strict):
+    """What names a person or opens a door does not reach an engine, or does not leave it. Of several that concern a
+    request (its route, the caller's policy, the rule of its copy) each is heeded."""
+
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] | None = None
+    """What is looked for; all kinds where it is not given."""
+    requests: bool = True
+    """In what engines are told: each value becomes `<EMAIL_1>`, the same one the same throughout."""
+    answers: bool = False
+    """In what engines say."""
+    restore: bool = True
+    """The client's own values come back into its answer, where the engine says their placeholders."""
+
+    @model_validator(mode="after")
+    def _masks(self) -> MaskingFile:
+        if not (self.requests or self.answers):
+            raise ValueError("requests and answers are both false, which masks nothing: leave masking out")
+        return self
+
+
 class ShadowMatchFile(_Strict):
     """Only requests with this header."""
 
@@ -116,6 +137,8 @@ class ShadowFile(_Strict):
     match: ShadowMatchFile | None = None
     max_parallel: Annotated[int, Field(ge=1, le=1000)] = 8
     """Copies at once, in each gateway process; more are dropped."""
+    masking: MaskingFile | None = None
+    """Of copies, besides what is masked in every request of the route."""
 
 
 class TelemetryFile(_Strict):
@@ -137,6 +160,8 @@ class _RouteFile(_Strict):
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     """Calls of engines for one request, fallbacks included."""
     shadow: ShadowFile | None = None
+    masking: MaskingFile | None = None
+    """Of every request that this route's engines are asked, also where it answers for another route."""
     telemetry: TelemetryFile | None = None
     """Of requests for this model; all are logged where neither it nor the caller's policy says."""
 
@@ -182,6 +207,8 @@ class PolicyFile(_Strict):
     """The most that a request may ask for; one that does not say gets this."""
     passthrough: tuple[str, ...] | None = None
     """Fields of the body besides the API's own; where this is given, any other is refused."""
+    masking: MaskingFile | None = None
+    """Of all that this caller asks, whatever the route."""
     telemetry: TelemetryFile | None = None
     """Of this caller's requests, instead of what the route says."""
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from nexus_gateway.routes_file import TelemetryFile
+from nexus_gateway.routes_file import MaskingFile, TelemetryFile
 
 BUCKETS = 10_000
 """A hundredth of a percent each."""
@@ -50,6 +50,8 @@ class Shadow:
     match: Match | None
     """Requests whose header says so alone; None: all."""
     max_parallel: int
+    masking: MaskingFile | None = None
+    """Of the copies."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Route:
     """Calls of engines for one request, the first one and all fallbacks included."""
     shadow: Shadow | None = None
     telemetry: TelemetryFile | None = None
+    masking: MaskingFile | None = None
 
 
 def bucket(route: Route, key: str) -> int:

@@ -22,7 +22,7 @@ from nexus_gateway.routes import Upstream
 from nexus_gateway.routing import BUCKETS, Shadow, Timeouts
 from nexus_gateway.shadow_pairs import MOST_BYTES, Copy
 from nexus_gateway.stream import BadStream, EventReader, Usage, usage_of
-from nexus_gateway.upstream_call import call_of, engine_of
+from nexus_gateway.upstream_call import body_of, call_of, engine_of, masking_of
 from nexus_gateway.upstreams.protocol import Answer, UpstreamFault
 
 SHADOWED = (b"x-nexus-shadow", b"1")
@@ -84,8 +84,11 @@ def _begin(gateway: Gateway, request: Request, candidate: Candidate, copy: Copy)
 
 async def _ask(gateway: Gateway, request: Request, candidate: Candidate, copy: Copy) -> None:
     """Raises whatever goes wrong; the call has then been given up."""
-    call = call_of(request, candidate, request.ids.span_id)  # a copy has no span of its own
-    engine = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate)
+    rule = request.route.shadow
+    masking = masking_of(request, candidate, rule.masking if rule else None)
+    body = await body_of(request, masking)
+    call = call_of(request, candidate, request.ids.span_id, body)  # a copy has no span of its own
+    engine = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, None)
     answer = engine.send(replace(call, headers=[*call.headers, SHADOWED]))
     try:
         await _listen(answer, request, candidate.route.timeouts, copy)

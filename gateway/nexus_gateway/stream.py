@@ -42,7 +42,7 @@ class EventReader:
         self._ends = frozenset(ends)
         self._marks = tuple(b'"%s"' % name.encode() for name in (*sorted(ends), "usage", "error"))
         self._pieces: list[bytes] = []
-        self._held = 0
+        self.held = 0
         """Bytes in `_pieces`: what has come of the event that is not complete."""
         self.events = 0
         self.done = False
@@ -58,26 +58,27 @@ class EventReader:
         if not _END.search(border + data):
             self._hold(data)
             return len(data)
-        text, before = b"".join((*self._pieces, data)), self._held
+        text, before = b"".join((*self._pieces, data)), self.held
         place, search = 0, max(0, before - _BORDER)
         while not self.done and (end := _END.search(text, search)):
             self._event(text[place : end.end()])
+            self.passed(text[place : end.end()])
             place = search = end.end()
-        self._pieces, self._held = [], 0
+        self._pieces, self.held = [], 0
         if self.done:
             return place - before
         self._hold(text[place:])
         return len(data)
 
     def _hold(self, data: bytes) -> None:
-        self._held += len(data)
-        if self._held > LARGEST_EVENT:
+        self.held += len(data)
+        if self.held > LARGEST_EVENT:
             raise BadStream("an event of its stream is too large")
         if data:
             self._pieces.append(data)
 
     def _event(self, event: bytes) -> None:
-        data = _data(event)
+        data = field_of(event, b"data")
         if not data:
             return  # a comment, or a field that we do not know
         self.events += 1
@@ -86,6 +87,9 @@ class EventReader:
         elif self.events == 1 or any(mark in data for mark in self._marks):
             self._read(_json(data))
         self.heard(data)
+
+    def passed(self, event: bytes) -> None:
+        """Of every event as it came, comments too, after it has been looked at; for who sends something else on."""
 
     def heard(self, data: bytes) -> None:
         """Of every event with data, after it has been looked at; for who wants more of it."""
@@ -129,10 +133,11 @@ def _count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < 1 << 31 else None
 
 
-def _data(event: bytes) -> bytes:
-    """The joined `data` fields of one event."""
+def field_of(event: bytes, name: bytes) -> bytes:
+    """The joined fields of that name of one event; empty where it has none."""
     lines = event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+    start = name + b":"
+    return b"\n".join(line[len(start) :].removeprefix(b" ") for line in lines if line.startswith(start))
 
 
 def _json(data: bytes) -> Any:

@@ -5,12 +5,30 @@ from __future__ import annotations
 from nexus_gateway.asked import renamed
 from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.exchange import Headers
+from nexus_gateway.masking.aside import aside
+from nexus_gateway.masking.plan import Masking, plan_of
+from nexus_gateway.masking.upstream import MaskedUpstream
 from nexus_gateway.request import Request
+from nexus_gateway.routes_file import MaskingFile
 from nexus_gateway.upstreams.messages_over_chat import MessagesOverChat, said_to_engine
 from nexus_gateway.upstreams.protocol import Call, Upstream
 
 
-def call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
+def masking_of(request: Request, candidate: Candidate, copies: MaskingFile | None = None) -> Masking | None:
+    """What is masked of one call; None, which costs nothing, where nobody asks for it. `copies`: what the rule of a
+    copy says besides."""
+    plan = plan_of(candidate.route.masking, request.caller.policy.masking, copies)
+    return None if plan is None else Masking(plan)
+
+
+async def body_of(request: Request, masking: Masking | None) -> bytes:
+    """The client's body, as far as this engine may see it."""
+    if masking is None:
+        return request.body
+    return await aside(len(request.body), lambda: masking.of_body(request.body))
+
+
+def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -> Call:
     """Nothing of the client's own but the body: its credential and cookies stay here. `span_id`: what the engine is to
     take for the parent of its own spans. Raises Refusal where the body cannot be said in the engine's API."""
     headers: Headers = [
@@ -25,12 +43,16 @@ def call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
         headers.append((b"authorization", candidate.upstream.authorization))
     public = request.asked.model if candidate.route is request.route else candidate.route.name
     name = candidate.upstream.model or public
-    body = request.body if name == request.asked.model else renamed(request.body, name)
+    if name != request.asked.model:
+        body = renamed(body, name)
     if translated(candidate.upstream, request.surface):
         body = said_to_engine(client.path, body)
     return Call(client.path, headers, body)
 
 
-def engine_of(upstream: Upstream, request: Request, candidate: Candidate) -> Upstream:
+def engine_of(upstream: Upstream, request: Request, candidate: Candidate, masking: Masking | None) -> Upstream:
     """What speaks with the engine in the client's API."""
-    return MessagesOverChat(upstream) if translated(candidate.upstream, request.surface) else upstream
+    spoken = MessagesOverChat(upstream) if translated(candidate.upstream, request.surface) else upstream
+    if masking is None or not masking.plan.touches_answers:
+        return spoken
+    return MaskedUpstream(spoken, masking, request.surface)

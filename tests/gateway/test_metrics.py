@@ -46,6 +46,7 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     certificate, key = map(str, Authority(folder / "ours").certificate("gateway"))
     upstreams["proved"] = {"url": "https://127.0.0.1:1", "tls": {"certificate": certificate, "key": key}}
     routes = {name: route(name) for name in ("ok", "cached", "slow")} | {"500": route("500", "ok")}
+    routes["hidden"] = route("ok") | {"masking": {}}
     routes["copied"] = route("ok") | {"shadow": {"upstream": "cached", "percent": 100}}
     routes["uncopied"] = route("ok") | {"shadow": {"upstream": "500", "percent": 100}}
     policies = {f"env-{digest(POOR.encode()).hex()[:8]}": {"requests_per_minute": 1}}
@@ -57,6 +58,7 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
         assert gateway.ask(model, stream=stream).status_code == 200
     assert gateway.ask("500").headers["x-fallback-model"] == "ok"
     assert gateway.ask("ok", headers={"idempotency-key": "one"}).status_code == 200
+    assert gateway.ask("hidden", user="kim@example.org").status_code == 200
     assert [gateway.ask(model).status_code for model in ("copied", "uncopied")] == [200, 200]  # 500's circuit is open
     until(lambda: samples(gateway, "gateway_shadow_requests_total"), "the copy has ended")
     limited = [gateway.ask("ok", headers={"authorization": f"Bearer {POOR}"}).status_code for _ in range(2)]

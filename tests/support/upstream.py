@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import assistant, chatting, hosted, spoken
+from . import assistant, chatting, hosted, parrot, spoken
 
 WORDS = ("one ", "two ", "three")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -354,6 +354,7 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "spoken-late": _spoken_late,
     **assistant.BEHAVIOURS,
     **chatting.BEHAVIOURS,
+    **parrot.BEHAVIOURS,
     "no-such-path": _no_such_path,
     "501": _status(501),
     "400": _status(400),

@@ -109,7 +109,8 @@ def _rrns(text: str) -> Iterator[Span]:
 
 
 def _checks_as_rrn(digits: str) -> bool:
-    total = sum(int(digit) * weight for digit, weight in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), strict=False))
+    weights = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
+    total = sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
     return ((13 if digits[6] in "5678" else 11) - total % 11) % 10 == int(digits[12])
 
 

@@ -115,8 +115,11 @@ class MaskedText:
     def _end_of(self, edge: re.Match[str], last: bool) -> int | None:
         """None where what follows must be known first."""
         end, size = edge.end(), len(self._held)
-        if edge.lastgroup == "blank" and end == size and not last and _OPEN_NUMBER.search(
-            self._held[max(self._edge, end - 4) : end]
+        if (
+            edge.lastgroup == "blank"
+            and end == size
+            and not last
+            and _OPEN_NUMBER.search(self._held[max(self._edge, end - 4) : end])
         ):
             return None
         if edge[0] == "\\u":

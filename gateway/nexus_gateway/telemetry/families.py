@@ -87,6 +87,12 @@ FALLBACKS = Family(
 IDEMPOTENCY = Family(
     "gateway_idempotency_total", "counter", "Requests with an idempotency key, by what came of it.", ("outcome",)
 )
+MASKED = Family(
+    "gateway_masked_values_total",
+    "counter",
+    "Different values that were masked in a request or an answer, each once a request.",
+    ("direction", "data"),
+)
 IDEMPOTENCY_SHARED = Family(
     "gateway_idempotency_shared", "gauge", "1 while answers are kept in Redis, for all gateways; else 0.", over="max"
 )
@@ -157,6 +163,8 @@ LABELS = {
     "release": "Release id that the upstream serves; empty where it names none.",
     "kind": "`prompt`, `completion`, or `cached`: the part of the prompt that the engine had kept.",
     "upstream": "Its name in the route files.",
+    "direction": "`requests` or `answers`.",
+    "data": "What the value is: `key`, `email`, `rrn`, `iban`, `card`, `phone` or `ip`.",
     "endpoint": "Its number among the upstream's, from 1: addresses are not told to whoever may scrape.",
     "reason": "Of a retry: the condition's code, as in [errors.md](errors.md). Of a copy: `load`, `full`, `busy`, "
     "`no_endpoint` or `api_not_served`.",

@@ -59,6 +59,9 @@ class RequestLine(_Line):
         description="What came of its idempotency key: called and kept, given again, shared while it was made, another "
         "body, called and not kept, or refused since nobody could say; absent where it has none.",
     )
+    masked_values: Tokens = Field(
+        default=0, description="Different values that were masked in its body and its answer; absent where none was."
+    )
     code: str = Field(default="", description="The error's `code`; absent from an answer.")
     reason: str = Field(default="", description="What went wrong, in words; absent from an answer. Free text: masked.")
 

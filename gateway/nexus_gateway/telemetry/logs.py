@@ -99,6 +99,8 @@ def request_line(record: RequestRecord, rate: float) -> dict[str, Any]:
         line["longest_gap_ms"] = round(record.gaps.longest * 1000, 3)
     if record.idempotency:
         line["idempotency"] = record.idempotency
+    if record.masked:
+        line["masked_values"] = sum(sum(kinds.values()) for kinds in record.masked.values())
     if record.code:
         line |= {"code": record.code, "reason": record.reason}
     return line

@@ -90,6 +90,7 @@ class Metrics:
         self.tokens = Counter(families.TOKENS)
         self.answers = Counter(families.ANSWERS)
         self.idempotency = Counter(families.IDEMPOTENCY)
+        self.masked = Counter(families.MASKED)
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
         self._state, self._lag = state, lag
@@ -115,6 +116,9 @@ class Metrics:
             self.fallbacks.add((record.model, record.fallback_model))
         if record.idempotency:
             self.idempotency.add((record.idempotency,))
+        for direction, kinds in record.masked.items():
+            for kind, values in kinds.items():
+                self.masked.add((direction, kind), values)
         if record.limited:
             self.limited.add(())
             self.limits.add((record.limited,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -91,6 +92,8 @@ class RequestRecord:
     """What the caller has left, as the answer's headers tell it."""
     idempotency: str = ""
     """What came of its idempotency key; empty where it has none."""
+    masked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """`requests` or `answers` -> kind -> different values that were masked for the engine that was asked last."""
     shadow: Paired | None = None
     """Of a request that was copied."""
     considered: Considered | None = None
