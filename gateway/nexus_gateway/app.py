@@ -64,7 +64,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         gathered = await gateway.siblings.gather() if gateway.siblings else None
-        return Response(gateway.metrics.render(gathered), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await gateway.metrics.render(gathered), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/openapi.json")
     async def openapi() -> dict[str, Any]:

@@ -29,6 +29,10 @@ class Endpoints:
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
 
+    def __contains__(self, endpoint: str) -> bool:
+        """Whether anybody has thought of asking it yet."""
+        return endpoint in self._states
+
     def of(self, endpoint: str) -> State:
         return self._states.setdefault(endpoint, State())
 

@@ -149,10 +149,11 @@ class Gateway:
             self._gates[upstream.name].leave()
 
     def forget_soon(self, snapshot: Snapshot) -> None:
-        """`forget`, from another thread: connections belong to the loop that opened them."""
-        loop = self._loop
+        """`forget`, from another thread: connections belong to the loop that opened them, and to walk over thousands of
+        endpoints would hold it up."""
+        loop, named = self._loop, _named(snapshot)
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self.forget, snapshot)
+            loop.call_soon_threadsafe(self.forget, named)
 
     async def begin(self) -> None:
         """In the loop that answers requests, before the first of them."""
@@ -164,7 +165,7 @@ class Gateway:
         if self.siblings is not None:
             await self.siblings.begin()
         await self.under_way.store.begin()
-        self.certificates.keep(_tls_files(self.served.current))
+        self.certificates.keep(_named(self.served.current).tls)
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self.certificates, self._changed_health)
         self._looking = (loop.create_task(checks.run()), loop.create_task(self.certificates.run()))
 
@@ -179,15 +180,14 @@ class Gateway:
         else:
             self.logs.write(event_line("upstream certificate taken", file=files.certificate or files.ca))
 
-    def forget(self, snapshot: Snapshot) -> None:
-        """Drops what the snapshot names no more. Calls that are under way end as they would have."""
-        endpoints = [endpoint for upstream in snapshot.table.upstreams.values() for endpoint in upstream.endpoints]
-        for gone in self._pools.keys() - {_place(snapshot, endpoint) for endpoint in endpoints}:
+    def forget(self, named: _Named) -> None:
+        """Drops what the configuration names no more. Calls that are under way end as they would have."""
+        for gone in self._pools.keys() - named.places:
             self._pools.pop(gone).close()
-        self.certificates.keep(_tls_files(snapshot))
-        self.breakers.keep(snapshot.table.endpoints)
-        self.endpoints.keep(snapshot.table.endpoints)
-        self.logs.write(event_line("configuration taken", revision=snapshot.revision))
+        self.certificates.keep(named.tls)
+        self.breakers.keep(named.endpoints)
+        self.endpoints.keep(named.endpoints)
+        self.logs.write(event_line("configuration taken", revision=named.revision))
 
     def finish(self, record: RequestRecord) -> None:
         record.ended = time.monotonic()
@@ -246,6 +246,7 @@ class Gateway:
                 (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]
                 for upstream in served.current.table.upstreams.values()
                 for number, endpoint in enumerate(upstream.endpoints, 1)
+                if endpoint.id in self.endpoints
             }
         )
 
@@ -261,10 +262,25 @@ class _Place:
     address: str | None
 
 
-def _tls_files(snapshot: Snapshot) -> set[TlsFile]:
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """By a configuration."""
+
+    revision: str
+    places: set[_Place]
+    endpoints: set[str]
+    tls: set[TlsFile]
+
+
+def _named(snapshot: Snapshot) -> _Named:
     upstreams = snapshot.table.upstreams.values()
     endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
-    return {endpoint.tls for endpoint in endpoints if endpoint.scheme not in ("http", "mock")}
+    return _Named(
+        snapshot.revision,
+        {_place(snapshot, endpoint) for endpoint in endpoints},
+        {endpoint.id for endpoint in endpoints},
+        {endpoint.tls for endpoint in endpoints if endpoint.scheme not in ("http", "mock")},
+    )
 
 
 def _place(snapshot: Snapshot, endpoint: Endpoint) -> _Place:

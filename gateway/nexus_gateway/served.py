@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_gateway.config_errors import ConfigRefused
-from nexus_gateway.snapshot import Snapshot, Source, build, fingerprint, load, read_files, read_resolve, revision
+from nexus_gateway.garbage_collection import let_go
+from nexus_gateway.snapshot import Snapshot, Source, build, fingerprint, load, parts, read_files, read_resolve, revision
 
 KEPT = "routes"
 """Of the state folder: a link to the files of the last good configuration."""
@@ -99,11 +100,13 @@ class Watcher:
         except Exception as error:  # a fault of our own must not end the watching
             self._refuse(f"{self._source.routes}: {type(error).__name__} while it was read")
         else:
+            before = parts(self._served.current)
             self._served.current = snapshot
             self._served.refused = None
             self._served.swaps += 1
             self._keep(snapshot)
             self._changed(snapshot)
+            let_go(before)
         if fingerprint(self._source) == seen:  # else it changed while it was read, and is read again
             self._seen = seen
 

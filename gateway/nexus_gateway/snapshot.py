@@ -70,6 +70,12 @@ def build(
         return Snapshot(join(tables.items()), revision(files), resolve, time.time(), files, tables)
 
 
+def parts(snapshot: Snapshot) -> list[object]:
+    """What it is made of, for who wants it freed bit by bit; requests under way may hold it longer."""
+    table = snapshot.table
+    return [*snapshot.files.values(), *snapshot.tables.values(), *table.routes.values(), *table.upstreams.values()]
+
+
 def revision(files: Mapping[str, bytes]) -> str:
     """SHA-256 in hex over, for each file sorted by name: its name in UTF-8, NUL, its length in decimal, NUL, its bytes.
 

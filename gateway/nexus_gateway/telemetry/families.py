@@ -105,7 +105,7 @@ SHADOWS_DROPPED = Family(
 CIRCUIT_STATE = Family(
     "gateway_circuit_state",
     "gauge",
-    "Of each endpoint's breaker: 0 closed, 1 half open, 2 open.",
+    "Of the breaker of each endpoint that was thought of since the start: 0 closed, 1 half open, 2 open.",
     ("upstream", "endpoint"),
     over="max",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -94,8 +95,6 @@ class Metrics:
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
         self._state, self._lag = state, lag
-        self._registry = CollectorRegistry()
-        self._registry.register(_Collector(self))
 
     def count(self, record: RequestRecord) -> None:
         """Adds a finished request."""
@@ -135,18 +134,20 @@ class Metrics:
         if record.cached_tokens:
             self.tokens.add((*made_by, "cached"), record.cached_tokens)
 
-    def render(self, gathered: Told | None = None) -> bytes:
-        """`gathered` from all processes of this gateway, where it has several."""
-        if gathered is None:
-            return generate_latest(self._registry)
+    async def render(self, gathered: Told | None = None) -> bytes:
+        """`gathered` from all processes of this gateway, where it has several. Read in the loop and written in a
+        thread: of thousands of endpoints the text takes longer than any request should wait."""
+        registry = CollectorRegistry()
+        registry.register(_Given(self.families() if gathered is None else self._of_all(gathered)))
+        return await asyncio.to_thread(generate_latest, registry)
+
+    def _of_all(self, gathered: Told) -> Iterable[Metric]:
         figures = add([gathered.gone, *gathered.figures])
         figures |= figures_of([
             families.WORKERS.told({("answering",): len(gathered.states), ("silent",): gathered.silent}),
             families.WORKER_RESTARTS.told({(): gathered.restarts}),
         ])  # fmt: skip
-        registry = CollectorRegistry()
-        registry.register(_Given(told(figures, self.families())))
-        return generate_latest(registry)
+        return told(figures, self.families())
 
     def figures(self, *, scraped: bool = True) -> Figures:
         return figures_of(self.families(scraped=scraped))
@@ -161,14 +162,6 @@ class Metrics:
             if isinstance(kept, Counter | Histogram):
                 yield kept.family()
         yield from self._state()
-
-
-class _Collector(Collector):
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        return self._metrics.families()
 
 
 class _Given(Collector):

@@ -77,7 +77,8 @@ class Certificates:
             self._look_at(files, tls)
 
     def metrics(self, upstreams: Iterable[Upstream]) -> Iterator[Metric]:
-        known = {upstream.name: self._known.get(upstream.endpoints[0].tls) for upstream in upstreams}
+        first = ((upstream.name, upstream.endpoints[0]) for upstream in upstreams)
+        known = {name: self._known.get(endpoint.tls) for name, endpoint in first if endpoint.scheme != "http"}
         kept = {(name,): tls for name, tls in known.items() if tls is not None}
         yield families.CERTIFICATE_REFUSED.told({labels: 1 if tls.refused else 0 for labels, tls in kept.items()})
         yield families.CERTIFICATE_EXPIRES.told(
