@@ -43,7 +43,7 @@ def test_a_step_that_reads_models_knows_no_remote(step: str) -> None:
         _ = tools.repository
 
 
-@pytest.mark.parametrize("step", ["validate", "quantize", "evaluate", "propose"])
+@pytest.mark.parametrize("step", ["validate", "quantize", "evaluate"])
 def test_a_step_without_an_effect_on_the_registry_does_not_know_it(step: str) -> None:
     with pytest.raises(NexusError, match="declares no effect on the registry"):
         _ = Tools(limited(step)).registry
