@@ -60,7 +60,7 @@ fmt: setup-dev ## format and mend what the linter can mend
 	$(BIN)/ruff format .
 
 lock: setup-dev ## compile requirements/*.txt from pyproject.toml
-	$(LOCK) pyproject.toml $(RUN_EXTRAS) --extra kserve --extra otlp --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml $(RUN_EXTRAS) --extra kserve --extra otlp --extra presidio --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml $(RUN_EXTRAS) -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra gateway -c requirements/dev.txt -o requirements/gateway.txt
 	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt

@@ -17,7 +17,7 @@ BIN = Path(sys.executable).parent
 
 RUN = ["--extra", "gateway", "--extra", "worker", "--extra", "release", "--extra", "train", "--group", "tools"]
 LOCKS: dict[str, list[str]] = {
-    "requirements/dev.txt": [*RUN, "--extra", "kserve", "--extra", "otlp", "--group", "dev"],
+    "requirements/dev.txt": [*RUN, "--extra", "kserve", "--extra", "otlp", "--extra", "presidio", "--group", "dev"],
     "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from nexus_gateway import routing
 from nexus_gateway.config_errors import ConfigRefused, first_error
+from nexus_gateway.masking import recognizers
 from nexus_gateway.routes_file import (
     CanaryFile,
     DirectFile,
@@ -93,6 +94,8 @@ def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ
     """Raises ConfigRefused. `environ` holds the upstreams' credentials; None where they are not wanted (`check`)."""
     upstreams = {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
     routes = {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
+    if environ is not None:
+        _load_recognizers(name, file)
     default = None
     if file.default:
         default = Route(DEFAULT_ROUTE, routing.direct(file.default), "0", routing.Timeouts(first_byte_seconds))
@@ -170,6 +173,22 @@ def _shadow(file: ShadowFile | None) -> routing.Shadow | None:
     said = file.match
     match = routing.Match(said.header.encode(), said.value.encode(), file.upstream) if said else None
     return routing.Shadow(file.upstream, routing.share_of(file.percent), match, file.max_parallel, file.masking)
+
+
+def _load_recognizers(name: str, file: RoutesFile) -> None:
+    routes = file.routes.items()
+    said = [
+        *((f"routes.{key}", route.masking) for key, route in routes),
+        *((f"routes.{key}.shadow", route.shadow.masking) for key, route in routes if route.shadow),
+        *((f"policies.{key}", policy.masking) for key, policy in file.policies.items()),
+        *((f"subjects.{key}", policy.masking) for key, policy in file.subjects.items()),
+    ]
+    for place, masking in said:
+        if masking is not None and masking.recognizers:
+            try:
+                recognizers.load(masking.recognizers)
+            except ValueError as error:
+                raise ConfigRefused(f"{name}: {place}.masking.recognizers: {error}") from None
 
 
 def _check_tls(name: str, key: str, tls: TlsFile) -> None:

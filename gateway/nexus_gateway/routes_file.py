@@ -15,6 +15,7 @@ EVERY_SUBJECT = "*"
 Subject = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,127}$")]
+Entity = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,16}(_[A-Z]{1,16}){0,5}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -106,6 +107,9 @@ class MaskingFile(_Strict):
 
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] | None = None
     """What is looked for; all kinds where it is not given."""
+    recognizers: tuple[Entity, ...] = ()
+    """Besides these kinds, in what engines are told: entities such as `US_SSN` that presidio-analyzer knows by their
+    form; the extra `presidio`."""
     requests: bool = True
     """In what engines are told: each value becomes `<EMAIL_1>`, the same one the same throughout."""
     answers: bool = False
@@ -117,6 +121,8 @@ class MaskingFile(_Strict):
     def _masks(self) -> MaskingFile:
         if not (self.requests or self.answers):
             raise ValueError("requests and answers are both false, which masks nothing: leave masking out")
+        if self.recognizers and not self.requests:
+            raise ValueError("recognizers look at requests alone: leave them out, or leave requests true")
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus_gateway.asked import renamed
 from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.exchange import Headers
-from nexus_gateway.masking.aside import aside
+from nexus_gateway.masking.aside import LONG, aside
 from nexus_gateway.masking.plan import Masking, plan_of
 from nexus_gateway.masking.upstream import MaskedUpstream
 from nexus_gateway.request import Request
@@ -25,7 +25,8 @@ async def body_of(request: Request, masking: Masking | None) -> bytes:
     """The client's body, as far as this engine may see it."""
     if masking is None:
         return request.body
-    return await aside(len(request.body), lambda: masking.of_body(request.body))
+    size = LONG if masking.plan.recognizers else len(request.body)  # they take longer than a request should wait
+    return await aside(size, lambda: masking.of_body(request.body))
 
 
 def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -> Call:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nexus_gateway.masking import patterns
 from nexus_gateway.masking.patterns import Found
 
-PLACEHOLDER = re.compile(r"<[A-Z]{2,8}_[0-9]{1,7}>")
+PLACEHOLDER = re.compile(r"<[A-Z]{2,16}(?:_[A-Z]{1,16}){0,5}_[0-9]{1,7}>")
 PLACED = "placeholder"
 """The kind of a placeholder that is found."""
 

@@ -1,0 +1,106 @@
+"""National numbers that the library presidio knows by their form, masked in what engines are told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexus_gateway.masking import recognizers
+
+from ..support.gateway import BIN, Gateway, write_routes
+from ..support.upstream import Engine
+
+SSN, NINO, MAIL = "536-22-1234", "AB 12 34 56 C", "kim@example.org"
+TEXT = f"{SSN} and {NINO} of {MAIL}, again {SSN}"
+HIDDEN = "<US_SSN_1> and <UK_NINO_1> of <EMAIL_1>, again <US_SSN_1>"
+SLOWEST = ("US_HEALTH_INSURANCE_MEMBER_ID", "IN_PAN")
+
+
+def routes(masking: dict[str, Any], url: str = "mock://local") -> dict[str, Any]:
+    chat = {"strategy": "direct", "upstream": "u", "masking": masking}
+    return {"all": {"upstreams": {"u": {"url": url}}, "routes": {"chat": chat}}}
+
+
+@pytest.fixture(scope="module")
+def recognizing(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("recognizers")
+    files = routes({"recognizers": ["US_SSN", "UK_NINO"], "kinds": ["email"]}, engine.url("parrot-1"))
+    running = Gateway(folder, "--routes", str(write_routes(folder / "routes", files))).wait(60)
+    yield running
+    assert running.stop() == 0
+    assert SSN not in running.log.read_text()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_engine_sees_placeholders_and_the_client_its_own_values(
+    recognizing: Gateway, engine: Engine, stream: bool
+) -> None:
+    answer = recognizing.ask(messages=[{"role": "user", "content": TEXT}], stream=stream)
+    assert HIDDEN in engine.of("parrot-1")[-1].body.decode()
+    if not stream:
+        assert answer.json()["choices"][0]["message"]["content"] == TEXT
+        return
+    data = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
+    choices = [choice for one in data for choice in json.loads(one)["choices"]]
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == TEXT
+
+
+def check(folder: Path, masking: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    files = write_routes(folder / "routes", routes(masking))
+    return subprocess.run([str(BIN / "nexus-gateway"), "check", str(files)], capture_output=True, text=True)
+
+
+def test_an_entity_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
+    serving = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", routes({"recognizers": ["MOON"]}))))
+    assert serving.process.wait(60) == 2
+    told = serving.log.read_text()
+    assert "routes.chat.masking.recognizers: MOON is no entity that is known by its form; there are" in told
+    assert check(tmp_path, {"recognizers": ["MOON"]}).returncode == 0, "the library's names are its own to know"
+
+
+def test_where_the_library_is_missing_the_mend_is_named(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'presidio_analyzer' else find(name, *more)\n"
+    )
+    files = write_routes(tmp_path / "routes", routes({"recognizers": ["US_SSN"]}))
+    serving = Gateway(tmp_path, "--routes", str(files), env={"PYTHONPATH": str(hidden)})
+    assert serving.process.wait(20) == 2
+    assert "pip install 'nexus-platform[presidio]'" in serving.log.read_text()
+
+
+def test_recognizers_without_requests_are_refused(tmp_path: Path) -> None:
+    refused = check(tmp_path, {"recognizers": ["US_SSN"], "requests": False, "answers": True})
+    assert refused.returncode == 2
+    assert "recognizers look at requests alone" in refused.stderr
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(min_value=0, max_value=5000))
+def test_a_value_is_found_wherever_it_stands_in_a_long_text(place: int) -> None:
+    recognizers.load(["US_SSN"])
+    text = f"{'word ' * (place // 5)}{SSN}{' word' * 100}"
+    (found,) = recognizers.find(text, ["US_SSN"])
+    assert text[found.start : found.end] == SSN
+
+
+@pytest.mark.parametrize("entity", SLOWEST)
+def test_no_pattern_is_shown_more_at_once_than_its_worst_text_may_take(
+    entity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizers.load([entity])
+    shown = list[int]()
+    for recognizer in recognizers._loaded[entity]:
+        monkeypatch.setattr(recognizer, "analyze", lambda text, *_: shown.append(len(text)) or [])
+    recognizers.find("1-" * 10_000, [entity])
+    assert max(shown) <= 1024
+    assert sum(shown) <= 1.3 * 20_000
