@@ -20,7 +20,7 @@ from ..support.upstream import Engine
 SSN, NINO, MAIL = "536-22-1234", "AB 12 34 56 C", "kim@example.org"
 TEXT = f"{SSN} and {NINO} of {MAIL}, again {SSN}"
 HIDDEN = "<US_SSN_1> and <UK_NINO_1> of <EMAIL_1>, again <US_SSN_1>"
-SLOWEST = ("US_HEALTH_INSURANCE_MEMBER_ID", "IN_PAN")
+SLOWEST = ("IN_PAN", "US_DRIVER_LICENSE")
 
 
 def routes(masking: dict[str, Any], url: str = "mock://local") -> dict[str, Any]:

@@ -53,7 +53,14 @@ def _spans(text: str, entity: str) -> Iterator[Found]:
         window = text[begin : begin + _WINDOW]
         for recognizer in _loaded[entity]:
             results: list[Any] = recognizer.analyze(window, [entity], None)
-            yield from (Found(entity, begin + one.start, begin + one.end) for one in results)
+            yield from (_without_blanks(text, Found(entity, begin + one.start, begin + one.end)) for one in results)
+
+
+def _without_blanks(text: str, found: Found) -> Found:
+    """Some patterns take the blank before a value for a part of it."""
+    value = text[found.start : found.end]
+    start = found.start + len(value) - len(value.lstrip())
+    return found._replace(start=start, end=start + len(value.strip()))
 
 
 def _by_entity() -> dict[str, list[PatternRecognizer]]:
