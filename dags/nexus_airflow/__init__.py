@@ -1,0 +1,1 @@
+"""What the DAGs of dags/ are made of. It is installed, since Airflow's triggerer reads no folder of DAGs."""
