@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm demo up down test test-clients check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow demo up down test test-clients check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,7 +42,9 @@ setup-clients: $(STATE)/setup/clients-python $(STATE)/setup/clients-node ## make
 
 setup-litellm: $(STATE)/setup/litellm ## make .venv-litellm: a gateway with the extra for hosted providers
 
-test: setup-dev setup-clients setup-litellm ## run the tests
+setup-airflow: $(STATE)/setup/airflow ## make .venv-airflow: Airflow, for the DAGs of dags/
+
+test: setup-dev setup-clients setup-litellm setup-airflow ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 test-clients: setup-dev setup-clients ## run the tests of the clients alone
@@ -67,6 +69,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) --override requirements/vllm.overrides requirements/vllm.in -o requirements/vllm.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) pyproject.toml --extra gateway --extra litellm -o requirements/litellm.txt
+	$(LOCK) requirements/airflow.in -o requirements/airflow.txt
 
 generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
@@ -103,7 +106,7 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -165,6 +168,14 @@ $(STATE)/setup/litellm: requirements/litellm.txt | $(STATE)/setup/run
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-litellm
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-litellm/bin/python requirements/litellm.txt
 	$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --no-deps -e .
+	@touch $@
+
+# Airflow holds fastapi and others below the versions that Nexus has elsewhere.
+$(STATE)/setup/airflow: requirements/airflow.txt pyproject.toml | $(STATE)/setup/run
+	@echo "==> .venv-airflow (270 MB)"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-airflow
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-airflow/bin/python requirements/airflow.txt
+	$(BIN)/uv pip install --quiet --python .venv-airflow/bin/python --no-deps -e .
 	@touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node are skipped.

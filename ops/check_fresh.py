@@ -22,6 +22,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
     "requirements/clients.txt": ["requirements/clients.in"],
+    "requirements/airflow.txt": ["requirements/airflow.in"],
     "requirements/litellm.txt": ["--extra", "gateway", "--extra", "litellm"],
     "requirements/vllm.txt": ["--override", "requirements/vllm.overrides", "requirements/vllm.in"],
 }

@@ -197,7 +197,7 @@ def _handler(clusters: Clusters) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PUT = _serve
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - http.server looks for these names
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: `asked` has it."""

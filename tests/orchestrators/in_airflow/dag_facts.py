@@ -1,4 +1,4 @@
-"""Reads the folder of DAGs as Airflow does, and tells on the last line what is in it and what reading it has imported."""
+"""Reads the folder of DAGs as Airflow does; tells on the last line what is in it and what reading it has imported."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Runs DAGs one after another by Airflow's `dag.test()`. Told what by JSON on standard input; tells how on the last line.
+"""Runs DAGs one after another by Airflow's `dag.test()`, and tells on the last line how each run has ended.
 
-A case is {"dag": id, "conf": {}, "date": logical date, "timeout": seconds for each task}. Tasks are tried again at once.
+Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date, "timeout": seconds for each task}.
+Tasks are tried again at once.
 """
 
 from __future__ import annotations
