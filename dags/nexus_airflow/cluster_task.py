@@ -42,14 +42,14 @@ class ClusterRelease(BaseOperator):
         context["ti"].xcom_push("run", run.id)
         if run.state != "succeeded":
             trigger = ClusterRunTrigger(self.cluster.model_dump(), run.id, time.time() + self.deadline_seconds)
-            self.defer(trigger=trigger, method_name="ended", kwargs={"run": run.id})
+            self.defer(trigger=trigger, method_name="ended")
         return run.id
 
-    def ended(self, _: Context, event: Mapping[str, str], run: str) -> str:
+    def ended(self, _: Context, event: Mapping[str, str]) -> str:
         """Where the triggerer gives the run back."""
         if event["state"] != "succeeded":
-            raise AirflowFailException(f"{run}: {event['state']}: {event['message']}")
-        return run
+            raise AirflowFailException(f"{event['run']}: {event['state']}: {event['message']}")
+        return event["run"]
 
     def _submitted(self, context: Context) -> Run:
         params = asked(self.entry, self.root, dataset_of(self, context, self.entry, self.drift))

@@ -9,14 +9,12 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from pydantic import TypeAdapter
 
 from nexus_airflow.cluster_api import Refused, Unanswered, address_of, ask
-from nexus_airflow.clusters import Argo, Call, Kfp, Run
+from nexus_airflow.clusters import Call, Run, read_cluster
 
 _LONGEST_PAUSE = 60.0
 _GROWTH = 1.5
-_CLUSTERS: TypeAdapter[Argo | Kfp] = TypeAdapter(Argo | Kfp)
 
 
 class ClusterRunTrigger(BaseTrigger):
@@ -28,7 +26,7 @@ class ClusterRunTrigger(BaseTrigger):
 
     def __init__(self, cluster: dict[str, Any], run: str, deadline: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow has no types for it
-        self.cluster, self.run_id, self.deadline = _CLUSTERS.validate_python(cluster), run, deadline
+        self.cluster, self.run_id, self.deadline = read_cluster(cluster), run, deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         made_from = {"cluster": self.cluster.model_dump(), "run": self.run_id, "deadline": self.deadline}
@@ -49,14 +47,14 @@ class ClusterRunTrigger(BaseTrigger):
             except Unanswered as error:
                 self.log.warning("not answered, asked again in %.0f s: %s", min(pause, left), error)
             except Refused as error:
-                return _event("refused", str(error))
+                return self._event("refused", str(error))
             else:
                 if run.state in ("succeeded", "failed"):
-                    return _event(run.state, run.message)
+                    return self._event(run.state, run.message)
             await asyncio.sleep(min(pause, left))
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         await self._stop()
-        return _event("overdue", "it has not ended by its deadline, and is told to stop")
+        return self._event("overdue", "it has not ended by its deadline, and is told to stop")
 
     async def _look(self) -> Run:
         return self.cluster.run(await self._ask(self.cluster.look(self.run_id)))
@@ -71,6 +69,5 @@ class ClusterRunTrigger(BaseTrigger):
         """With the connection as it is now: a token may be replaced while a run goes on."""
         return await ask(address_of(await BaseHook.aget_connection(self.cluster.connection)), call)
 
-
-def _event(state: str, message: str) -> dict[str, str]:
-    return {"state": state, "message": message}
+    def _event(self, state: str, message: str) -> dict[str, str]:
+        return {"run": self.run_id, "state": state, "message": message}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
 
 from nexus_release.frozen import Frozen
 from nexus_release.names import Line
@@ -139,3 +141,9 @@ class Kfp(Cluster):
 
 
 _RUNS = "/apis/v2beta1/runs"
+_CLUSTERS: TypeAdapter[Argo | Kfp] = TypeAdapter(Annotated[Argo | Kfp, Field(discriminator="engine")])
+
+
+def read_cluster(kept: Mapping[str, Any]) -> Argo | Kfp:
+    """From what `model_dump` gave."""
+    return _CLUSTERS.validate_python(kept)

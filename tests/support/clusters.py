@@ -3,10 +3,11 @@
 It runs nothing. Paths, bodies, statuses and error bodies are those of the two projects' own servers; how a run goes is
 told by the name of its template or pipeline:
 
-- `good` is running when it is first looked at, and then has succeeded; `bad` has failed; `slow` goes on until `finish`;
+- `good` is running when it is first looked at, and then has succeeded; `long` is looked at ten times before;
+- `bad` has failed, and succeeds when it is started again; `slow` goes on until `finish`;
 - `drops` closes the connection at the first two looks, and is busy (503) at the third;
 - `lost` makes the run and closes the connection in place of an answer;
-- `raced` says once that there is no such run although there is;
+- `raced`, once it has succeeded, is said once not to be there, as where two submit at once;
 - `invalid` is refused (400), and any other name is not there (404).
 """
 
@@ -23,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "cluster-token"
-KNOWN = {"good", "bad", "slow", "drops", "lost", "raced"}
+KNOWN = {"good", "long", "bad", "slow", "drops", "lost", "raced"}
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Clusters:
         if id not in self.runs:
             raise Refusal(404, 5, message)
         run = self.runs[id]
-        if run.template == "raced" and not run.calls["hidden"]:
+        if run.template == "raced" and run.phase == "Succeeded" and not run.calls["hidden"]:
             run.calls["hidden"] += 1
             raise Refusal(404, 5, message)
         return run
@@ -153,7 +154,7 @@ class Clusters:
             run.phase = "Failed"
         elif run.template == "bad":
             run.phase = "Failed" if run.calls["started again"] == 0 else "Succeeded"
-        elif run.template != "slow" and looks > 1:
+        elif run.template != "slow" and looks > (10 if run.template == "long" else 1):
             run.phase = "Succeeded"
 
     def _again(self, run: DoneRun) -> None:
