@@ -7,7 +7,7 @@ told by the name of its template or pipeline:
 - `bad` has failed, and succeeds when it is started again; `slow` goes on until `finish`;
 - `drops` closes the connection at the first two looks, and is busy (503) at the third;
 - `lost` makes the run and closes the connection in place of an answer;
-- `raced`, once it has succeeded, is said once not to be there, as where two submit at once;
+- `raced`, once it has succeeded, is said once not to be there, as where two submit at once (Argo alone);
 - `invalid` is refused (400), and any other name is not there (404).
 """
 
@@ -97,6 +97,9 @@ class Clusters:
             (argument,) = body["submitOptions"]["parameters"]
             return _workflow(self._made(name, name, body["resourceName"], argument.removeprefix("params=")))
         run = self._there(path[0], f'workflows.argoproj.io "{path[0]}" not found')
+        if run.template == "raced" and run.phase == "Succeeded" and not run.calls["hidden"]:
+            run.calls["hidden"] += 1
+            raise Refusal(404, 5, f'workflows.argoproj.io "{run.name}" not found')
         if (method, path[1:]) == ("GET", []):
             self._looked_at(run)
         elif (method, path[1:]) == ("PUT", ["retry"]):
@@ -137,11 +140,7 @@ class Clusters:
     def _there(self, id: str, message: str) -> DoneRun:
         if id not in self.runs:
             raise Refusal(404, 5, message)
-        run = self.runs[id]
-        if run.template == "raced" and run.phase == "Succeeded" and not run.calls["hidden"]:
-            run.calls["hidden"] += 1
-            raise Refusal(404, 5, message)
-        return run
+        return self.runs[id]
 
     def _looked_at(self, run: DoneRun) -> None:
         run.calls["looked at"] += 1

@@ -1,0 +1,196 @@
+"""A real Airflow: scheduler, triggerer, DAG processor and API server, with the clock and drift that start releases."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nexus_release.local.processes import free_port
+
+from ..support.airflow_home import BIN, AirflowHome
+from ..support.clusters import TOKEN, Clusters
+from ..support.gateway import until
+from .conftest import bad_spec
+
+pytestmark = pytest.mark.services
+_START_SECONDS = 150
+_RUN_SECONDS = 120
+_END_SECONDS = 20
+_LOST_AFTER = "6"  # seconds without a heartbeat after which a triggerer counts as dead
+
+
+class Standalone:
+    """`airflow standalone` in a session of its own, asked over its REST API."""
+
+    def __init__(self, home: AirflowHome) -> None:
+        self.home, port = home, free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        home.environment |= {
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": _LOST_AFTER,
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+        }
+        self._client, self._started = httpx.Client(base_url=self.url, timeout=30), [self._start("standalone")]
+
+    def wait(self) -> Standalone:
+        until(self._healthy, "Airflow is healthy", _START_SECONDS)
+        self._client.headers["authorization"] = f"Bearer {self._client.get('/auth/token').json()['access_token']}"
+        return self
+
+    def get(self, path: str, **query: str) -> Any:
+        return self._client.get(f"/api/v2/{path}", params=query).raise_for_status().json()
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._client.post(f"/api/v2/{path}", json=body).raise_for_status().json()
+
+    def unpause(self, dag: str) -> None:
+        until(lambda: self._client.get(f"/api/v2/dags/{dag}").is_success, f"{dag} is read", _START_SECONDS)
+        self._client.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}).raise_for_status()
+
+    def run(self, dag: str, good: Callable[[Any], bool]) -> Any:
+        """The first run of the DAG of which `good` holds."""
+
+        def found() -> Any:
+            return next((run for run in self.get(f"dags/{dag}/dagRuns")["dag_runs"] if good(run)), None)
+
+        return until(found, f"a run of {dag}", _RUN_SECONDS)
+
+    def kill_triggerer(self) -> None:
+        """And start another."""
+        (pid,) = (pid for pid in _descendants(self._started[0].pid) if "triggerer" in _words(pid)[1:3])
+        children = _descendants(pid)
+        for one in [pid, *children]:
+            os.kill(one, signal.SIGKILL)
+        self._started.append(self._start("triggerer"))
+
+    def stop(self) -> None:
+        """With all that it has started: a SIGTERM to `standalone` alone would leave its children."""
+        self._client.close()
+        for process in self._started:
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self._started:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        with (self.home.folder / f"{command}.log").open("ab") as log:
+            words, folder = [str(BIN / "airflow"), command], self.home.folder
+            return subprocess.Popen(
+                words, cwd=folder, env=self.home.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _healthy(self) -> bool:
+        assert self._started[0].poll() is None, (self.home.folder / "standalone.log").read_text()[-4000:]
+        try:
+            health = self._client.get("/api/v2/monitor/health").json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(further for child in children for further in _descendants(child))]
+
+
+def _words(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+
+
+@pytest.fixture(scope="module")
+def clusters() -> Iterator[Clusters]:
+    running = Clusters()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, airflow_database: Path, clusters: Clusters
+) -> Iterator[Standalone]:
+    folder = tmp_path_factory.mktemp("standalone")
+    on_cluster = {"engine": "argo", "connection": "argo", "namespace": "nexus", "template": "slow", "poll_seconds": 0.5}
+    entries: list[dict[str, Any]] = [
+        {"spec": str(bad_spec(folder, "timed")), "environment": "local", "schedule": "0 0 * * *"},
+        {"spec": str(bad_spec(folder, "drifting")), "environment": "local"},
+        {"spec": str(bad_spec(folder, "slow")), "environment": "prod", "cluster": on_cluster},
+    ]
+    connection = json.dumps({"conn_type": "http", "host": clusters.url, "password": TOKEN})
+    home = AirflowHome(folder, entries, {"AIRFLOW_CONN_ARGO": connection}).migrated(airflow_database)
+    running = Standalone(home)
+    try:
+        yield running.wait()
+    finally:
+        running.stop()
+
+
+def summaries(airflow: Standalone, model: str) -> list[Path]:
+    return sorted(Path(airflow.home.environment["NEXUS_STATE"]).glob(f"runs/{model}-*/summary.json"))
+
+
+def test_the_clock_starts_a_release_and_clearing_it_changes_nothing(airflow: Standalone) -> None:
+    airflow.unpause("release-timed-local")
+    run = airflow.run("release-timed-local", lambda run: run["state"] == "success")
+    assert run["run_type"] == "scheduled"
+    (path,) = summaries(airflow, "timed")
+    before, (step,) = path.read_bytes(), (path.parents[2] / "steps" / "validate").glob("*.json")
+    assert json.loads(before)["outcome"] == "refused"
+    found_at = step.stat().st_mtime_ns
+
+    whole = {"dry_run": False, "only_failed": False, "dag_run_id": run["dag_run_id"]}
+    airflow.post("dags/release-timed-local/clearTaskInstances", whole)
+    again = airflow.run(
+        "release-timed-local", lambda one: one["state"] == "success" and one["end_date"] > run["end_date"]
+    )
+    tries = airflow.get(f"dags/release-timed-local/dagRuns/{again['dag_run_id']}/taskInstances")["task_instances"]
+    assert {one["task_id"]: one["try_number"] for one in tries}["validate"] == 2
+    assert summaries(airflow, "timed") == [path]
+    assert path.read_bytes() == before
+    assert step.stat().st_mtime_ns == found_at  # the step has reused what it had found
+
+
+def test_a_report_of_drift_starts_a_release_of_the_dataset_that_it_names(airflow: Standalone, tmp_path: Path) -> None:
+    (tmp_path / "fresh.jsonl").write_text("no JSON\n")
+    airflow.unpause("release-drifting-local")
+    (asset,) = airflow.get("assets", uri_pattern="nexus://drift/drifting")["assets"]
+    airflow.post("assets/events", {"asset_id": asset["id"], "extra": {"dataset": str(tmp_path / "fresh.jsonl")}})
+    run = airflow.run("release-drifting-local", lambda run: run["state"] == "success")
+    assert run["run_type"] == "asset_triggered"
+    (path,) = summaries(airflow, "drifting")
+    assert json.loads(path.read_bytes())["inputs"]["dataset"] == str(tmp_path / "fresh.jsonl")
+
+
+def test_a_run_on_a_cluster_is_followed_by_another_triggerer_when_one_dies(
+    airflow: Standalone, clusters: Clusters
+) -> None:
+    airflow.unpause("release-slow-prod")
+    airflow.post("dags/release-slow-prod/dagRuns", {"logical_date": None})
+    until(lambda: clusters.runs and clusters.run_of("slow").calls["looked at"] > 1, "the triggerer looks", _RUN_SECONDS)
+    airflow.kill_triggerer()
+    looks = clusters.run_of("slow").calls["looked at"]
+    until(lambda: clusters.run_of("slow").calls["looked at"] > looks + 1, "another triggerer looks", _RUN_SECONDS)
+    clusters.finish("slow")
+    run = airflow.run("release-slow-prod", lambda run: run["state"] != "running" and run["state"] != "queued")
+    assert run["state"] == "success"
+    calls = clusters.run_of("slow").calls
+    assert (calls["submitted"], calls["stopped"]) == (1, 0)
