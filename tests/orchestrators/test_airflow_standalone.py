@@ -74,10 +74,10 @@ class Standalone:
 
     def kill_triggerer(self) -> None:
         """And start another."""
-        (pid,) = (pid for pid in _descendants(self._started[0].pid) if "triggerer" in _words(pid)[1:3])
-        children = _descendants(pid)
-        for one in [pid, *children]:
-            os.kill(one, signal.SIGKILL)
+        pids = [pid for pid in _descendants(self._started[0].pid) if "triggerer" in _words(pid)]
+        assert pids
+        for pid in pids:  # it has forked itself
+            os.kill(pid, signal.SIGKILL)
         self._started.append(self._start("triggerer"))
 
     def stop(self) -> None:
@@ -109,7 +109,8 @@ class Standalone:
 
 
 def _descendants(pid: int) -> list[int]:
-    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    listed = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for text in listed for child in text.split()]
     return [*children, *(further for child in children for further in _descendants(child))]
 
 
