@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from jinja2 import UndefinedError
 
 from nexus_airflow.releases import Entry
 from nexus_release.wiring import Connections, Tools
@@ -57,7 +58,15 @@ def dataset_of(task: BaseOperator, context: Context, entry: Entry, drift: Asset)
     extras = [event.extra for event in reported.get(drift, [])]
     if named := [extra["dataset"] for extra in extras if extra.get("dataset")]:
         return str(named[-1])
-    return task.render_template(entry.dataset, context) if entry.dataset else None
+    return _rendered(task, context, entry.dataset) if entry.dataset else None
+
+
+def _rendered(task: BaseOperator, context: Context, template: str) -> str:
+    """A run that drift or a person starts may have no date, and then such templates as `ds` mean nothing."""
+    try:
+        return str(task.render_template(template, context))
+    except UndefinedError as error:
+        raise AirflowFailException(f"dataset {template}: {error}; name the dataset of a run without a date") from None
 
 
 def work_folder(root: Path) -> Path:

@@ -126,6 +126,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, airflow_database: Path) -> E
         "refused": {"dag": "release-chat-local"},
         "of a day": {"dag": "release-daily-local", "date": "2026-03-02T03:00:00+00:00"},
         "given": {"dag": "release-daily-local", "conf": {"dataset": f"{folder}/given.jsonl"}},
+        "undated": {"dag": "release-daily-local", "date": None},
         "wrong": {"dag": "release-wrong-local"},
     }
     return Ended(folder, home, dict(zip(cases, home.dag_tests(*cases.values()), strict=True)))
@@ -155,6 +156,12 @@ def test_the_dataset_is_the_days_own_or_the_one_that_a_person_gives(ended: Ended
     summaries = [*Path(ended.home.environment["NEXUS_STATE"]).glob("runs/daily-*/summary.json")]
     datasets = {json.loads(path.read_bytes())["inputs"]["dataset"] for path in summaries}
     assert datasets == {f"{ended.folder}/2026-03-02.jsonl", f"{ended.folder}/given.jsonl"}
+
+
+def test_a_run_without_a_date_or_a_dataset_of_its_own_fails_at_once(ended: Ended) -> None:
+    run = ended.runs["undated"]
+    assert (run["state"], run["tasks"]["ask"], run["tries"]["ask"]) == ("failed", "failed", 1)
+    assert run["tasks"]["summary"] == "failed"
 
 
 def test_bad_input_is_not_tried_again_and_the_run_has_failed(ended: Ended) -> None:

@@ -22,6 +22,7 @@ from ..support.gateway import until
 from .conftest import bad_spec
 
 pytestmark = pytest.mark.services
+DAYS = ("2026-03-02", "2026-03-03")
 _START_SECONDS = 150
 _RUN_SECONDS = 120
 _END_SECONDS = 20
@@ -134,8 +135,12 @@ def airflow(
     entries: list[dict[str, Any]] = [
         {"spec": str(bad_spec(folder, "timed")), "environment": "local", "schedule": "0 0 * * *"},
         {"spec": str(bad_spec(folder, "drifting")), "environment": "local"},
+        {"spec": str(bad_spec(folder, "past")), "environment": "local", "schedule": "0 3 * * *"},
         {"spec": str(bad_spec(folder, "slow")), "environment": "prod", "cluster": on_cluster},
     ]
+    entries[2]["dataset"] = f"{folder}/{{{{ ds }}}}.jsonl"
+    for day in DAYS:
+        (folder / f"{day}.jsonl").write_text("no JSON\n")
     connection = json.dumps({"conn_type": "http", "host": clusters.url, "password": TOKEN})
     home = AirflowHome(folder, entries, {"AIRFLOW_CONN_ARGO": connection}).migrated(airflow_database)
     running = Standalone(home)
@@ -179,6 +184,19 @@ def test_a_report_of_drift_starts_a_release_of_the_dataset_that_it_names(airflow
     assert run["run_type"] == "asset_triggered"
     (path,) = summaries(airflow, "drifting")
     assert json.loads(path.read_bytes())["inputs"]["dataset"] == str(tmp_path / "fresh.jsonl")
+
+
+def test_a_backfill_releases_each_days_own_dataset(airflow: Standalone) -> None:
+    airflow.unpause("release-past-local")
+    dates = {"from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[1]}T23:00:00Z"}
+    airflow.post("backfills", {"dag_id": "release-past-local", "max_active_runs": 1, **dates})
+    for day in DAYS:
+        run = airflow.run(
+            "release-past-local", lambda run, day=day: run["state"] == "success" and run["logical_date"][:10] == day
+        )  # fmt: skip
+        assert run["run_type"] == "backfill"
+    datasets = [json.loads(path.read_bytes())["inputs"]["dataset"] for path in summaries(airflow, "past")]
+    assert {Path(dataset).stem for dataset in datasets} >= {*DAYS}
 
 
 def test_a_run_on_a_cluster_is_followed_by_another_triggerer_when_one_dies(

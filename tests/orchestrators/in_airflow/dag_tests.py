@@ -1,6 +1,6 @@
 """Runs DAGs one after another by Airflow's `dag.test()`, and tells on the last line how each run has ended.
 
-Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date, "timeout": seconds for each task}.
+Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date or null, "timeout": seconds for each task}.
 Tasks are tried again at once.
 """
 
@@ -23,7 +23,9 @@ def run(bag: DagBag, case: dict[str, Any]) -> dict[str, Any]:
         task.retry_delay = timedelta(0)
         if "timeout" in case:
             task.execution_timeout = timedelta(seconds=case["timeout"])
-    date = datetime.fromisoformat(case["date"]) if "date" in case else datetime.now(UTC)
+    date = datetime.now(UTC)
+    if "date" in case:
+        date = case["date"] and datetime.fromisoformat(case["date"])
     ended = dag.test(logical_date=date, run_conf=case.get("conf"))
     with create_session() as session:
         of_run = XComModel.run_id == ended.run_id
