@@ -108,3 +108,11 @@ def test_importing_every_module_writes_nothing_and_opens_no_connection(tmp_path:
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_airflow_package_imports_nothing_of_nexus_but_the_release() -> None:
+    files = sorted((ROOT / "dags").rglob("*.py"))
+    used = {name.partition(".")[0] for path in files for name in imports(path)}
+    assert {name for name in used if name.startswith("nexus_")} == {"nexus_airflow", "nexus_release"}
+    assert not {name for path in files for name in imports(path) if name.startswith("nexus_release.adapters")}
+    assert not used & (HEAVY - {"httpx"})
