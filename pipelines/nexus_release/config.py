@@ -4,58 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from nexus_release.documents import Location, read_yaml, validated
 from nexus_release.errors import BadInput
-from nexus_release.frozen import Frozen
+from nexus_release.frozen import Section
+from nexus_release.kubernetes_values import (
+    Artifacts,
+    Cpu,
+    Domain,
+    Image,
+    Label,
+    LabelValue,
+    Memory,
+    QualifiedName,
+)
 from nexus_release.names import EnvironmentName
+from nexus_release.pod_settings import StepPods
 from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.validate import DataGate
 
 BASE = "environments/base.yaml"
 NOT_ENVIRONMENTS = frozenset({"argocd", "overlays", "releases"})
 """What stands beside the environments' folders in `gitops/`."""
-
-
-def _canonical_cpu(value: str) -> str:
-    if value.endswith("m") and int(value[:-1]) % 1000 == 0:
-        raise ValueError(f"write {int(value[:-1]) // 1000}: an API server would rewrite it, and Argo CD see a drift")
-    return value
-
-
-def _canonical_memory(value: str) -> str:
-    number, unit = int(value[:-2]), value[-2:]
-    if unit != "Ti" and number % 1024 == 0:
-        larger = {"Mi": "Gi", "Gi": "Ti"}[unit]
-        raise ValueError(f"write {number // 1024}{larger}: an API server would rewrite it, and Argo CD see a drift")
-    return value
-
-
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-Cpu = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*m?$"), AfterValidator(_canonical_cpu)]
-Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$"), AfterValidator(_canonical_memory)]
-Image = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?@sha256:[0-9a-f]{64}$")]
-Artifacts = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(pvc|s3|gs)://[a-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)*$"
-    ),
-]
-QualifiedName = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-    ),
-]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
-
-
-class Section(Frozen):
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Replicas(Section):
@@ -155,6 +128,8 @@ class Settings(Section):
     """Former stable releases that stay warm, so that a rollback moves traffic and starts nothing."""
     gates: Gates
     """What a release must pass to be proposed here."""
+    pods: StepPods
+    """Where the steps of a release run on a cluster."""
 
     @model_validator(mode="after")
     def _runs_in_a_cluster(self) -> Settings:

@@ -13,6 +13,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Section(Frozen):
+    """A part of the settings. The docstrings of its fields are what editors show."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
 class Artifact(Frozen):
     """A folder in the content-addressed store."""
 
