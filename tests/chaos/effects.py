@@ -27,9 +27,12 @@ _ROOM = ("write", "os.rename", "os.link", "os.mkdir")
 @dataclass(frozen=True)
 class Fault:
     trouble: Trouble
-    at: int
-    """The effect, counted from 0. `kill`: once, before it. `disk full`: from it on, whatever wants room.
-    `unreachable`: from it on, every connection and whatever is sent."""
+    at: int | str
+    """The effect, counted from 0, or a pattern: the first whose beginning it matches. `kill`: once, before it. `disk
+    full`: from it on, whatever wants room. `unreachable`: from it on, every connection and whatever is sent."""
+
+    def is_at(self, number: int, label: str) -> bool:
+        return number >= self.at if isinstance(self.at, int) else bool(re.match(self.at, label))
 
 
 class Watched:
@@ -38,7 +41,7 @@ class Watched:
     def __init__(self, world: Path, log: Path, fault: Fault | None) -> None:
         self._world, self._fault = str(world), fault
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._count = 0
+        self._count, self._struck = 0, False
         self._known: dict[str, Callable[[Any], str | None]] = {
             "open": self._open,
             "subprocess.Popen": _program,
@@ -59,8 +62,9 @@ class Watched:
         if label is not None:
             number, self._count = self._count, self._count + 1
             os.write(self._log, f"{label}\n".encode())
-            if self._fault is not None and number >= self._fault.at:
-                _happen(self._fault, number, label)
+            self._struck = self._struck or (self._fault is not None and self._fault.is_at(number, label))
+            if self._struck and self._fault is not None:
+                _happen(self._fault.trouble, label)
 
     def _open(self, arguments: Any) -> str | None:
         path, _, flags = arguments
@@ -81,12 +85,12 @@ def shape(path: str) -> str:
     return re.sub(r"((?:after|before|clone|entry)/).+", r"\1...", path)
 
 
-def _happen(fault: Fault, number: int, label: str) -> None:
-    if fault.trouble == "kill" and number == fault.at:
+def _happen(trouble: Trouble, label: str) -> None:
+    if trouble == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif fault.trouble == "disk full" and label.startswith(_ROOM):
+    elif trouble == "disk full" and label.startswith(_ROOM):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), label)
-    elif fault.trouble == "unreachable" and label.startswith(("connect", "GET", "POST", "PUT", "PATCH")):
+    elif trouble == "unreachable" and label.startswith(("connect", "GET", "POST", "PUT", "PATCH")):
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 

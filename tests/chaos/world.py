@@ -138,6 +138,7 @@ class World:
 
     def _settle(self) -> None:
         self.temporary.mkdir()
+        self.work.mkdir(exist_ok=True)
         spec = {
             "model": self.model,
             "dataset": str(self.folder / "data.jsonl"),
@@ -161,7 +162,7 @@ class World:
 
         status = 70  # a fault of this harness
         try:
-            os.environ.update(self._environ())
+            os.environ.update(self.environ())
             tempfile.tempdir = str(self.temporary)
             out = os.open(self.folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(out, 1)
@@ -178,7 +179,7 @@ class World:
             sys.stderr.flush()
             os._exit(status)
 
-    def _environ(self) -> Mapping[str, str]:
+    def environ(self) -> Mapping[str, str]:
         return {
             "NEXUS_WORK": self.work.as_uri(),
             "NEXUS_REMOTE": str(self.remote.path),

@@ -16,10 +16,8 @@ import pytest
 
 from nexus_release.graph import NODES, waits_for
 
-from ..chaos.world import World
 from ..support.airflow_home import BIN, NEXUS, AirflowHome
 from ..support.client import installed
-from ..support.remotes import Remote
 from ..support.repository import ROOT
 from .conftest import MakeHome, bad_spec
 
@@ -197,30 +195,3 @@ def test_a_step_that_outlives_its_deadline_is_ended_and_told_of(airflow: MakeHom
     assert len(pids) == NODES["validate"].step.retries + 1
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert json.loads(summary_of(home).read_bytes())["reason"].startswith("validate: it was stopped")
-
-
-@pytest.mark.train
-@pytest.mark.services
-def test_a_whole_release_is_the_laptops_and_is_made_once(airflow: MakeHome, tmp_path: Path, mlflow_server: str) -> None:
-    world = World.first(tmp_path / "world", mlflow_server)
-    (tmp_path / "other").mkdir()
-    other = Remote.copied(world.house, tmp_path / "other")
-    variables = {"MLFLOW_TRACKING_URI": mlflow_server, "NEXUS_ROOT": str(world.folder / "root")}
-    home = airflow(
-        {"spec": str(world.folder / "spec.yaml"), "environment": "local"},
-        **variables,
-        NEXUS_REMOTE=str(world.remote.path),
-    )
-    case = {"dag": f"release-{world.model}-local", "date": "2026-03-02T03:00:00+00:00"}
-    (first,) = home.dag_tests(case)
-    assert {*first["tasks"].values()} == {"success"}
-    laptop = {**variables, "NEXUS_STATE": str(tmp_path / "laptop"), "NEXUS_REMOTE": str(other.path)}
-    path = on_the_laptop(world.folder / "spec.yaml", world.folder / "root", laptop)
-    assert json.loads(path.read_bytes())["outcome"] == "done"
-    assert summary_of(home, world.model).read_bytes() == path.read_bytes()
-
-    (second,) = home.dag_tests(case)
-    assert {*second["tasks"].values()} == {"success"}
-    kept = [f"{name} return_value" for name, node in NODES.items() if node.step.cacheable or name == "register"]
-    assert [second["xcoms"][one] for one in kept] == [first["xcoms"][one] for one in kept]
-    assert len(world.remote.subjects()) == 3  # the house, the record and the plan

@@ -1,0 +1,37 @@
+"""A `nexus` whose steps are killed where a schedule says, once a try, until it has no more to say.
+
+    python -m tests.chaos.dying_nexus SCHEDULE step validate --params ...
+
+The schedule is JSON: {"world": folder, "kills": {step: [pattern of an effect, ...]}}. Each try of a step leaves its
+effects in `<world>/tries/<step>-<n>`; of one that was killed the last line is the effect that did not happen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from nexus_release import cli
+
+from .effects import Fault, Watched
+
+
+def main() -> None:
+    schedule = json.loads(Path(sys.argv[1]).read_bytes())
+    sys.argv = ["nexus", *sys.argv[2:]]
+    if sys.argv[1] == "step":
+        _watch(sys.argv[2], Path(schedule["world"]), schedule["kills"].get(sys.argv[2], []))
+    cli.main()
+
+
+def _watch(step: str, world: Path, kills: list[str]) -> None:
+    tries = world / "tries"
+    tries.mkdir(exist_ok=True)
+    number = len([*tries.glob(f"{step}-*")])
+    fault = Fault("kill", kills[number]) if number < len(kills) else None
+    Watched(world, tries / f"{step}-{number}", fault).begin()
+
+
+if __name__ == "__main__":
+    main()
