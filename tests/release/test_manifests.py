@@ -98,6 +98,7 @@ def test_a_route_without_a_canary_is_direct() -> None:
             name: {
                 "url": f"http://{name}-predictor.nexus-dev.svc.cluster.local",
                 "release": plan.stable.release,
+                "apis": ["chat", "completions", "responses", "messages"],
             }
         },
         "routes": {

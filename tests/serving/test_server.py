@@ -14,6 +14,8 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
+from nexus_gateway.surfaces import SURFACES
+from nexus_release.manifests.runtimes import ENGINES
 from nexus_worker.engines.ct2 import Ct2Model
 
 from ..support.checkpoints import CONTEXT, write_llama
@@ -46,6 +48,13 @@ def greedy(folder: Path, prompt: list[int], count: int) -> list[int]:
     for _ in range(count):
         found.append(int(model.log_probs([found])[0][-1].argmax()))
     return found[len(prompt) :]
+
+
+def test_it_speaks_the_apis_that_its_routes_are_rendered_with(worker: Worker) -> None:
+    """What it does not speak the gateway does not ask it, or translates."""
+    paths = httpx.get(f"{worker.url}/openapi.json").json()["paths"]
+    spoken = {surface.api for surface in SURFACES.values() if surface.path in paths}
+    assert spoken == set(ENGINES["nexus-worker"].apis)
 
 
 def test_models_lists_the_served_name(client: OpenAI) -> None:

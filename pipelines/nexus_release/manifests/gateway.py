@@ -9,6 +9,7 @@ from nexus_release.config import Settings
 from nexus_release.documents import yaml_text
 from nexus_release.errors import BadInput
 from nexus_release.manifests.objects import Object, kustomization, wave
+from nexus_release.manifests.runtimes import ENGINES
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
 
@@ -74,7 +75,7 @@ def _split(plan: Plan) -> Object:
 def _upstream(plan: Plan, release: str, settings: Settings) -> tuple[str, Object]:
     name = service_name(plan.model, release)
     host = f"{name}-predictor.{settings.namespace}.{settings.domain}"  # KServe's Service in Standard mode, on port 80
-    return name, {"url": f"http://{host}", "release": release}
+    return name, {"url": f"http://{host}", "release": release, "apis": list(ENGINES[settings.runtime].apis)}
 
 
 def _generator(files: list[str], settings: Settings) -> Object:

@@ -20,10 +20,12 @@ class Engine:
     model_format: str
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
+    apis: tuple[str, ...]
+    """What it answers for a model that writes text, by the gateway's names."""
 
 
 ENGINES = {
-    "nexus-worker": Engine("compressed-tensors", ("nexus-worker", "serve"), ()),
+    "nexus-worker": Engine("compressed-tensors", ("nexus-worker", "serve"), (), ("chat", "completions")),
     "nexus-vllm": Engine(
         "vLLM",
         ("python3", "-m", "vllm.entrypoints.openai.api_server"),
@@ -36,6 +38,7 @@ ENGINES = {
             ("VLLM_CONFIG_ROOT", "/tmp/vllm"),  # noqa: S108 - as above
             ("VLLM_NO_USAGE_STATS", "1"),
         ),
+        ("chat", "completions", "responses", "messages"),
     ),
 }
 
