@@ -30,6 +30,7 @@ class Asked(msgspec.Struct):
     max_completion_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
     max_output_tokens: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] | None = None
     n: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)] | None = None
+    best_of: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)] | None = None
     prompt: msgspec.Raw = msgspec.Raw()
     metadata: msgspec.Raw = msgspec.Raw()
 
@@ -39,10 +40,9 @@ class Asked(msgspec.Struct):
         return max(said, default=None)
 
     def answers(self, surface: Surface) -> int:
-        """How many answers it asks for: `n` to each prompt."""
-        if not surface.many:
-            return 1
-        return max(1, self.n or 1) * (_prompts(self.prompt) if surface.api == "completions" else 1)
+        """How many answers are made for it: `n` to each prompt, or `best_of`, of which it gets the best."""
+        made = max([1, *(getattr(self, field) or 1 for field in surface.many)])
+        return made * (_prompts(self.prompt) if surface.api == "completions" else 1)
 
     def speaker(self, surface: Surface) -> str:
         """Who speaks, as the client says; empty where it does not."""
@@ -59,7 +59,7 @@ class _Metadata(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Asked, strict=True).decode
-_FIELDS = ("model", "stream", "user", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
+_FIELDS = ("model", "stream", "user", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of")
 _DECIDING = re.compile(b'"(?:%s)"\\s*:' % "|".join(_FIELDS).encode(), re.IGNORECASE)
 _EXACT = re.compile(_DECIDING.pattern)
 _MODEL = re.compile(rb'("model"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+)*+")')

@@ -18,8 +18,8 @@ class Surface:
     bounds: tuple[str, ...] = ()
     """Fields by which a client says how many tokens the answer may have; the first is the one to write. None where
     answers have no tokens of their own."""
-    many: bool = False
-    """True where `n` asks for several answers at once."""
+    many: tuple[str, ...] = ()
+    """Fields by which a client asks for several answers at once; the largest of them counts."""
     streams: bool = False
     ends: frozenset[str] = frozenset()
     """The types of events of which one ends its stream; where there are none, `[DONE]` does."""
@@ -41,7 +41,7 @@ _CHAT = Surface(
         "stream_options temperature tool_choice tools top_logprobs top_p user verbosity web_search_options",
     ),
     bounds=("max_tokens", "max_completion_tokens"),
-    many=True,
+    many=("n",),
     streams=True,
 )
 _COMPLETIONS = Surface(
@@ -52,7 +52,7 @@ _COMPLETIONS = Surface(
         "stream stream_options suffix temperature top_p user",
     ),
     bounds=("max_tokens",),
-    many=True,
+    many=("n", "best_of"),
     streams=True,
 )
 _EMBEDDINGS = Surface("embeddings", "/v1/embeddings", _fields("dimensions encoding_format input model user"))

@@ -145,6 +145,8 @@ def test_a_bound_in_a_field_of_another_api_is_none(surfaces: Gateway, engine: En
         ("/v1/chat/completions", {"max_tokens": 10}, 10),
         ("/v1/chat/completions", {"max_tokens": 10, "n": 3}, 30),
         ("/v1/completions", {"max_tokens": 10, "prompt": ["a", "b"], "n": 2}, 40),
+        ("/v1/completions", {"max_tokens": 10, "n": 2, "best_of": 5}, 50),
+        ("/v1/completions", {"max_tokens": 10, "n": 3, "best_of": None}, 30),
         ("/v1/completions", {"max_tokens": 10, "prompt": [1, 2, 3]}, 10),
         ("/v1/completions", {"max_tokens": 10, "prompt": [[1], [2], [3]]}, 30),
         ("/v1/responses", {"max_output_tokens": 10}, 10),

@@ -10,7 +10,7 @@ from typing import Any
 
 import schemathesis
 
-COUNTS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n")
+COUNTS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of")
 
 
 @schemathesis.hook
