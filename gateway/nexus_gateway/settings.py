@@ -10,7 +10,7 @@ from typing import Any
 
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
-from nexus_gateway.idempotency.settings import IdempotencySettings
+from nexus_gateway.idempotency.settings import SHORTEST_LEASE, IdempotencySettings
 from nexus_gateway.keys import Keys, digest
 from nexus_gateway.routes_file import EVERY_SUBJECT
 from nexus_gateway.shedding import MOST_IN_FLIGHT
@@ -142,12 +142,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def _idempotency(environ: Mapping[str, str]) -> IdempotencySettings:
     given = IdempotencySettings()
+    lease = _number(environ, "GATEWAY_IDEMPOTENCY_LEASE_SECONDS", given.lease_seconds)
+    if environ.get("GATEWAY_REDIS_URL") and lease < SHORTEST_LEASE:
+        raise ConfigRefused(
+            f"GATEWAY_IDEMPOTENCY_LEASE_SECONDS: {lease:g}: with Redis write {SHORTEST_LEASE:g} or more: a lease would "
+            "be over before a slow Redis has extended it"
+        )
     return IdempotencySettings(
         ttl_seconds=_number(environ, "GATEWAY_IDEMPOTENCY_TTL_SECONDS", given.ttl_seconds),
         largest=int(_number(environ, "GATEWAY_IDEMPOTENCY_LARGEST_BYTES", given.largest, whole=True)),
         total=int(_number(environ, "GATEWAY_IDEMPOTENCY_TOTAL_BYTES", given.total, whole=True)),
         entries=int(_number(environ, "GATEWAY_IDEMPOTENCY_ENTRIES", given.entries, whole=True)),
-        lease_seconds=_number(environ, "GATEWAY_IDEMPOTENCY_LEASE_SECONDS", given.lease_seconds),
+        lease_seconds=lease,
         fail_open=_switch(environ, "GATEWAY_IDEMPOTENCY_FAIL_OPEN", given.fail_open),
     )
 

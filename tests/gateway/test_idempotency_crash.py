@@ -148,8 +148,7 @@ def second(engine: Engine, redis: RedisServer, tmp_path_factory: pytest.TempPath
     """The gateway that the client asks then."""
     folder: Path = tmp_path_factory.mktemp("second")
     routes = write_routes(folder / "routes", {"ok": direct("ok", engine.url("ok"))})
-    env = {"GATEWAY_REDIS_URL": redis.url, "GATEWAY_IDEMPOTENCY_LEASE_SECONDS": str(LEASE.lease_seconds)}
-    gateway = Gateway(folder, "--routes", str(routes), env=env).wait()
+    gateway = Gateway(folder, "--routes", str(routes), env={"GATEWAY_REDIS_URL": redis.url}).wait()
     yield gateway
     assert gateway.stop() == 0
 

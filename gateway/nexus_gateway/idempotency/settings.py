@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ASK_SECONDS = 1.0
+"""For one batch that Redis is asked: answers of a megabyte are among them, and who is refused for a slow Redis has
+asked for a promise."""
+EXTENDS = 3
+"""How often in the time of a lease its holder extends it."""
+SHORTEST_LEASE = ASK_SECONDS / (1 - 1 / EXTENDS)
+"""Seconds; of a shorter one in Redis the end could come before the word that extends it."""
+
 
 @dataclass(frozen=True)
 class IdempotencySettings:

@@ -18,14 +18,10 @@ import msgspec
 
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.idempotency.memory import MemoryStore
-from nexus_gateway.idempotency.settings import IdempotencySettings
+from nexus_gateway.idempotency.settings import ASK_SECONDS, EXTENDS, IdempotencySettings
 from nexus_gateway.idempotency.store import Claim, Conflict, Found, Held, Kept, Unavailable
 from nexus_gateway.idempotency.wakes import Wakes
 from nexus_gateway.redis_scripts import Changed, RedisAway, RedisScripts
-
-ASK_SECONDS = 1.0
-"""For one batch: answers of a megabyte are among them, and who is refused for a slow Redis has asked for a promise."""
-_EXTENDS = 3  # times in a lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +169,7 @@ class SharedStore:
                 self._end(ending)
         for claim in self._held.values():
             self._ask(claim)
-        every = self._settings.lease_seconds / _EXTENDS
+        every = self._settings.lease_seconds / EXTENDS
         self._holding_on = asyncio.get_running_loop().call_later(every, self._hold_on)
 
 
