@@ -24,6 +24,7 @@ from nexus_gateway.errors import (
     Condition,
     Refusal,
 )
+from nexus_gateway.idempotency.key import LONGEST_KEY
 from nexus_gateway.relay import PASSED_ON
 from nexus_gateway.surfaces import SURFACES, Surface
 
@@ -65,7 +66,16 @@ _LIMITS = {
     for kind in ("requests", "tokens")
     for what, told in _QUOTA.items()
 }
-_BESIDES = {401: ["www-authenticate"], 429: ["retry-after"], 503: ["retry-after"]}
+_REPLAYED = {
+    "idempotency-replayed": "`true` where the answer is an earlier request's.",
+    "idempotency-original-request-id": "`x-request-id` of the request that an engine was asked for.",
+}
+_BESIDES = {
+    401: ["www-authenticate"],
+    409: ["retry-after", "x-should-retry"],
+    429: ["retry-after"],
+    503: ["retry-after"],
+}
 _RELAYED_HEADERS = (*_IDS, *_ORIGIN, *_LIMITS)
 _ABOUT = """One address for every model. Any other path is 404 `page_not_found`, any other method 405
 `method_not_allowed`, and what cannot be read as HTTP is 400 `invalid_head`,
@@ -86,6 +96,7 @@ def document() -> Document:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a signed token (JWT)."},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
+            "parameters": {"idempotency-key": _idempotency_key()},
             "headers": _headers(),
             "responses": {
                 **{f"{api}-{status}": _refused(api, status) for api in ("openai", "messages") for status in _REFUSED},
@@ -113,9 +124,10 @@ def _relayed(surface: Surface) -> Document:
         "summary": f"Relayed to an engine of the model: {name}",
         "operationId": name.replace("/", "_"),
         "security": _SECURITY,
+        "parameters": [{"$ref": "#/components/parameters/idempotency-key"}],
         "requestBody": {"required": True, "content": {_JSON: {"schema": body}}},
         "responses": {
-            "200": {"description": told, "headers": _having(*_RELAYED_HEADERS), "content": content},
+            "200": {"description": told, "headers": _having(*_RELAYED_HEADERS, *_REPLAYED), "content": content},
             **{str(status): _reference(api, status) for status in _REFUSED},
         },
     }
@@ -140,7 +152,7 @@ def _refused(api: str, status: int) -> Document:
         content = {_JSON: {"schema": complaint}}
         return {"description": "The engine's own.", "headers": _having(*_RELAYED_HEADERS), "content": content}
     error = _error(api, conditions)
-    error["headers"] |= _having(*_RELAYED_HEADERS)
+    error["headers"] |= _having(*_RELAYED_HEADERS, *_REPLAYED)
     if status in PASSED_ON:
         error["content"][_JSON]["schema"] = {"anyOf": [error["content"][_JSON]["schema"], complaint]}
     return error
@@ -174,6 +186,19 @@ def _headers() -> Document:
         **{name: {"description": told, "schema": {"type": "integer", "minimum": 0}} for name, told in _LIMITS.items()},
         "www-authenticate": {"description": "How to say who asks.", "schema": _TEXT},
         "retry-after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+        **{name: {"description": told, "schema": _TEXT} for name, told in _REPLAYED.items()},
+        "x-should-retry": {"description": "`false` where to ask again does not help.", "schema": {"const": "false"}},
+    }
+
+
+def _idempotency_key() -> Document:
+    """HTTP takes blanks from both ends of a header."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The client's own name for the request: sent again, it gets the same answer, and no engine is "
+        "asked twice.",
+        "schema": _TEXT | {"maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
 
 

@@ -15,7 +15,9 @@ from nexus_gateway.keys import Key
 from nexus_gateway.surfaces import Surface
 
 HEADER = b"idempotency-key"
-_KEY = re.compile(rb"[\x20-\x7e]{1,255}")
+LONGEST_KEY = 255
+"""Characters."""
+_KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % LONGEST_KEY)
 
 
 def read_key(head: RequestHead) -> bytes | None:
