@@ -34,8 +34,9 @@ class Refused:
 class Served:
     """The pointer. `current` is read once by each request; only the watcher's thread writes it."""
 
-    def __init__(self, current: Snapshot, refused: Refused | None = None) -> None:
-        self.current, self.refused = current, refused
+    def __init__(self, current: Snapshot, refused: Refused | None = None, seen: object = None) -> None:
+        """`seen`: fingerprint of what `current` was read from, taken before; None where it is to be read again."""
+        self.current, self.refused, self.seen = current, refused, seen
         self.swaps = self.refusals = 0
 
 
@@ -44,8 +45,9 @@ def first(source: Source, state: Path | None) -> Served:
 
     Raises ConfigRefused where there is neither.
     """
+    seen = fingerprint(source)
     try:
-        return Served(load(source))
+        return Served(load(source), seen=seen)
     except ConfigRefused as error:
         files = read_files(state / KEPT) if state and (state / KEPT).is_dir() else {}
         if not files:
@@ -57,8 +59,9 @@ def first(source: Source, state: Path | None) -> Served:
 class Watcher:
     """Looks for a change several times a second, in a thread, so that parsing never holds a request up.
 
-    A configuration that is refused, and one that could not be kept for the next start, are told through `tell`; the
-    thread outlives any fault in what it reads.
+    What is changing is not read before it stands still over two looks: half of a file may be sound YAML, and of several
+    files that belong together one may come first. A configuration that is refused, and one that could not be kept for
+    the next start, are told through `tell`; the thread outlives any fault in what it reads.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class Watcher:
         """`changed` after a swap, and `tell(message, reason)`, are called in the watcher's thread."""
         self._source, self._served, self._state = source, served, state
         self._changed, self._tell = changed, tell
-        self._seen = None if served.refused else fingerprint(source)
+        self._seen = self._looked = served.seen
+        """What was read last, and what the last look saw."""
         self._stop, self._pause = threading.Event(), _LOOK_SECONDS
         self._thread = threading.Thread(target=self._watch, name="nexus-config", daemon=True)
 
@@ -87,28 +91,42 @@ class Watcher:
         self._thread.join()
 
     def look(self) -> None:
-        """Takes what is new, or says why not. A bad file never replaces a good one."""
+        """Takes what is new and stands still, or says why not. A bad file never replaces a good one."""
         began = time.perf_counter()
-        seen = fingerprint(self._source)
+        seen, before = fingerprint(self._source), self._looked
+        self._looked = seen
         self._pause = min(_LONGEST_PAUSE, max(_LOOK_SECONDS, _REST * (time.perf_counter() - began)))
         if seen == self._seen:
             return
-        try:
-            snapshot = load(self._source, self._served.current)
-        except ConfigRefused as error:
-            self._refuse(str(error))
-        except Exception as error:  # a fault of our own must not end the watching
-            self._refuse(f"{self._source.routes}: {type(error).__name__} while it was read")
+        if seen == before:
+            self._read(seen)
         else:
-            before = parts(self._served.current)
-            self._served.current = snapshot
-            self._served.refused = None
-            self._served.swaps += 1
-            self._keep(snapshot)
-            self._changed(snapshot)
-            let_go(before)
-        if fingerprint(self._source) == seen:  # else it changed while it was read, and is read again
-            self._seen = seen
+            self._pause = _LOOK_SECONDS
+
+    def _read(self, seen: object) -> None:
+        """What has changed again while it was read is nothing yet."""
+        try:
+            found: Snapshot | str = load(self._source, self._served.current)
+        except ConfigRefused as error:
+            found = str(error)
+        except Exception as error:  # a fault of our own must not end the watching
+            found = f"{self._source.routes}: {type(error).__name__} while it was read"
+        if fingerprint(self._source) != seen:
+            return
+        self._seen = seen
+        if isinstance(found, Snapshot):
+            self._take(found)
+        else:
+            self._refuse(found)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        before = parts(self._served.current)
+        self._served.current = snapshot
+        self._served.refused = None
+        self._served.swaps += 1
+        self._keep(snapshot)
+        self._changed(snapshot)
+        let_go(before)
 
     def _refuse(self, reason: str) -> None:
         refused = Refused(_revision_of(self._source), reason)

@@ -12,9 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from nexus_gateway import served as served_module
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.garbage_collection import LARGE
-from nexus_gateway.snapshot import Source, build, load, revision
+from nexus_gateway.served import Watcher, first
+from nexus_gateway.settings import read_settings
+from nexus_gateway.snapshot import Snapshot, Source, build, load, revision
 from nexus_release.revisions import routes_revision
 
 from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, until, write_routes
@@ -357,3 +360,58 @@ def test_a_variable_that_cannot_be_meant_is_named(tmp_path: Path, name: str, val
         place in said for place in ("ftp://x", "routes.default", "fallbacks", "policies.dev-key")
     )
     assert "unknown-key" not in said, "a key is not repeated"
+
+
+def test_files_that_are_still_being_written_are_not_taken_yet(tmp_path: Path) -> None:
+    """Half of a list of routes is a list of routes, and of two files that belong together one comes first."""
+    folder = tmp_path / "routes.d"
+    half = "upstreams: {x: {url: mock://local}}\nroutes:\n  a: {strategy: direct, upstream: x}\n"
+    whole = half + "  b: {strategy: direct, upstream: x}\n"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(half)
+    source, told = Source(folder, None, 10.0), list[str]()
+    served = first(source, None)
+    watcher = Watcher(source, served, None, changed=lambda _: None, tell=lambda message, _: told.append(message))
+    other = '{"upstreams": {"c": {"url": "mock://local"}}, "routes": {"c": {"strategy": "direct", "upstream": "c"}}}'
+    before = served.current
+    for name, text in (("a", half + " "), ("a", whole), ("c", "{}"), ("c", other)):
+        (folder / f"{name}.yaml").write_text(text)
+        watcher.look()
+        assert served.current is before, "it was another one at the look before"
+    watcher.look()
+    assert set(served.current.table.routes) == {"a", "b", "c"}
+    assert (served.swaps, served.refusals, told) == (1, 0, [])
+
+
+def test_what_changes_while_it_is_read_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = tmp_path / "a.yaml"
+    routes.write_text(json.dumps(direct("a", "mock://local")))
+    source = Source(routes, None, 10.0)
+    served = first(source, None)
+    watcher = Watcher(source, served, None, changed=lambda _: None, tell=lambda *_: None)
+    before, later = served.current, [json.dumps(direct(name, "mock://local")) for name in ("c", "b")]
+
+    def read_slowly(source: Source, last: Snapshot | None = None) -> Snapshot:
+        found = load(source, last)
+        if later:
+            routes.write_text(later.pop())
+        return found
+
+    monkeypatch.setattr(served_module, "load", read_slowly)
+    routes.write_text(json.dumps(direct("half", "mock://local")))
+    for _ in range(4):
+        watcher.look()
+        assert served.current is before
+    for _ in range(2):
+        watcher.look()
+    assert set(served.current.table.routes) == {"c"}
+
+
+def test_a_lease_that_a_slow_redis_would_outlast_is_refused() -> None:
+    """Another gateway could take the claim while its holder extends it; in one process there is nobody to take it."""
+    short = {"GATEWAY_IDEMPOTENCY_LEASE_SECONDS": "1.4"}
+    with pytest.raises(ConfigRefused, match=r"GATEWAY_IDEMPOTENCY_LEASE_SECONDS: 1\.4: with Redis write 1\.5 or more"):
+        read_settings({**short, "GATEWAY_REDIS_URL": "redis://localhost"})
+    assert read_settings(short).idempotency.lease_seconds == 1.4
+    long = {"GATEWAY_IDEMPOTENCY_LEASE_SECONDS": "1.5", "GATEWAY_REDIS_URL": "redis://localhost"}
+    assert read_settings(long).idempotency.lease_seconds == 1.5
