@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.asgi import AsgiExchange
@@ -21,7 +22,7 @@ from nexus_gateway.openapi import document
 from nexus_gateway.page_errors import head_of, tell_errors
 from nexus_gateway.policy import caller_of
 from nexus_gateway.proxy import answer
-from nexus_gateway.surfaces import SURFACES
+from nexus_gateway.surfaces import KEPT, SURFACES, Surface
 
 T = TypeVar("T")
 
@@ -29,12 +30,12 @@ T = TypeVar("T")
 class Relay:
     """An ASGI endpoint that gives the request to the story as it is."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, surface: Surface) -> None:
+        self._gateway, self._surface = gateway, surface
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = AsgiExchange(scope, receive, send)
-        await exchange.run(answer(self._gateway, exchange))
+        await exchange.run(answer(self._gateway, exchange, self._surface))
 
 
 def create_app(gateway: Gateway) -> FastAPI:
@@ -46,8 +47,10 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     app = FastAPI(lifespan=life, openapi_url=None, redirect_slashes=False)
     tell_errors(app)
-    for path in SURFACES:
-        app.add_route(path, Relay(gateway), methods=["POST"])  # type: ignore[arg-type]  # Starlette takes an ASGI app too
+    for surface in (*SURFACES.values(), *KEPT.values()):
+        relayed = Route(surface.path, Relay(gateway, surface))
+        relayed.methods = set(surface.methods)  # and no HEAD of its own accord: it would be asked of an engine
+        app.router.routes.append(relayed)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -24,7 +24,13 @@ class AsgiExchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        self.head = RequestHead(scope["method"], scope["path"], list(scope["headers"]), client[0] if client else "")
+        self.head = RequestHead(
+            scope["method"],
+            scope["path"],
+            list(scope["headers"]),
+            client[0] if client else "",
+            scope.get("query_string", b""),
+        )
         self.closed: Waiter[None] = Waiter()
         self._receive, self._send = receive, send
         self._out: asyncio.Queue[tuple[Message, Waiter[None]] | None] = asyncio.Queue()

@@ -33,6 +33,8 @@ class Asked(msgspec.Struct):
     best_of: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)] | None = None
     prompt: msgspec.Raw = msgspec.Raw()
     metadata: msgspec.Raw = msgspec.Raw()
+    store: bool | None = None
+    previous_response_id: str | None = None
 
     def longest(self, surface: Surface) -> int | None:
         """Tokens that an answer may have, as the client says; None where it does not."""
@@ -59,7 +61,18 @@ class _Metadata(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Asked, strict=True).decode
-_FIELDS = ("model", "stream", "user", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of")
+_FIELDS = (
+    "model",
+    "stream",
+    "user",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+    "best_of",
+    "store",
+    "previous_response_id",
+)
 _DECIDING = re.compile(b'"(?:%s)"\\s*:' % "|".join(_FIELDS).encode(), re.IGNORECASE)
 _EXACT = re.compile(_DECIDING.pattern)
 _MODEL = re.compile(rb'("model"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+)*+")')

@@ -28,6 +28,9 @@ class Wanted:
     """True where it has the header that a rule names."""
     allowed: Callable[[str], bool]
     """True for models that the caller may use."""
+    holder: str = ""
+    """The endpoint that keeps the response that it is about or goes on from: no other can be asked. Empty where it is
+    about none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ def candidates(table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
 
 def _in_order(table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
     """Route by route along the fallbacks, upstream by upstream, endpoint by endpoint."""
+    if wanted.holder:
+        candidate = holder(table, wanted)
+        if candidate is not None and _admitted(candidate, look):
+            yield candidate
+        return
     for route, upstream in _upstreams(table, wanted):
         tried = set[str]()
         while len(tried) < len(upstream.endpoints):
@@ -66,6 +74,23 @@ def _upstreams(table: Table, wanted: Wanted) -> Iterator[tuple[Route, Upstream]]
             upstream = table.upstreams[name]
             if speaks(upstream, wanted.surface):
                 yield route, upstream
+
+
+def holder(table: Table, wanted: Wanted) -> Candidate | None:
+    """The endpoint that keeps the response, if the route still leads to it: by whatever share, since to shift traffic
+    moves no responses."""
+    for route in chain(table.routes, wanted.route, wanted.allowed):
+        for name in (*(target.upstream for target in route.targets), *(match.upstream for match in route.matches)):
+            upstream = table.upstreams[name]
+            for endpoint in upstream.endpoints:
+                if endpoint.id == wanted.holder and speaks(upstream, wanted.surface):
+                    return Candidate(route, upstream, endpoint)
+    return None
+
+
+def _admitted(candidate: Candidate, look: Look) -> bool:
+    others = {endpoint.id for endpoint in candidate.upstream.endpoints} - {candidate.endpoint.id}
+    return choose(look(candidate.upstream, others)) is not None
 
 
 def endpoint_of(upstream: Upstream, seen: Sequence[Seen]) -> Endpoint | None:

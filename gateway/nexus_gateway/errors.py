@@ -22,6 +22,12 @@ MISSING_SCOPE = Condition(403, "missing_scope", "the key may not see this page")
 MODEL_NOT_ALLOWED = Condition(403, "model_not_allowed", "the key's policy does not name the model")
 MODEL_NOT_FOUND = Condition(404, "model_not_found", "no route has that name")
 PAGE_NOT_FOUND = Condition(404, "page_not_found", "there is no such page on this port")
+RESPONSE_NOT_FOUND = Condition(
+    404, "response_not_found", "no response of that id is known of this caller, or the engine that keeps it is gone"
+)
+PREVIOUS_RESPONSE_NOT_FOUND = Condition(
+    400, "previous_response_not_found", "the same of `previous_response_id`, or the model is answered by other engines"
+)
 INVALID_BODY = Condition(400, "invalid_body", "no JSON, or a field of the wrong kind, or one that stands twice")
 FIELD_NOT_ALLOWED = Condition(400, "field_not_allowed", "the key's policy does not pass a field of the body on")
 TOO_MANY_TOKENS = Condition(
@@ -51,6 +57,9 @@ UPSTREAM_FAILED = Condition(502, "upstream_failed", "the engine did not give a u
 CIRCUIT_OPEN = Condition(503, "circuit_open", "the engine failed repeatedly and is left alone for a while")
 OVERLOADED = Condition(503, "overloaded", "the engine is full and the wait was too long, or the gateway is")
 LIMITER_UNAVAILABLE = Condition(503, "limiter_unavailable", "limits cannot be counted, and are set to hold then")
+RESPONSES_UNAVAILABLE = Condition(
+    503, "responses_unavailable", "nobody can say just now whose that response is, so no engine is asked for it"
+)
 IDEMPOTENCY_UNAVAILABLE = Condition(
     503, "idempotency_unavailable", "nobody can say whether the key was sent before, so no engine is called"
 )

@@ -106,6 +106,8 @@ class RequestHead:
     headers: Headers
     client: str
     """Address without port; empty where the server does not know."""
+    query: bytes = b""
+    """As it came, without its question mark."""
 
     def first(self, name: bytes) -> bytes:
         return next((value for key, value in self.headers if key == name), b"")

@@ -25,6 +25,8 @@ from nexus_gateway.health import HealthChecks
 from nexus_gateway.idempotency.memory import MemoryStore
 from nexus_gateway.idempotency.settings import IdempotencySettings
 from nexus_gateway.idempotency.under_way import UnderWay
+from nexus_gateway.kept_responses.memory import MemoryPlaces
+from nexus_gateway.kept_responses.place import KEPT_SECONDS, Places
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.parallel import Parallel
@@ -68,14 +70,17 @@ class Gateway:
         most_in_flight: int = MOST_IN_FLIGHT,
         spans: BatchWriter[RequestRecord] | None = None,
         under_way: UnderWay | None = None,
+        places: Places | None = None,
     ) -> None:
         """`jwks`: the published keys by which `known` proves tokens, if there are any. `most_in_flight`: requests under
         way, beyond which more are turned away. `spans`: takes the requests that are to be traced, where a collector is
-        named. `under_way`: answers by idempotency keys, kept in this process where it is not given."""
+        named. `under_way`: answers by idempotency keys, and `places`: where responses are, both remembered in this
+        process where they are not given."""
         self.most_in_flight = most_in_flight
         self.served, self.known, self.logs, self.audit, self.spans = served, known, logs, audit, spans
         self.limiter: Limiter = limiter or MemoryLimiter()
         self.under_way = under_way or UnderWay(MemoryStore(IdempotencySettings()), IdempotencySettings())
+        self.places: Places = places or MemoryPlaces(KEPT_SECONDS)
         self._jwks = jwks
         self.parallel, self._lag = Parallel(), LoopLag()
         self.breakers = Breakers(breaker)
@@ -165,6 +170,7 @@ class Gateway:
         if self.siblings is not None:
             await self.siblings.begin()
         await self.under_way.store.begin()
+        await self.places.begin()
         self.certificates.keep(_named(self.served.current).tls)
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self.certificates, self._changed_health)
         self._looking = (loop.create_task(checks.run()), loop.create_task(self.certificates.run()))
@@ -208,6 +214,7 @@ class Gateway:
             looking.cancel()
         await self.limiter.close()
         await self.under_way.store.close()
+        await self.places.close()
         if self.siblings is not None:
             self.siblings.close()
         self._lag.close()

@@ -25,8 +25,9 @@ from nexus_gateway.errors import (
     Refusal,
 )
 from nexus_gateway.idempotency.key import LONGEST_KEY
+from nexus_gateway.kept_responses.place import ID
 from nexus_gateway.relay import PASSED_ON
-from nexus_gateway.surfaces import SURFACES, Surface
+from nexus_gateway.surfaces import KEPT, SURFACES, Surface
 
 Document = dict[str, Any]
 
@@ -47,7 +48,21 @@ def _by_status(conditions: Iterable[Condition]) -> dict[int, list[Condition]]:
 
 _REFUSED = sorted({*_by_status(_RELAYED), *PASSED_ON})
 _SECURITY: list[Document] = [{"bearer": []}, {"key": []}]
-_TEXT = {"type": "string"}
+_TEXT: Document = {"type": "string"}
+_OF_BODIES = (408, 413, 415)
+_RESPONSE_ID: Document = {
+    "name": "response_id",
+    "in": "path",
+    "required": True,
+    "description": "As the engine gave it to this very caller.",
+    "schema": _TEXT | {"pattern": f"^{ID.pattern}$"},
+}
+_STREAM: Document = {
+    "name": "stream",
+    "in": "query",
+    "description": "The events of the answer; this and whatever else the query says goes to the engine as it came.",
+    "schema": {"type": "boolean"},
+}
 _JSON = "application/json"
 _IDS = {
     "x-request-id": "The client's where it is well-formed, else made here.",
@@ -89,6 +104,7 @@ def document() -> Document:
         "info": {"title": "Nexus gateway", "version": "1", "description": _ABOUT},
         "paths": {
             **{path: {"post": _relayed(surface)} for path, surface in SURFACES.items()},
+            **{path: _kept(surface) for path, surface in KEPT.items()},
             **{path: {"get": _get(page)} for path, page in _PAGES.items()},
         },
         "components": {
@@ -96,7 +112,7 @@ def document() -> Document:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a signed token (JWT)."},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
-            "parameters": {"idempotency-key": _idempotency_key()},
+            "parameters": {"idempotency-key": _idempotency_key(), "response-id": _RESPONSE_ID},
             "headers": _headers(),
             "responses": {
                 **{f"{api}-{status}": _refused(api, status) for api in ("openai", "messages") for status in _REFUSED},
@@ -130,6 +146,30 @@ def _relayed(surface: Surface) -> Document:
             "200": {"description": told, "headers": _having(*_RELAYED_HEADERS, *_REPLAYED), "content": content},
             **{str(status): _reference(api, status) for status in _REFUSED},
         },
+    }
+
+
+def _kept(surface: Surface) -> Document:
+    """Methods of a path about a response that an engine keeps."""
+    content: Document = {_JSON: {"schema": {"type": "object"}}}
+    told = {"description": "As the engine gave it.", "headers": _having(*_RELAYED_HEADERS), "content": content}
+    streamed = {**told, "content": {**content, "text/event-stream": {}}}
+    name = surface.path.removeprefix("/v1/").replace("/{response_id}", "")
+    return {
+        method.lower(): {
+            "summary": f"Asked of the engine that keeps the response: {method} {name}",
+            "operationId": f"{method.lower()}_{name.replace('/', '_')}",
+            "security": _SECURITY,
+            "parameters": [
+                {"$ref": "#/components/parameters/response-id"},
+                *([_STREAM] if surface.streams and method == "GET" else ()),
+            ],
+            "responses": {
+                "200": streamed if surface.streams and method == "GET" else told,
+                **{str(status): _reference("openai", status) for status in _REFUSED if status not in _OF_BODIES},
+            },
+        }
+        for method in surface.methods
     }
 
 

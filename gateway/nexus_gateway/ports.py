@@ -11,6 +11,7 @@ from nexus_gateway.surfaces import SURFACES
 
 EVERYWHERE = frozenset({"/health", "/ready"})
 PUBLIC = frozenset({*SURFACES, "/v1/models"})
+KEPT_RESPONSES = "/v1/responses/"
 
 
 class Ports:
@@ -28,4 +29,5 @@ class Ports:
     def _belongs(self, scope: Scope) -> bool:
         path = scope["path"]
         at_admin = scope["server"][1] == self._admin_port
-        return path in EVERYWHERE or (path in PUBLIC) is not at_admin
+        public = path in PUBLIC or path.startswith(KEPT_RESPONSES)
+        return path in EVERYWHERE or public is not at_admin

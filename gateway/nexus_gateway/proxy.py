@@ -1,5 +1,5 @@
 """The story of one request: authenticate, read, decide, and once for each idempotency key: limit, and for each
-candidate: breaker, send, relay.
+candidate: breaker, send, relay. What is asked about a response that an engine keeps is asked of that engine alone.
 
 `answer` awaits waiters only (see `exchange.py`), so that any server can drive it. One snapshot is taken at the start
 and decides everything, so that an answer's headers name what made it even while the configuration changes.
@@ -8,6 +8,7 @@ and decides everything, so that an answer's headers name what made it even while
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from nexus_gateway import envelopes
 from nexus_gateway.admission import admit, estimate, release
@@ -22,8 +23,6 @@ from nexus_gateway.errors import (
     MODEL_NOT_ALLOWED,
     MODEL_NOT_FOUND,
     OVERLOADED,
-    UPSTREAM_FAILED,
-    UPSTREAM_RATE_LIMITED,
     ClientGone,
     Refusal,
 )
@@ -31,6 +30,8 @@ from nexus_gateway.exchange import Exchange
 from nexus_gateway.gate import Full
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.once import once
+from nexus_gateway.kept_responses.fetch import asked_about, fetch
+from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
 from nexus_gateway.policy import Caller, caller_of, hold_to
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
@@ -39,19 +40,19 @@ from nexus_gateway.routing import Route
 from nexus_gateway.shadow import offer
 from nexus_gateway.shedding import shed
 from nexus_gateway.snapshot import Snapshot
-from nexus_gateway.surfaces import SURFACES, Surface
+from nexus_gateway.surfaces import KEPT, Surface
 from nexus_gateway.telemetry.record import RequestRecord, Try
-from nexus_gateway.trace import Trace, new_span_id, trace
+from nexus_gateway.trace import Trace, trace
+from nexus_gateway.tries import exhausted, try_of
 from nexus_gateway.upstream_call import body_of, call_of, engine_of, masking_of
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
 
-async def answer(gateway: Gateway, exchange: Exchange) -> None:
+async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None:
     head, snapshot = exchange.head, gateway.served.current
-    surface = SURFACES[head.path]
     ids = trace(head)
-    record = RequestRecord(head.method, head.path, head.client, time.monotonic())
+    record = RequestRecord(head.method, surface.path, head.client, time.monotonic())
     record.request_id, record.trace_id, record.revision = ids.request_id, ids.trace_id, snapshot.revision
     record.span_id, record.parent_id, record.sampled = ids.span_id, ids.parent_id, ids.sampled
     gateway.metrics.in_flight += 1
@@ -64,13 +65,17 @@ async def answer(gateway: Gateway, exchange: Exchange) -> None:
         caller = caller_of(key, snapshot.table)
         shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
         sent = await exchange.body()
-        asked = read(head, sent)
-        record.considered = gateway.considered(snapshot, surface, asked)
+        place = await of_path(gateway, caller, head.path) if surface.path in KEPT else None
+        asked = read(head, sent) if place is None else asked_about(place, head.query)
+        record.considered = gateway.considered(snapshot, surface, asked) if place is None else None
         route = decide(snapshot, caller, asked, record)
         record.stream = asked.stream and surface.streams
-        body = hold_to(caller.policy, surface, asked, sent)
+        body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
         request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route)
-        await once(gateway, request, sent, ask)
+        if place is None:
+            await once(gateway, await gone_on(gateway, request), sent, ask)
+        else:
+            await fetch(gateway, replace(request, holder=place.endpoint))
     except ClientGone:
         record.status = 499
     except Refusal as refusal:
@@ -158,7 +163,7 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         record.tries.append(called)
         call = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, masking).send(told)
         exchange.closed.then(lambda: call.abort(ClientGone()))
-        await relay(request, call, candidate.route.timeouts, called)
+        await relay(request, call, candidate.route.timeouts, called, noting(gateway, request, candidate))
         gateway.breakers.succeeded(endpoint)
     except TryFailed as failure:
         judge(gateway, endpoint, failure, called)
@@ -196,40 +201,6 @@ def judge(gateway: Gateway, endpoint: str, failure: TryFailed, called: Try) -> N
         gateway.breakers.undecided(endpoint)
     if failure.retry_after:
         gateway.endpoints.rests(endpoint, failure.retry_after, now)
-
-
-def exhausted(failures: list[tuple[Candidate, TryFailed]], circuit_seconds: int) -> Refusal:
-    """What the client is told when no engine has answered: the one reason, or one for each."""
-    if not failures:
-        return Refusal(CIRCUIT_OPEN, headers=((b"retry-after", b"%d" % circuit_seconds),))
-    conditions = {failure.condition for _, failure in failures}
-    condition = conditions.pop() if len(conditions) == 1 else UPSTREAM_FAILED
-    seconds = [failure.retry_after for _, failure in failures if failure.retry_after]
-    if condition is CIRCUIT_OPEN:
-        seconds = [circuit_seconds]
-    headers = ((b"retry-after", b"%d" % min(seconds)),) if seconds and condition is not UPSTREAM_FAILED else ()
-    if len(failures) > 1:
-        return Refusal(
-            condition, "; ".join(f"{tried.route.name}: {failure.reason}" for tried, failure in failures), headers
-        )
-    told = (
-        ""
-        if condition in (UPSTREAM_RATE_LIMITED, OVERLOADED, CIRCUIT_OPEN)
-        else f"the engine failed: {failures[0][1].reason}"
-    )
-    return Refusal(condition, told, headers)
-
-
-def try_of(candidate: Candidate) -> Try:
-    return Try(
-        candidate.upstream.name,
-        time.monotonic(),
-        span_id=new_span_id(),
-        url=candidate.endpoint.url,
-        model=candidate.upstream.model or candidate.route.name,
-        route=candidate.route.name,
-        release=candidate.upstream.release,
-    )
 
 
 def refuse(exchange: Exchange, surface: Surface, refusal: Refusal, ids: Trace, record: RequestRecord) -> None:

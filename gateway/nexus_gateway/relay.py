@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nexus_gateway.breaker import is_failure
@@ -21,7 +22,7 @@ from nexus_gateway.errors import (
     Condition,
     Refusal,
 )
-from nexus_gateway.exchange import Headers
+from nexus_gateway.exchange import Headers, Waiter
 from nexus_gateway.request import Request
 from nexus_gateway.routing import Timeouts
 from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, Usage, usage_of
@@ -55,16 +56,20 @@ class Broken(Refusal):
     """The answer had begun."""
 
 
-async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try) -> None:
+First = Callable[[Mapping[str, object]], Waiter[None]]
+"""Told of an answer's first document before any of it goes out, and waited for."""
+
+
+async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try, first: First) -> None:
     """Sends the answer on. Raises TryFailed, Broken or ClientGone; whatever it raises, the engine is cut off."""
     record = request.record
     try:
         heard = await call.head(min(timeouts.first_byte, left(record.started + timeouts.total)))
         called.status = str(heard.status)
         if heard.status == 200 and record.stream:
-            await relay_stream(request, call, timeouts, called)
+            await relay_stream(request, call, timeouts, called, first)
         else:
-            await relay_whole(request, call, heard, timeouts)
+            await relay_whole(request, call, heard, timeouts, first)
     except ClientGone:
         called.status = called.status or "cancelled"
         call.abort(ClientGone())
@@ -79,7 +84,7 @@ async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try)
         raise
 
 
-async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, called: Try) -> None:
+async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, called: Try, first: First) -> None:
     """Holds the head back until the first event is whole and sound; from then on bytes go through as they come, and
     a failure becomes one terminal error event, never the end mark."""
     exchange, record = request.exchange, request.record
@@ -93,6 +98,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         held += data[: reader.feed(data)]
         if len(held) > LARGEST_EVENT:
             raise BadStream("its stream does not begin")
+    await first(reader.first)
     record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
     record.gaps.came(0.0, reader.events - 1)  # the first one is no gap
@@ -125,7 +131,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     exchange.end()
 
 
-async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeouts: Timeouts) -> None:
+async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeouts: Timeouts, first: First) -> None:
     """An answer in one piece: read to its end, looked at, sent on."""
     exchange, record = request.exchange, request.record
     if heard.first(b"content-encoding") not in (b"", b"identity"):
@@ -145,6 +151,7 @@ async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeo
         raise _unspoken()  # the web framework's 404: the engine has no such path
     if heard.status == 200:
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = usage_of(document) or Usage()
+        await first(document)
     record.status, record.first_byte, record.answer_bytes = heard.status, time.monotonic(), len(body)
     exchange.start(
         heard.status,

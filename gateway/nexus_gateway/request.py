@@ -27,6 +27,8 @@ class Request:
     body: bytes
     """As it goes to engines of the model that was asked for."""
     route: Route
+    holder: str = ""
+    """See `Wanted`."""
 
     @property
     def sticky_key(self) -> str:
@@ -44,4 +46,5 @@ class Request:
             place=lambda route: bucket(route, key),
             holds=lambda match: first(match.header) == match.value,
             allowed=self.caller.may_use,
+            holder=self.holder,
         )

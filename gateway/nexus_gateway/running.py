@@ -19,6 +19,9 @@ from nexus_gateway.idempotency.memory import MemoryStore
 from nexus_gateway.idempotency.shared import SharedStore
 from nexus_gateway.idempotency.store import Store
 from nexus_gateway.idempotency.under_way import UnderWay
+from nexus_gateway.kept_responses.memory import MemoryPlaces
+from nexus_gateway.kept_responses.place import Places
+from nexus_gateway.kept_responses.shared import SharedPlaces
 from nexus_gateway.key_ring import KeyRing, KeyWatcher
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
 from nexus_gateway.limits.limiter import Limiter
@@ -67,7 +70,17 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     limiter = _limiter(settings, logs)
     under_way = UnderWay(_answers(settings, logs), settings.idempotency)
     gateway = Gateway(
-        served, credentials, settings.breaker, logs, audited, limiter, jwks, settings.most_in_flight, spans, under_way
+        served,
+        credentials,
+        settings.breaker,
+        logs,
+        audited,
+        limiter,
+        jwks,
+        settings.most_in_flight,
+        spans,
+        under_way,
+        _places(settings, logs),
     )
     decided = gateway.decisions = DecisionLog(start.decisions) if start.decisions else None
     if worker is not None:
@@ -143,6 +156,21 @@ def _answers(settings: Settings, logs: LogWriter) -> Store:
             logs.write(event_line(f"Redis does not answer for idempotency keys; {instead}", "error", reason=reason))
 
     return SharedStore(settings.redis_url, settings.idempotency, changed)
+
+
+def _places(settings: Settings, logs: LogWriter) -> Places:
+    """Where it is remembered which engine keeps a response."""
+    if settings.redis_url is None:
+        return MemoryPlaces(settings.responses_seconds)
+
+    def changed(up: bool, reason: str) -> None:
+        if up:
+            logs.write(event_line("where responses are is remembered in Redis again"))
+        else:
+            message = "Redis does not answer for kept responses; only those of this process are found"
+            logs.write(event_line(message, "error", reason=reason))
+
+    return SharedPlaces(settings.redis_url, settings.responses_seconds, changed)
 
 
 def _spans(environ: Mapping[str, str], logs: LogWriter) -> BatchWriter[RequestRecord] | None:

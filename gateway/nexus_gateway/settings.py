@@ -11,6 +11,7 @@ from typing import Any
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.idempotency.settings import SHORTEST_LEASE, IdempotencySettings
+from nexus_gateway.kept_responses.place import KEPT_SECONDS
 from nexus_gateway.keys import Keys, digest
 from nexus_gateway.routes_file import EVERY_SUBJECT
 from nexus_gateway.shedding import MOST_IN_FLIGHT
@@ -30,7 +31,11 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_JWT_AUDIENCE", "none", "`aud` of which a token must have one; several with commas."),
     ("GATEWAY_JWT_LEEWAY_SECONDS", "30", "By which clocks may differ, 0 to 300."),
     ("GATEWAY_RATE_LIMIT_PER_MINUTE", "60", "Requests of each key or subject, where routes come from variables."),
-    ("GATEWAY_REDIS_URL", "", "`redis://localhost:6379/0`: limits and idempotency keys of all gateways together."),
+    (
+        "GATEWAY_REDIS_URL",
+        "",
+        "`redis://localhost:6379/0`: limits, idempotency keys and kept responses of all gateways together.",
+    ),
     ("GATEWAY_REDIS_DEADLINE_SECONDS", "0.05", "For one batch of limits; after it this gateway counts for itself."),
     ("GATEWAY_LIMITS_FAIL_OPEN", "true", "While Redis is away each gateway counts for itself; `false`: 503."),
     ("GATEWAY_IDEMPOTENCY_TTL_SECONDS", "600", "How long an answer is kept for its `Idempotency-Key`."),
@@ -47,6 +52,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_IDEMPOTENCY_ENTRIES", "10000", "Answers that one process keeps."),
     ("GATEWAY_IDEMPOTENCY_LEASE_SECONDS", "10", "Until the keys of a gateway that was killed are free again."),
     ("GATEWAY_IDEMPOTENCY_FAIL_OPEN", "false", "While Redis is away: 503; `true`: each gateway keeps for itself."),
+    ("GATEWAY_RESPONSES_TTL_SECONDS", "86400", "How long it is remembered which engine keeps a response, and whose."),
     ("GATEWAY_UPSTREAMS", "", "`llama=http://localhost:8001;mock=mock://local`; each is a model of its own name."),
     ("GATEWAY_ROUTE_POLICIES", "", "JSON: model -> a route as in a route file."),
     ("GATEWAY_DEFAULT_UPSTREAM", "", "Who answers for models that have no route."),
@@ -90,6 +96,8 @@ class Settings:
     drain_seconds: float
     grace_seconds: int
     idempotency: IdempotencySettings
+    responses_seconds: float
+    """For which it is remembered where a response is."""
     masking: bool
     auditing: bool
     salt: str
@@ -134,6 +142,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         drain_seconds=_number(environ, "GATEWAY_DRAIN_SECONDS", 0, least=0),
         grace_seconds=int(_number(environ, "GATEWAY_GRACE_SECONDS", 60, whole=True)),
         idempotency=_idempotency(environ),
+        responses_seconds=_number(environ, "GATEWAY_RESPONSES_TTL_SECONDS", KEPT_SECONDS),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),

@@ -33,7 +33,7 @@ _KEPT = 1 << 20  # bytes of a whole answer that are kept for its usage
 def offer(gateway: Gateway, request: Request) -> None:
     """Copies the request if its route says so and there is room. Never waits and never raises."""
     rule = request.route.shadow
-    if rule is None or not chosen(rule, request):
+    if rule is None or request.holder or not chosen(rule, request):  # no other engine could go on from there
         return
     upstream = request.snapshot.table.upstreams[rule.upstream]
     endpoint = endpoint_of(upstream, gateway.look(upstream, ()))

@@ -48,6 +48,8 @@ class EventReader:
         self.done = False
         """True once its end mark has come: nothing after it belongs to the answer."""
         self.usage: Usage | None = None
+        self.first: dict[str, Any] = {}
+        """What the first event says; empty where that is no document."""
 
     def feed(self, data: bytes) -> int:
         """How many bytes of `data` belong to the answer. Raises BadStream for what must not be relayed.
@@ -105,6 +107,8 @@ class EventReader:
     def _read(self, document: Any) -> None:
         if not isinstance(document, dict) or document.get("error") or document.get("type") in _FAILED:
             raise BadStream("it reported an error in its stream")
+        if self.events == 1:
+            self.first = document
         if (usage := usage_of(document)) is not None:
             before = self.usage or Usage()  # Anthropic's tells the prompt at its beginning and the answer at its end
             self.usage = Usage(*map(max, before, usage))

@@ -13,6 +13,7 @@ APIS: tuple[Api, ...] = get_args(Api)
 class Surface:
     api: Api
     path: str
+    """With `{response_id}` where it names a response."""
     fields: frozenset[str]
     """Of a body, as the API's own reference has them."""
     bounds: tuple[str, ...] = ()
@@ -25,6 +26,7 @@ class Surface:
     """The types of events of which one ends its stream; where there are none, `[DONE]` does."""
     forwards: tuple[bytes, ...] = ()
     """Headers of the client that the engine is told."""
+    methods: tuple[str, ...] = ("POST",)
 
 
 def _fields(*words: str) -> frozenset[str]:
@@ -91,8 +93,21 @@ _RERANK = Surface(
     "rerank", "/v1/rerank", _fields("documents max_tokens_per_doc model query return_documents top_n user")
 )
 
+_KEPT = Surface(
+    "responses",
+    "/v1/responses/{response_id}",
+    frozenset(),
+    streams=True,
+    ends=_RESPONSES.ends,
+    methods=("GET", "DELETE"),
+)
+_CANCEL = Surface("responses", "/v1/responses/{response_id}/cancel", frozenset())
+_INPUT_ITEMS = Surface("responses", "/v1/responses/{response_id}/input_items", frozenset(), methods=("GET",))
+
 SURFACES = {
     surface.path: surface
     for surface in (_CHAT, _COMPLETIONS, _EMBEDDINGS, _RESPONSES, _MESSAGES, _COUNT_TOKENS, _RERANK)
 }
-"""By path."""
+"""Those that have a body with a model's name; by path."""
+KEPT = {surface.path: surface for surface in (_KEPT, _CANCEL, _INPUT_ITEMS)}
+"""Those about a response that an engine keeps; by path."""

@@ -32,16 +32,9 @@ async def body_of(request: Request, masking: Masking | None) -> bytes:
 def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -> Call:
     """Nothing of the client's own but the body: its credential and cookies stay here. `span_id`: what the engine is to
     take for the parent of its own spans. Raises Refusal where the body cannot be said in the engine's API."""
-    headers: Headers = [
-        (b"content-type", b"application/json"),
-        (b"accept", b"application/json, text/event-stream"),
-        (b"accept-encoding", b"identity"),
-        *request.ids.headers_under(span_id),
-    ]
     client = request.exchange.head
+    headers = [(b"content-type", b"application/json"), *_headers(request, candidate, span_id)]
     headers += [(name, value) for name in request.surface.forwards for value in client.every(name)]
-    if candidate.upstream.authorization:
-        headers.append((b"authorization", candidate.upstream.authorization))
     public = request.asked.model if candidate.route is request.route else candidate.route.name
     name = candidate.upstream.model or public
     if name != request.asked.model:
@@ -49,6 +42,24 @@ def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -
     if translated(candidate.upstream, request.surface):
         body = said_to_engine(client.path, body)
     return Call(client.path, headers, body)
+
+
+def kept_call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
+    """The same about a response that the engine keeps: all is said by path and query."""
+    client = request.exchange.head
+    target = f"{client.path}?{client.query.decode('latin-1')}" if client.query else client.path
+    return Call(target, _headers(request, candidate, span_id), b"", client.method)
+
+
+def _headers(request: Request, candidate: Candidate, span_id: str) -> Headers:
+    headers: Headers = [
+        (b"accept", b"application/json, text/event-stream"),
+        (b"accept-encoding", b"identity"),
+        *request.ids.headers_under(span_id),
+    ]
+    if candidate.upstream.authorization:
+        headers.append((b"authorization", candidate.upstream.authorization))
+    return headers
 
 
 def engine_of(upstream: Upstream, request: Request, candidate: Candidate, masking: Masking | None) -> Upstream:

@@ -16,6 +16,7 @@ from nexus_gateway.keys import keys_of_environment
 from nexus_gateway.proxy import answer
 from nexus_gateway.served import Served
 from nexus_gateway.snapshot import build
+from nexus_gateway.surfaces import SURFACES
 from nexus_gateway.telemetry.logs import LogWriter
 
 BODY = b'{"model": "chat", "stream": true, "messages": []}'
@@ -62,7 +63,7 @@ class PlainExchange:
 
 def stepped() -> PlainExchange:
     exchange, ended = PlainExchange(), list[BaseException | None]()
-    drive(answer(make_gateway(), exchange), ended.append)
+    drive(answer(make_gateway(), exchange, SURFACES[exchange.head.path]), ended.append)
     assert exchange.status == 0, "nothing is answered before the body is there"
     exchange.body_waiter.give(BODY)
     while not ended:
@@ -83,7 +84,7 @@ async def by_asyncio() -> tuple[int, Headers, bytes]:
 
     scope = {"method": "POST", "path": "/v1/chat/completions", "headers": HEADERS, "client": ("127.0.0.1", 1)}
     exchange = AsgiExchange(scope, receive, send)
-    await exchange.run(answer(make_gateway(), exchange))
+    await exchange.run(answer(make_gateway(), exchange, SURFACES[exchange.head.path]))
     return sent[0]["status"], sent[0]["headers"], b"".join(message["body"] for message in sent[1:])
 
 
@@ -99,7 +100,7 @@ def test_both_drivers_give_the_same_bytes() -> None:
 
 def test_the_story_waits_for_room_before_it_sends_more() -> None:
     exchange, ended = PlainExchange(), list[BaseException | None]()
-    drive(answer(make_gateway(), exchange), ended.append)
+    drive(answer(make_gateway(), exchange, SURFACES[exchange.head.path]), ended.append)
     exchange.body_waiter.give(BODY)
     before = exchange.sent
     assert before

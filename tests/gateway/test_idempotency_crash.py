@@ -33,6 +33,7 @@ from nexus_gateway.keys import keys_of_environment
 from nexus_gateway.proxy import answer
 from nexus_gateway.served import Served
 from nexus_gateway.snapshot import build
+from nexus_gateway.surfaces import SURFACES
 from nexus_gateway.telemetry.logs import LogWriter
 
 from ..support.gateway import Gateway, direct, write_routes
@@ -102,7 +103,7 @@ async def _die(point: int, url: str, engine: str, exchange: PlainExchange, told:
     under_way = UnderWay(SharedStore(url, LEASE, lambda up, reason: None), LEASE)
     gateway = Parts(served, known, BreakerSettings(), LogWriter(), under_way=under_way)
     await gateway.begin()
-    story = answer(gateway, exchange)
+    story = answer(gateway, exchange, SURFACES[PATH])
     for number in range(1, 1000):
         try:
             waiter = story.send(None)

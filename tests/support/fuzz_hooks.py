@@ -21,6 +21,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     model = body.get("model")
     if isinstance(model, str) and 0 < len(model) <= 128 and len(body) % 3:
         body["model"] = "mock"
+    body.pop("previous_response_id", None)  # nobody has made a response before
     for name in COUNTS:
         if isinstance(value := body.get(name), float) and value.is_integer():
             body[name] = int(value)

@@ -39,12 +39,14 @@ class Considered:
     choices: list[Choice] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """Code of each engine that failed so that the next was looked for."""
+    holder: str = ""
+    """The endpoint that alone could be asked."""
     out_of_retries: bool = False
     """True where there was a next one, and the budget of retries was used up."""
 
     def candidates(self, table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
         """Those of `candidates`; all that they ask of the request and of endpoints is kept."""
-        self.tries = wanted.route.tries
+        self.tries, self.holder = wanted.route.tries, wanted.holder
 
         def looked(upstream: Upstream, tried: Collection[str]) -> Sequence[Seen]:
             seen = look(upstream, tried)

@@ -83,6 +83,9 @@ class Decision(_Line):
     splits: tuple[SplitSeen, ...]
     rules: tuple[RuleSeen, ...]
     left_out: tuple[str, ...] = Field(description="Fallbacks that the caller may not use.")
+    holder: str | None = Field(
+        default=None, description="Endpoint that alone could be asked: it keeps the response that was gone on from."
+    )
     choices: tuple[ChoiceSeen, ...] = Field(description="In the order in which they were made.")
     status: int = Field(ge=0, le=599, description="As the client got it; 499 where it had gone.")
     code: str | None = Field(description="Of the condition that ended it; null for an answer.")

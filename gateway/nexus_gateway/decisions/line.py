@@ -32,6 +32,7 @@ def decision_line(time: float, record: RequestRecord, considered: Considered) ->
             for rule, held in considered.rules
         ],
         "left_out": considered.left_out,
+        "holder": considered.holder or None,
         "choices": _choices(record, considered),
         "status": record.status,
         "code": record.code or None,

@@ -59,7 +59,7 @@ def decided_again(line: Decision, table: Table) -> Outcome:
     if (surface := SURFACES.get(line.path)) is None:
         raise Unknown(f"{line.path} is no API of this gateway")
     then, asked = _Then(line), list[Asked]()
-    wanted = Wanted(route, surface, then.place, then.holds, then.allowed)
+    wanted = Wanted(route, surface, then.place, then.holds, then.allowed, line.holder or "")
     for candidate in candidates(table, wanted, then.look):
         asked.append(Asked(candidate.route.name, candidate.upstream.name, candidate.endpoint.id))
         if not then.outcome(candidate).went_on:

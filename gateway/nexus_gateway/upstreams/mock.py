@@ -14,6 +14,7 @@ from nexus_gateway.upstreams.mock_answers import streamed, whole
 from nexus_gateway.upstreams.protocol import Call, ResponseHead, UpstreamFault, UpstreamSlow
 
 T = TypeVar("T")
+_NONE = b'{"detail": "Not Found"}'
 
 
 class MockUpstream:
@@ -24,7 +25,7 @@ class MockUpstream:
         self._ttft, self._itl = (float(query.get(name, ["0"])[0]) for name in ("ttft", "itl"))
 
     def send(self, call: Call) -> MockAnswer:
-        asked = json.loads(call.body)
+        asked = json.loads(call.body) if call.path in SURFACES else {}
         return MockAnswer(call.path, asked, fails=self._fails, ttft=self._ttft, itl=self._itl)
 
     def close(self) -> None:
@@ -34,8 +35,9 @@ class MockUpstream:
 class MockAnswer:
     def __init__(self, path: str, asked: dict[str, object], *, fails: bool, ttft: float, itl: float) -> None:
         self._fails, self._ttft, self._itl = fails, ttft, itl
-        self._stream = bool(asked.get("stream")) and SURFACES[path].streams
-        self._chunks = deque(streamed(path, asked) if self._stream else [whole(path, asked)])
+        self._known = path in SURFACES  # it keeps no responses
+        self._stream = self._known and bool(asked.get("stream")) and SURFACES[path].streams
+        self._chunks = deque(streamed(path, asked) if self._stream else [whole(path, asked) if self._known else _NONE])
         self._waiting: Waiter[ResponseHead] | Waiter[bytes] | None = None
 
     def head(self, seconds: float) -> Waiter[ResponseHead]:
@@ -44,7 +46,7 @@ class MockAnswer:
             waiter.fail(UpstreamFault("the mock was asked to fail"))
             return waiter
         kind = b"text/event-stream" if self._stream else b"application/json"
-        return self._later(ResponseHead(200, [(b"content-type", kind)]), self._ttft, seconds)
+        return self._later(ResponseHead(200 if self._known else 404, [(b"content-type", kind)]), self._ttft, seconds)
 
     def chunk(self, seconds: float) -> Waiter[bytes]:
         return self._later(self._chunks.popleft() if self._chunks else b"", self._itl, seconds)
