@@ -1,4 +1,4 @@
-"""How two releases differ: in data, base, code, recipe, artifact and quality."""
+"""How two releases differ: in data, base, code, recipe, artifact, and what the gates have found."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nexus_release.errors import DigestMismatch, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.ports import History, Repository, Store
 from nexus_release.proof.sources import Sources
-from nexus_release.record import Content, Record, parse_record
+from nexus_release.record import Content, Figure, Record, parse_record
 from nexus_release.sought import RECORDS
 from nexus_release.steps.train import read_rows
 from nexus_release.verify import chosen
 
-Part = Literal["model", "data", "base", "code", "recipe", "artifact", "quality"]
+Part = Literal["model", "data", "base", "code", "recipe", "artifact", "gates"]
 _PARTS: tuple[Part, ...] = get_args(Part)
 _FILES_SHOWN = 20
 
@@ -83,24 +83,37 @@ def _said(content: Content, part: Part) -> dict[str, str]:
         return {name: str(value) for name, value in content.dataset}
     if part == "recipe":
         return dict(content.recipe)
-    if part == "quality":
-        return _quality(content)
+    if part == "gates":
+        return _gates(content)
     return {
         "model": {"name": content.model},
-        "base": {"digest": content.base, "source": content.base_source},
+        "base": {"digest": content.base, "source": content.base_source}
+        | {f"shape.{name}": str(value) for name, value in content.shape},
         "code": {"steps": content.code.steps, "packages": content.code.environment},
         "artifact": {name: str(value) for name, value in content.artifact},
     }[part]
 
 
-def _quality(content: Content) -> dict[str, str]:
-    evaluation = content.evaluation
-    told = {f"gate.{name}": bound for name, bound in evaluation.gate.items()}
-    for metric in evaluation.metrics:
-        told[metric.name] = f"{metric.candidate} ({metric.difference}, {metric.low} to {metric.high})"
-        told[f"{metric.name} of the base"] = metric.base
-    whole = {"rows": evaluation.rows, "tokens": evaluation.tokens, "suite": evaluation.suite}
-    return told | {name: str(value) for name, value in whole.items()} | {"engine": evaluation.engine}
+def _gates(content: Content) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for result in content.gates:
+        told |= {f"{result.gate}.settings.{name}": value for name, value in result.settings.items()}
+        told[f"{result.gate}.verdict"] = f"{'accepted' if result.accepted else 'refused'}: {result.reason}"
+        told[f"{result.gate}.evidence"] = result.evidence
+        for figure in result.figures:
+            told[f"{result.gate}.{figure.name}{_of(figure)}"] = _figure(figure)
+    return told | {f"evaluation.{name}": str(value) for name, value in content.evaluation}
+
+
+def _of(figure: Figure) -> str:
+    """A task is asked again in another release; which tensor is worst is part of what was found."""
+    return f" of {figure.subject}" if figure.name == "accuracy" else ""
+
+
+def _figure(figure: Figure) -> str:
+    sides = f"{figure.candidate}, base {figure.base}: " if figure.base else ""
+    interval = "" if figure.low == figure.high else f" ({figure.low} to {figure.high})"
+    return f"{sides}{figure.value}{interval}{'' if _of(figure) or not figure.subject else f' of {figure.subject}'}"
 
 
 def _rows(store: Store, one: Content, other: Content) -> Iterator[Difference]:

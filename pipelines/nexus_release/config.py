@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from nexus_release.capacity.gpus import GpuModel
+from nexus_release.capacity.target import FitGate, Target
 from nexus_release.documents import Location, read_yaml, validated
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Section
@@ -24,6 +26,7 @@ from nexus_release.kubernetes_values import (
 from nexus_release.names import EnvironmentName
 from nexus_release.pod_settings import StepPods
 from nexus_release.steps.evaluate import QualityGate
+from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
 
 BASE = "environments/base.yaml"
@@ -73,12 +76,25 @@ class Gpu(Section):
 
     enabled: bool
     """False runs the engine on the CPU; the other fields then mean nothing."""
+    model: GpuModel
+    """What the node pool has; its memory and compute capability are in `capacity/gpus.py`."""
     count: int = Field(ge=1)
-    """GPUs a pod; the engine splits the model's tensors over all of them."""
+    """GPUs a pod may have; a model gets the fewest that hold it, and its tensors are split over them."""
     node_selector: dict[QualifiedName, LabelValue]
     """Labels of the node pool. Keep generations of GPUs apart: figures of one say nothing of another."""
     tolerations: tuple[Toleration, ...]
     """Taints of the node pool that these pods may ignore."""
+
+
+class Serving(Section):
+    """What an engine is started for. Figures for planning, and its options at once."""
+
+    context_tokens: int = Field(ge=16)
+    """Prompt and answer of one request, at most. A model gets less where its positions or the memory end earlier."""
+    concurrency: int = Field(ge=1, le=256)
+    """Requests at once in one pod; memory is planned for all of them at full length."""
+    gpu_memory_percent: int = Field(ge=1, le=100)
+    """Of each GPU's memory, what the engine may take (vLLM's `--gpu-memory-utilization`)."""
 
 
 class Timeouts(Section):
@@ -97,6 +113,10 @@ class Gates(Section):
 
     data: DataGate
     """Held by the step `validate`."""
+    fit: FitGate
+    """Held by the step `fit`, and again whenever the environment is rendered."""
+    artifact: ArtifactGate
+    """Held by the step `inspect`."""
     quality: QualityGate
     """Held by the step `evaluate`."""
 
@@ -122,6 +142,8 @@ class Settings(Section):
     """CPU and memory of each pod."""
     gpu: Gpu
     """GPUs of each pod."""
+    serving: Serving
+    """What each engine is started for."""
     timeouts: Timeouts
     """Deadlines of each model's route."""
     retain: int = Field(ge=0)
@@ -131,11 +153,29 @@ class Settings(Section):
     pods: StepPods
     """Where the steps of a release run on a cluster."""
 
+    @property
+    def target(self) -> Target:
+        """What one pod offers a model."""
+        return Target(
+            runtime=self.runtime,
+            gpu=self.gpu.model if self.gpu.enabled else None,
+            gpus=self.gpu.count,
+            gpu_memory_percent=self.serving.gpu_memory_percent,
+            memory=memory_bytes(self.resources.memory),
+            context_tokens=self.serving.context_tokens,
+            concurrency=self.serving.concurrency,
+        )
+
     @model_validator(mode="after")
     def _runs_in_a_cluster(self) -> Settings:
         if self.landing == "review" and self.image is None:
             raise ValueError("image is null, but what people review runs in a cluster: give repository:tag@sha256:...")
         return self
+
+
+def memory_bytes(amount: str) -> int:
+    """Of `512Mi`, `16Gi` or `1Ti`."""
+    return int(amount[:-2]) << {"Mi": 20, "Gi": 30, "Ti": 40}[amount[-2:]]
 
 
 def load_settings(root: Path, environment: str) -> Settings:

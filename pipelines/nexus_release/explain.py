@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from nexus_release.documents import parse_yaml
 from nexus_release.errors import Missing
 from nexus_release.frozen import Frozen
+from nexus_release.gates import told
 from nexus_release.history import plans_at, revision_at, routes_folder
 from nexus_release.manifests.gateway import shares
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, plan_path
 from nexus_release.ports import History, Repository
-from nexus_release.record import Record, parse_record, record_path
+from nexus_release.record import GateResult, Record, parse_record, record_path
 from nexus_release.sought import Kind, Sought, find
 
 
@@ -164,11 +165,7 @@ def _release_lines(found: ExplainedRelease) -> list[str]:
         f"  record    by commit {found.recorded_by[:12]}; its id and its file's digest hold",
         f"  registry  {observed.registry_uri}, run {observed.run}",
         f"  artifact  {content.artifact.digest}, {content.artifact.bytes} bytes in {content.artifact.files} files",
-        *(
-            f"  quality   {metric.name} {metric.candidate}, base {metric.base}: {metric.difference} "
-            f"({metric.low} to {metric.high}), bound {metric.bound}, {'passed' if metric.passed else 'failed'}"
-            for metric in evaluation.metrics
-        ),
+        *(told for result in content.gates for told in _gate_lines(result)),
         f"            on {evaluation.tokens} tokens of {evaluation.rows} rows by {evaluation.engine}, "
         f"{evaluation.compute_type} against {evaluation.base_compute_type}",
         f"  recipe    {', '.join(f'{name}={value}' for name, value in sorted(recipe.items()))}",
@@ -177,3 +174,10 @@ def _release_lines(found: ExplainedRelease) -> list[str]:
         f"  code      {content.code.steps}"
         + (", from a working tree that was not committed" if observed.dirty else ""),
     ]
+
+
+def _gate_lines(result: GateResult) -> Iterator[str]:
+    said = "accepted" if result.accepted else "refused"
+    yield f"  {result.gate:<9} {said}: {result.reason}; evidence {result.evidence}"
+    for figure in result.figures:
+        yield f"            {told(figure)}{'' if figure.passed else ', failed'}"

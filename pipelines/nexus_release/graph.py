@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nexus_release.capacity.target import FitGate, Target
 from nexus_release.documents import validated_json
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, Line, ModelName
 from nexus_release.step import Resources, Step
 from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
+from nexus_release.steps.fit import FitIn, FitOut, fit
+from nexus_release.steps.inspect import ArtifactGate, InspectIn, InspectOut, inspect
 from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
 from nexus_release.steps.quantize import QuantizeIn, QuantizeOut, QuantizeRecipe, quantize
 from nexus_release.steps.register import RegisterIn, RegisterOut, register
 from nexus_release.steps.render import RenderIn, RenderOut, render
 from nexus_release.steps.train import TrainIn, TrainOut, TrainRecipe, train
 from nexus_release.steps.validate import DataGate, ValidateIn, ValidateOut, validate
+from nexus_release.suite import Suite
 
 
 class ReleaseParams(Frozen):
@@ -25,9 +29,13 @@ class ReleaseParams(Frozen):
     model: ModelName
     environment: EnvironmentName
     dataset: Line
-    data_gate: DataGate
     train: TrainRecipe
     quantize: QuantizeRecipe
+    suite: Suite
+    target: Target
+    data_gate: DataGate
+    fit_gate: FitGate
+    artifact_gate: ArtifactGate
     quality_gate: QualityGate
 
 
@@ -58,6 +66,22 @@ _STEPS: tuple[Node, ...] = (
     ),
     Node(
         Step(
+            name="fit",
+            run=fit,
+            given=FitIn,
+            gives=FitOut,
+            effects=("read:base-model", "read:store", "write:store"),
+            retries=2,
+            timeout_seconds=900,
+            resources=Resources(),
+            cacheable=True,
+            image="release",
+        ),
+        {"train": "params.train", "quantize": "params.quantize", "target": "params.target", "gate": "params.fit_gate"},
+        when=("validate.accepted",),
+    ),
+    Node(
+        Step(
             name="train",
             run=train,
             given=TrainIn,
@@ -70,7 +94,7 @@ _STEPS: tuple[Node, ...] = (
             image="train",
         ),
         {"dataset": "validate.dataset", "recipe": "params.train"},
-        when=("validate.accepted",),
+        when=("validate.accepted", "fit.accepted"),
     ),
     Node(
         Step(
@@ -89,11 +113,32 @@ _STEPS: tuple[Node, ...] = (
     ),
     Node(
         Step(
+            name="inspect",
+            run=inspect,
+            given=InspectIn,
+            gives=InspectOut,
+            effects=("read:store", "write:store"),
+            retries=1,
+            timeout_seconds=3600,
+            resources=Resources(memory="8Gi"),
+            cacheable=True,
+            image="train",
+        ),
+        {
+            "base": "train.model",
+            "artifact": "quantize.artifact",
+            "recipe": "params.quantize",
+            "shape": "fit.shape",
+            "gate": "params.artifact_gate",
+        },
+    ),
+    Node(
+        Step(
             name="evaluate",
             run=evaluate,
             given=EvaluateIn,
             gives=EvaluateOut,
-            effects=("read:store",),
+            effects=("read:dataset", "read:store", "write:store"),
             retries=1,
             timeout_seconds=6 * 3600,
             resources=Resources(cpu="2", memory="8Gi", gpu=True),
@@ -104,8 +149,10 @@ _STEPS: tuple[Node, ...] = (
             "base": "train.model",
             "artifact": "quantize.artifact",
             "dataset": "validate.dataset",
+            "suite": "params.suite",
             "gate": "params.quality_gate",
         },
+        when=("inspect.accepted",),
     ),
     Node(
         Step(
@@ -122,11 +169,16 @@ _STEPS: tuple[Node, ...] = (
         ),
         {
             "model": "params.model",
+            "data_gate": "params.data_gate",
             "validated": "validate",
+            "fit_gate": "params.fit_gate",
+            "fitted": "fit",
             "train_recipe": "params.train",
             "trained": "train",
             "quantize_recipe": "params.quantize",
             "artifact": "quantize.artifact",
+            "artifact_gate": "params.artifact_gate",
+            "inspected": "inspect",
             "quality_gate": "params.quality_gate",
             "evaluated": "evaluate",
         },

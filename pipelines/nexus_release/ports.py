@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nexus_release.frozen import Artifact, Frozen
+
+if TYPE_CHECKING:
+    from numpy import ndarray
 
 
 class Store(Protocol):
@@ -32,6 +35,9 @@ class Datasets(Protocol):
 class BaseModels(Protocol):
     def fetch(self, uri: str, into: Path) -> None:
         """Puts a checkpoint's files into `into`: safetensors, JSON and text only; code and pickles are refused."""
+
+    def config(self, uri: str) -> Mapping[str, Any]:
+        """The checkpoint's `config.json`, without its weights. Raises BadInput, Missing or Unreachable."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,71 @@ Chat = Sequence[Mapping[str, str]]
 """Messages with `role` and `content`."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """One question with the answers to choose from."""
+
+    asked: Chat
+    """What the model is shown, as a chat that waits for the assistant."""
+    choices: Sequence[str]
+
+
+class LoadedModel(Protocol):
+    """All methods raise BadInput where the checkpoint's template refuses a chat."""
+
+    def score(self, chats: Sequence[Chat], *, max_tokens: int) -> list[RowScore]:
+        """Scores of the beginning of every chat, as the checkpoint's own template writes it."""
+
+    def weigh(self, questions: Sequence[Question]) -> list[list[float]]:
+        """Natural log-likelihood of each choice after its question. May be no number."""
+
+    def answer(self, chats: Sequence[Chat], *, max_tokens: int) -> list[str]:
+        """The text that the model finds most likely token by token (greedy)."""
+
+
 class Evaluator(Protocol):
     @property
     def engine(self) -> str:
         """Name and version, as the record keeps it."""
 
-    def score(self, model: Path, chats: Sequence[Chat], *, max_tokens: int, compute_type: str) -> list[RowScore]:
-        """Scores of the beginning of every chat, as the checkpoint's own template writes it. Raises BadInput for a
-        checkpoint that the engine cannot load, or whose template refuses a chat."""
+    def load(self, model: Path, *, compute_type: str) -> LoadedModel:
+        """Raises BadInput for a checkpoint that the engine cannot load."""
+
+
+@dataclass(frozen=True)
+class TensorPair:
+    """One tensor of a base, and of a checkpoint made from it; float32, or integers where the model has such."""
+
+    name: str
+    base: ndarray[Any, Any]
+    candidate: ndarray[Any, Any]
+    """Decoded, where it is quantized."""
+    numbers: ndarray[Any, Any] | None = None
+    """As they are stored, before the scale; None where it is not quantized."""
+    scales: ndarray[Any, Any] | None = None
+    """Broadcastable to the numbers."""
+    range: tuple[float, float] = (0.0, 0.0)
+    """Least and largest number that can be stored."""
+    group: int | None = None
+    """Neighbours in a row that share a scale; None where a row or all do."""
+
+
+@dataclass(frozen=True)
+class CheckpointPair:
+    base_bytes: int
+    """Of all tensors together."""
+    candidate_bytes: int
+    missing: Sequence[str]
+    """Tensors that only the base has."""
+    added: Sequence[str]
+    """Tensors that only the other has."""
+    tensors: Iterator[TensorPair]
+    """What both have, read one by one. Raises BadInput for a tensor that is not what it says."""
+
+
+class Weights(Protocol):
+    def pair(self, base: Path, candidate: Path) -> CheckpointPair:
+        """Both without an engine, decoded as the serving engine does it. Raises BadInput."""
 
 
 class RegisteredVersion(Frozen):

@@ -33,10 +33,19 @@ def unusable(scores: Sequence[RowScore]) -> str:
     values = [value for score in scores for value in score.log_probabilities]
     if not values:
         return "leaves no token to predict"
-    if not all(map(math.isfinite, values)):
+    if not numbers(values):
         return "gives numbers that are no probabilities"
-    worst = max(_loss(score) for score in scores)
+    worst = max(loss(score) for score in scores)
     return f"is beyond measure: it loses {worst:.0f} nats a token on one row" if worst > _HOPELESS else ""
+
+
+def numbers(values: Sequence[float]) -> bool:
+    return all(map(math.isfinite, values))
+
+
+def loss(score: RowScore) -> float:
+    """Mean, in nats a token."""
+    return -sum(score.log_probabilities) / len(score.log_probabilities) if score.log_probabilities else 0.0
 
 
 def compare(
@@ -53,26 +62,21 @@ def compare(
 
     pairs = [(x, y) for x, y in zip(base, candidate, strict=True) if x.tokens]
     tokens = numpy.array([len(x.tokens) for x, _ in pairs], dtype=float)
-    before, after = (numpy.array([_loss(score) for score in side]) * tokens for side in zip(*pairs, strict=True))
+    before, after = (numpy.array([loss(score) for score in side]) * tokens for side in zip(*pairs, strict=True))
     same = numpy.array([sum(a == b for a, b in zip(x.choices, y.choices, strict=True)) for x, y in pairs], dtype=float)
     drawn = _resampled(len(pairs), resamples, seed)
     drawn_tokens = drawn @ tokens
     ratios = numpy.exp((drawn @ (after - before)) / drawn_tokens) - 1
     shares = (drawn @ same) / drawn_tokens
     total = float(tokens.sum())
-    loss, change = float(before.sum()) / total, float((after - before).sum()) / total
+    mean, change = float(before.sum()) / total, float((after - before).sum()) / total
     share = float(same.sum()) / total
     return (
         Comparison(
-            "perplexity", math.exp(loss), math.exp(loss + change), math.expm1(change), *_interval(ratios, confidence)
+            "perplexity", math.exp(mean), math.exp(mean + change), math.expm1(change), *_interval(ratios, confidence)
         ),
         Comparison("agreement", 1.0, share, share, *_interval(shares, confidence)),
     )
-
-
-def _loss(score: RowScore) -> float:
-    """Mean, in nats a token."""
-    return -sum(score.log_probabilities) / len(score.log_probabilities) if score.log_probabilities else 0.0
 
 
 def _resampled(rows: int, resamples: int, seed: int) -> numpy.ndarray:

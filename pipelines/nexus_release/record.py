@@ -12,8 +12,11 @@ import json
 import math
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from pydantic import model_validator
+
+from nexus_release.capacity.shape import ModelShape
 from nexus_release.digests import Digest, canonical_json, digest_bytes
 from nexus_release.documents import validated_json
 from nexus_release.errors import DigestMismatch, Missing
@@ -35,27 +38,55 @@ class CodeContent(Frozen):
     """Digest of the names and versions of everything that the steps import."""
 
 
-class MetricContent(Frozen):
+class Figure(Frozen):
+    """One measurement and its bounds; decimal strings of 4 significant digits (`decimal`)."""
+
     name: Line
-    base: Line
-    candidate: Line
-    difference: Line
+    subject: Line = ""
+    """The tensor, task or device that it is of; empty where it is of the whole."""
+    value: Line
     low: Line
     high: Line
-    bound: Line
+    """Ends of the value's interval; the value itself where nothing was sampled."""
+    least: Line = ""
+    """The low end must not be below it; empty where there is no such bound."""
+    most: Line = ""
+    """The high end must not be above it; empty where there is no such bound."""
+    base: Line = ""
+    candidate: Line = ""
+    """The same of either model alone, where the value compares them."""
     passed: bool
+
+
+class Verdict(Frozen):
+    """What a gate leaves, as part of its step's output."""
+
+    accepted: bool
+    reason: Line
+    figures: tuple[Figure, ...]
+    evidence: Digest
+    """Folder in the store with everything that the figures were made from, for people: `report.json`."""
+
+
+GateName = Literal["data", "fit", "artifact", "quality"]
+GATES: tuple[GateName, ...] = get_args(GateName)
+"""In the order in which they are held."""
+
+
+class GateResult(Verdict):
+    gate: GateName
+    settings: dict[Line, Line]
+    """The gate's own, as text: what it was asked to hold."""
 
 
 class EvaluationContent(Frozen):
     suite: Digest
+    """Digest of what was asked: held-out rows, questions, golden prompts, and the way they are scored."""
     engine: Line
     base_compute_type: Line
     compute_type: Line
     rows: int
     tokens: int
-    metrics: tuple[MetricContent, ...]
-    gate: dict[Line, Line]
-    accepted: bool
 
 
 class Content(Frozen):
@@ -70,7 +101,23 @@ class Content(Frozen):
     """`train.<field>`, `quantize.<field>` -> value as text."""
     code: CodeContent
     artifact: Artifact
+    shape: ModelShape
     evaluation: EvaluationContent
+    gates: tuple[GateResult, ...]
+    """One for each of `GATES`, in that order."""
+
+    @model_validator(mode="after")
+    def _held_by_every_gate(self) -> Content:
+        if (found := tuple(result.gate for result in self.gates)) != GATES:
+            raise ValueError(f"gates are {', '.join(found) or 'none'}; a record has {', '.join(GATES)}")
+        return self
+
+    @property
+    def accepted(self) -> bool:
+        return all(result.accepted for result in self.gates)
+
+    def gate(self, name: GateName) -> GateResult:
+        return self.gates[GATES.index(name)]
 
 
 class Observed(Frozen):

@@ -12,6 +12,7 @@ from nexus_release.graph import ReleaseParams
 from nexus_release.names import Line, ModelName
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainRecipe
+from nexus_release.suite import Suite
 from nexus_release.terminal import plain_line
 
 
@@ -22,6 +23,7 @@ class ReleaseSpec(Frozen):
     dataset: Line
     train: TrainRecipe = TrainRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
+    suite: Suite = Suite()
 
 
 def read_spec(path: Path) -> ReleaseSpec:
@@ -41,7 +43,8 @@ def asked_for(path: Path, root: Path, environment: str, dataset: str | None = No
 
 
 def parameters(spec: ReleaseSpec, root: Path, environment: str) -> ReleaseParams:
-    """The spec together with the gates of its environment. Raises BadInput."""
-    gates = load_settings(root, environment).gates
-    asked = {**dict(spec), "environment": environment, "data_gate": gates.data, "quality_gate": gates.quality}
+    """The spec together with the machines and the gates of its environment. Raises BadInput."""
+    settings = load_settings(root, environment)
+    held = {f"{name}_gate": gate for name, gate in settings.gates}
+    asked = {**dict(spec), "environment": environment, "target": settings.target, **held}
     return validated(ReleaseParams, asked, lambda _: "release")

@@ -85,7 +85,7 @@ def _releases(history: History, store: Store, paths: list[str], registry: Regist
         yield from records.unchanged(path, data, history)
         if record is None:
             continue
-        yield records.verdict(path, record.content)
+        yield from records.verdict(path, record.content)
         yield from stored(record.content, store)
         yield code(record, sources)
         yield packages(record)

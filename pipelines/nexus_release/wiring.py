@@ -11,7 +11,17 @@ from urllib.parse import urlsplit
 
 from nexus_release.errors import BadInput, NexusError
 from nexus_release.frozen import Frozen
-from nexus_release.ports import BaseModels, Datasets, Evaluator, Quantizer, Registry, Repository, Store, Trainer
+from nexus_release.ports import (
+    BaseModels,
+    Datasets,
+    Evaluator,
+    Quantizer,
+    Registry,
+    Repository,
+    Store,
+    Trainer,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from nexus_release.adapters.git_seed import Planted
@@ -93,7 +103,7 @@ _PORTS: Mapping[str, tuple[str, ...]] = {
     "datasets": ("read:dataset",),
     "base_models": ("read:base-model",),
     "registry": ("read:registry", "write:registry"),
-    **dict.fromkeys(("trainer", "quantizer", "evaluator"), ("read:store",)),
+    **dict.fromkeys(("trainer", "quantizer", "evaluator", "weights"), ("read:store",)),
 }
 """Port -> effects that need it, for the ports that steps may share. The repository is made for each step: two may
 differ in whether they push."""
@@ -158,6 +168,12 @@ class Tools:
         from nexus_release.adapters.evaluator import CTranslateEvaluator
 
         return CTranslateEvaluator()
+
+    @cached_property
+    def weights(self) -> Weights:
+        from nexus_release.adapters.evaluator import DecodedWeights
+
+        return DecodedWeights()
 
     @cached_property
     def registry(self) -> Registry:

@@ -202,7 +202,7 @@ def admit_what_failed_its_evaluation(root: Path) -> str:
     failed = plant_record(root, make_record(MODEL, 4, accepted=False))
     plan = read_plan(root, "dev", MODEL)
     plant_plan(root, "dev", admitted(plan, MODEL, failed))
-    return f"release {failed.release} did not pass its evaluation"
+    return f"release {failed.release} did not pass its gates"
 
 
 @pytest.mark.parametrize(

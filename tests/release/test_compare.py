@@ -48,13 +48,15 @@ class Two:
         self.before = self.remote.head
         text = self.remote.file(STEP).decode()
         self.after = self.remote.commit({STEP: text + "# another way\n", "pipelines/nexus_release/steps/new.py": ""})
-        metric = one.evaluation.metrics[0].model_copy(update={"candidate": "21.40"})
+        quality = one.gate("quality")
+        figure = quality.figures[0].model_copy(update={"candidate": "21.40"})
+        better = quality.model_copy(update={"figures": (figure,)})
         two = one.model_copy(
             update={
                 "dataset": dataset(store, folder / "d2", range(3, 15)),
                 "recipe": {"train.steps": "400", "quantize.scheme": "W4A16", "quantize.group": "128"},
                 "code": CodeContent(steps=self._digest_of_main(), environment=code),
-                "evaluation": one.evaluation.model_copy(update={"metrics": (metric,)}),
+                "gates": (*one.gates[:-1], better),
             }
         )
         observed = first.observed.model_copy(update={"commit": self.after})
@@ -97,19 +99,19 @@ def test_every_part_that_differs_is_told_and_nothing_else(two: Two) -> None:
     at = [f"commit {commit[:12]}" for commit in (two.before, two.after)]
     assert found[("recipe", "quantize.scheme")] == ("W8A8", "W4A16")
     assert found[("recipe", "quantize.group")] == ("", "128")
-    assert found[("quality", "perplexity")][1] == "21.40 (0.00986, 0.00712 to 0.01243)"
+    assert found[("gates", "quality.perplexity")][1] == "21.40, base 21.30: 0.00986 (0.00712 to 0.01243)"
     assert found[("data", "rows")] == ("10", "12")
     assert found[("data", "rows that the other has not")] == ("3", "5")
     assert found[("code", "steps/train.py")] == (at[0], at[1])
     assert found[("code", "steps/new.py")] == ("", at[1])
-    assert {part for part, _ in found} == {"data", "code", "recipe", "quality"}
+    assert {part for part, _ in found} == {"data", "code", "recipe", "gates"}
     assert ("recipe", "train.steps") not in found
 
 
 def test_people_read_part_by_part(two: Two) -> None:
     told = two.diff(two.ids[0], two.ids[1]).stdout.splitlines()
     assert told[:2] == [f"one    {two.ids[0]}", f"other  {two.ids[1]}"]
-    assert [line for line in told[2:] if not line.startswith("  ")] == ["data", "code", "recipe", "quality"]
+    assert [line for line in told[2:] if not line.startswith("  ")] == ["data", "code", "recipe", "gates"]
     assert "  quantize.group: (none) -> 128" in told
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Artifact
+from nexus_release.schemes import Scheme
 from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
-from nexus_release.steps.quantize import Scheme
+from nexus_release.suite import Suite
 
 from ..support.damage import cut, damaged
 from ..support.trained import Trained
@@ -23,8 +24,16 @@ pytestmark = pytest.mark.train
 GATE = QualityGate(resamples=200)
 
 
-def evaluated(trained: Trained, artifact: Artifact, *, base: Artifact | None = None) -> EvaluateOut:
-    given = EvaluateIn(base=base or trained.out.model, artifact=artifact, dataset=trained.dataset, gate=GATE)
+def evaluated(
+    trained: Trained, artifact: Artifact, *, base: Artifact | None = None, suite: Suite | None = None
+) -> EvaluateOut:
+    given = EvaluateIn(
+        base=base or trained.out.model,
+        artifact=artifact,
+        dataset=trained.dataset,
+        suite=suite or Suite(),
+        gate=GATE,
+    )
     return evaluate(given, trained.tools)
 
 
@@ -40,9 +49,9 @@ def test_a_good_quantization_passes_with_figures(trained: Trained, scheme: Schem
     artifact = trained.quantize(scheme)
     out = evaluated(trained, artifact)
     assert out.accepted, out.reason
-    perplexity, agreement = out.metrics
-    assert (perplexity.name, agreement.name) == ("perplexity", "agreement")
-    assert float(perplexity.low) <= float(perplexity.difference) <= float(perplexity.high) <= 0.05
+    perplexity, agreement, accuracy = out.figures
+    assert (perplexity.name, agreement.name, accuracy.name) == ("perplexity", "agreement", "accuracy")
+    assert float(perplexity.low) <= float(perplexity.value) <= float(perplexity.high) <= 0.05
     assert 0.9 <= float(agreement.low) <= float(agreement.difference) <= 1
     assert 1 < float(perplexity.base) < 384  # better than guessing among the vocabulary
     assert (out.engine[:12], out.base_compute_type, out.compute_type) == ("ctranslate2 ", "float32", "float32")
@@ -51,8 +60,9 @@ def test_a_good_quantization_passes_with_figures(trained: Trained, scheme: Schem
 
 
 def test_a_model_is_as_good_as_itself(trained: Trained) -> None:
-    perplexity, agreement = evaluated(trained, trained.out.model).metrics
-    assert (perplexity.difference, perplexity.high, agreement.low) == ("0", "0", "1.000")
+    perplexity, agreement, accuracy = evaluated(trained, trained.out.model).figures
+    assert (perplexity.value, perplexity.high, agreement.low) == ("0", "0", "1.000")
+    assert (accuracy.value, accuracy.base) == ("0", accuracy.candidate)
 
 
 BROKEN: dict[str, Callable[[Path, Path], Path]] = {
@@ -80,7 +90,7 @@ def test_a_checkpoint_that_is_worse_is_refused_by_its_figures(trained: Trained, 
     out = evaluated(trained, trained.tools.store.put(BROKEN[fault](good, tmp_path / "broken")))
     assert not out.accepted
     assert out.reason.startswith("not as good as its base: ")
-    assert not all(metric.passed for metric in out.metrics)
+    assert not all(figure.passed for figure in out.figures)
 
 
 def test_logits_beyond_the_precision_of_floats_are_refused_and_no_crash(trained: Trained, tmp_path: Path) -> None:
@@ -88,7 +98,7 @@ def test_logits_beyond_the_precision_of_floats_are_refused_and_no_crash(trained:
         trained.folder, tmp_path / "huge", "lm_head.weight", lambda data: b"\x00\x50\x00\xd0" * (len(data) // 4)
     )
     out = evaluated(trained, trained.tools.store.put(huge))
-    assert (out.accepted, out.metrics) == (False, ())
+    assert (out.accepted, out.figures) == (False, ())
     assert out.reason == "the quantized checkpoint gives numbers that are no probabilities"
 
 
@@ -104,7 +114,7 @@ def test_a_checkpoint_that_does_not_load_is_refused_and_no_crash(trained: Traine
             shutil.copytree(good, into)
             (into / {"no template": "chat_template.jinja", "no weights": "model.safetensors"}[fault]).unlink()
     out = evaluated(trained, trained.tools.store.put(into))
-    assert (out.accepted, out.metrics) == (False, ())
+    assert (out.accepted, out.figures) == (False, ())
     assert out.reason.startswith("the quantized checkpoint does not load: ")
 
 

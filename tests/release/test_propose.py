@@ -286,7 +286,7 @@ def test_nothing_is_proposed_that_nobody_can_look_at(remote: Remote, machine: Ma
 
 def test_what_did_not_pass_its_evaluation_does_not_land(remote: Remote, machine: Machine) -> None:
     before = remote.refs()
-    with pytest.raises(NexusError, match="did not pass its evaluation"):
+    with pytest.raises(NexusError, match="did not pass its gates"):
         machine.release(make_record(MODEL, 1, accepted=False))
     assert remote.refs() == before
 

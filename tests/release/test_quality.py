@@ -48,7 +48,7 @@ def test_a_worse_model_is_refused_by_the_interval_s_bad_end() -> None:
     worse = [*rows(10, -2.0), *rows(10, -2.0 - math.log(1.08))]
     perplexity, agreement = compared(base, worse)
     assert perplexity.difference < GATE.max_perplexity_increase < perplexity.high
-    assert [metric.passed for metric in hold((perplexity, agreement), GATE)] == [False, True]
+    assert [figure.passed for figure in hold((perplexity, agreement), GATE)] == [False, True]
 
 
 def test_pairing_takes_what_is_hard_for_both_out_of_the_interval() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from nexus_release.errors import BadInput
-from nexus_release.steps.quantize import QuantizeIn, QuantizeRecipe, Scheme
+from nexus_release.schemes import Scheme
+from nexus_release.steps.quantize import QuantizeIn, QuantizeRecipe
 
 from ..support.trained import RECIPE, Trained
 

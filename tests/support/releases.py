@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from nexus_release.capacity.shape import ModelShape
 from nexus_release.digests import digest_bytes
 from nexus_release.frozen import Artifact
 from nexus_release.manifests.tree import load_inputs, render, write
@@ -16,7 +17,9 @@ from nexus_release.record import (
     Content,
     DatasetContent,
     EvaluationContent,
-    MetricContent,
+    Figure,
+    GateName,
+    GateResult,
     Observed,
     Record,
     record_path,
@@ -28,6 +31,18 @@ from .repository import ROOT
 
 State = Literal["first", "canary", "promoted", "contracted"]
 STATES: tuple[State, ...] = ("first", "canary", "promoted", "contracted")
+SHAPE = ModelShape(
+    layers=4,
+    hidden=256,
+    intermediate=512,
+    heads=8,
+    kv_heads=4,
+    head=32,
+    vocabulary=2048,
+    context=1024,
+    tied=False,
+    width=2,
+)
 MODELS = ("pydoc-chat", "acme/Llama-4:8B@chat")
 """One whose name is its slug, and one with everything that an alias may hold."""
 
@@ -38,14 +53,14 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
     def digest(what: str) -> str:
         return digest_bytes(f"{model} {seed} {what}".encode())
 
-    metric = MetricContent(
+    perplexity = Figure(
         name="perplexity",
-        base="21.30",
-        candidate="21.51",
-        difference="0.00986",
+        value="0.00986",
         low="0.00712",
         high="0.01243",
-        bound="0.05",
+        most="0.05" if accepted else "0.01",
+        base="21.30",
+        candidate="21.51",
         passed=accepted,
     )
     content = Content(
@@ -56,6 +71,7 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
         recipe={"train.steps": "400", "quantize.scheme": "W8A8"},
         code=CodeContent(steps=digest("steps"), environment=digest("environment")),
         artifact=Artifact(digest=digest("artifact"), bytes=3_407_872, files=6),
+        shape=SHAPE,
         evaluation=EvaluationContent(
             suite=digest("suite"),
             engine="ctranslate2 4.8.0",
@@ -63,9 +79,12 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
             compute_type="int8_float32",
             rows=200,
             tokens=18_044,
-            metrics=(metric,),
-            gate={"max_perplexity_increase": "0.05"},
-            accepted=accepted,
+        ),
+        gates=(
+            make_result("data", digest("rows"), count("rows", "4211")),
+            make_result("fit", digest("fit"), count("context", "1024")),
+            make_result("artifact", digest("inspected"), count("quantized tensors", "28")),
+            make_result("quality", digest("evaluated"), perplexity),
         ),
     )
     observed = Observed(
@@ -78,6 +97,21 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
         time="2026-01-01T00:00:00Z",
     )
     return Record(content=content, observed=observed)
+
+
+def count(name: str, value: str) -> Figure:
+    return Figure(name=name, value=value, low=value, high=value, least="1", passed=True)
+
+
+def make_result(gate: GateName, evidence: str, figure: Figure) -> GateResult:
+    return GateResult(
+        gate=gate,
+        accepted=figure.passed,
+        reason="within its bounds" if figure.passed else "not as good as its base",
+        figures=(figure,),
+        evidence=evidence,
+        settings={"max_perplexity_increase": figure.most} if gate == "quality" else {},
+    )
 
 
 def make_pointer(record: Record) -> Pointer:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.frozen import Artifact
-from nexus_release.steps.quantize import QuantizeIn, QuantizeRecipe, Scheme, quantize
+from nexus_release.schemes import Scheme
+from nexus_release.steps.quantize import QuantizeIn, QuantizeRecipe, quantize
 from nexus_release.steps.train import TrainIn, TrainOut, TrainRecipe, train
 from nexus_release.steps.validate import DataGate, ValidateIn, validate
 from nexus_release.wiring import Connections, Tools

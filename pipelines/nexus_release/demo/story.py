@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -14,12 +14,13 @@ from nexus_release.demo.narrator import Narrator
 from nexus_release.demo.stage import MODEL, Stage
 from nexus_release.errors import GateRefused, NexusError
 from nexus_release.explain import explain, lines
+from nexus_release.frozen import Frozen
 from nexus_release.local.control import wait_applied
 from nexus_release.plan import Plan, read_plan
 from nexus_release.plan_changes import PlanChange, canary, make, promote, rollback
+from nexus_release.record import Figure, Verdict
 from nexus_release.release import Listener, StepDone, run_release
 from nexus_release.spec import parameters
-from nexus_release.steps.evaluate import EvaluateOut
 from nexus_release.steps.register import RegisterOut
 from nexus_release.wiring import Tools, plant_remote
 
@@ -85,18 +86,27 @@ def release_edition(stage: Stage, say: Narrator, edition: int) -> str:
         raise GateRefused(done.reason)
     release = cast(RegisterOut, done.outs["register"]).release
     stage.names[release] = f"release {edition}"
-    show_evidence(cast(EvaluateOut, done.outs["evaluate"]), say)
+    show_evidence(done.outs, say)
     say.say(f"release {edition} is {release[:12]}; summary in {relative_to_here(done.summary)}")
     return release
 
 
-def show_evidence(evaluated: EvaluateOut, say: Narrator) -> None:
-    """What the gate has seen, as the record keeps it."""
+def show_evidence(outs: Mapping[str, Frozen], say: Narrator) -> None:
+    """What the gates have seen, as the record keeps it."""
+    verdicts = [out for out in outs.values() if isinstance(out, Verdict)]
     say.table(
-        ("quantized against base", "base", "quantized", "difference", "interval", "bound"),
-        [(m.name, m.base, m.candidate, m.difference, f"{m.low} to {m.high}", m.bound) for m in evaluated.metrics],
+        ("figure", "of", "base", "quantized", "value", "interval", "bounds"),
+        [_row(figure) for verdict in verdicts for figure in verdict.figures],
     )
-    say.say(f"{evaluated.tokens} tokens of {evaluated.rows} held-out rows by {evaluated.engine}: {evaluated.reason}")
+    for verdict in verdicts:
+        say.say(f"{verdict.reason} (evidence {verdict.evidence[:19]})")
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    interval = "" if figure.low == figure.high else f"{figure.low} to {figure.high}"
+    bounds = " to ".join(filter(None, (figure.least, figure.most)))
+    bounds = bounds if figure.least and figure.most else f"{'≥' if figure.least else '≤'} {bounds}" if bounds else ""
+    return figure.name, figure.subject, figure.base, figure.candidate, figure.value, interval, bounds
 
 
 def follow(stage: Stage, say: Narrator) -> None:

@@ -106,8 +106,8 @@ def _not_rendered(after: Path, environment: str, files: Mapping[str, str]) -> It
 
 def _without_evidence(inputs: Inputs) -> Iterator[str]:
     for release, record in sorted(inputs.records.items()):
-        if not record.content.evaluation.accepted:
-            yield f"{record.content.model}: release {release} did not pass its evaluation"
+        if not record.content.accepted:
+            yield f"{record.content.model}: release {release} did not pass its gates"
 
 
 def _moves(before: Path, environment: str, files: Mapping[str, str]) -> Iterator[str]:

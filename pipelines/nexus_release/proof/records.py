@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import InvalidOperation
 
 from nexus_release.digests import digest_bytes
 from nexus_release.errors import NexusError
+from nexus_release.gates import told, within
 from nexus_release.ports import History
 from nexus_release.proof.finding import Finding, first_difference, holds, lies, unproved
-from nexus_release.record import Content, Record, parse_record, record_text
+from nexus_release.record import Content, GateResult, Record, parse_record, record_text
 
 
 def read(path: str, release: str, data: bytes) -> tuple[Record | None, Finding]:
@@ -49,30 +50,21 @@ def unchanged(path: str, data: bytes, history: History) -> Iterator[Finding]:
         yield holds("trailer", path, f"commit {first.hash[:12]} names these bytes")
 
 
-def verdict(path: str, content: Content) -> Finding:
-    """A metric that passed is within its bound, and a release that was accepted passed them all.
+def verdict(path: str, content: Content) -> Iterator[Finding]:
+    """Of each gate: a figure that passed is within its bounds, and a gate that accepted passed them all."""
+    for result in content.gates:
+        subject = f"{path}: {result.gate}"
+        yield _verdict(subject, result)
 
-    Figures are rounded to 4 digits, the gate saw them whole; rounding keeps their order, so that whatever passed
-    passes by the rounded figures too.
-    """
-    evaluation = content.evaluation
-    for metric in evaluation.metrics:
+
+def _verdict(subject: str, result: GateResult) -> Finding:
+    for figure in result.figures:
         try:
-            within = _within(metric.name, Decimal(metric.low), Decimal(metric.high), Decimal(metric.bound))
+            passes = within(figure)
         except InvalidOperation:
-            return lies("verdict", path, f"{metric.name}: a figure is no number")
-        if within is None:
-            return unproved("verdict", path, f"{metric.name}: this version knows no such metric")
-        if metric.passed and not within:
-            figures = f"{metric.low} to {metric.high}, bound {metric.bound}"
-            return lies("verdict", path, f"{metric.name} passed with {figures}")
-    if evaluation.accepted and not (evaluation.metrics and all(metric.passed for metric in evaluation.metrics)):
-        return lies("verdict", path, "it was accepted, and not every metric passed")
-    return holds("verdict", path, "accepted" if evaluation.accepted else "refused, as its figures say")
-
-
-def _within(name: str, low: Decimal, high: Decimal, bound: Decimal) -> bool | None:
-    """By the bad end of the interval, as `steps/evaluate.py` holds it."""
-    if name == "perplexity":
-        return high <= bound
-    return low >= bound if name == "agreement" else None
+            return lies("verdict", subject, f"{figure.name}: a figure is no number")
+        if figure.passed != passes:
+            return lies("verdict", subject, f"{told(figure)}: it says {'passed' if figure.passed else 'failed'}")
+    if result.accepted and not (result.figures and all(figure.passed for figure in result.figures)):
+        return lies("verdict", subject, "it was accepted, and not every figure passed")
+    return holds("verdict", subject, "accepted" if result.accepted else "refused")

@@ -1,17 +1,21 @@
-"""What the store holds of a release: the artifact, its base, the dataset, and the rows that it was evaluated on."""
+"""What the store holds of a release: the artifact, its base, the dataset, and the evidence of each gate."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from nexus_release.code import steps_digest
+from nexus_release.digests import digest_json
 from nexus_release.errors import DigestMismatch, Missing
+from nexus_release.gates import REPORT
 from nexus_release.ports import Store
 from nexus_release.proof.finding import Finding, holds, lies, unproved
-from nexus_release.record import Content
-from nexus_release.steps.evaluate import choose, suite_digest
+from nexus_release.record import Content, GateResult
+from nexus_release.steps.evaluate import choose
 from nexus_release.steps.train import read_rows
+from nexus_release.suite import HELD_OUT, SUITE, document, held_out_task
 
 
 def stored(content: Content, store: Store) -> Iterator[Finding]:
@@ -22,6 +26,11 @@ def stored(content: Content, store: Store) -> Iterator[Finding]:
     yield finding
     if dataset is not None:
         yield from _rows(content, dataset)
+    for result in content.gates:
+        evidence, finding = _entry("evidence", result.evidence, store)
+        yield _reported(result, evidence) or finding if evidence else finding
+    if dataset is not None:
+        yield _suite(content, dataset, store)
 
 
 def _entry(link: str, digest: str, store: Store) -> tuple[Path | None, Finding]:
@@ -35,19 +44,45 @@ def _entry(link: str, digest: str, store: Store) -> tuple[Path | None, Finding]:
 
 def _rows(content: Content, dataset: Path) -> Iterator[Finding]:
     try:
-        train, holdout = (read_rows(dataset / name) for name in ("train.jsonl", "holdout.jsonl"))
-        chosen = choose(holdout, int(content.evaluation.gate["max_rows"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a record may name any entry, and any gate
+        rows = len(read_rows(dataset / "train.jsonl")) + len(read_rows(dataset / "holdout.jsonl"))
+    except (OSError, ValueError) as error:  # a record may name any entry
         yield lies("dataset", content.dataset.digest, f"its rows cannot be read as ours: {type(error).__name__}")
         return
-    rows = len(train) + len(holdout)
     if rows != content.dataset.rows:
         yield lies("dataset", content.dataset.digest, f"it has {rows} rows, the record says {content.dataset.rows}")
+
+
+def _reported(result: GateResult, evidence: Path) -> Finding | None:
+    """A report has the figures that the record has; the dataset's own has counts instead."""
+    if result.gate == "data":
+        return None
+    try:
+        report = json.loads((evidence / REPORT).read_bytes())
+        same = report["figures"] == [figure.model_dump() for figure in result.figures]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return lies("evidence", result.evidence, f"its {REPORT} cannot be read as ours: {type(error).__name__}")
+    return None if same else lies("evidence", result.evidence, f"its {REPORT} has other figures than the record")
+
+
+def _suite(content: Content, dataset: Path, store: Store) -> Finding:
+    """The suite is the one that the evidence shows, and its rows are those that the gate would choose."""
+    suite, quality = content.evaluation.suite, content.gate("quality")
     if content.code.steps != steps_digest():
-        yield unproved("suite", content.evaluation.suite, "other code chose its rows")
-        return
-    suite = suite_digest(chosen)
-    if suite != content.evaluation.suite:
-        yield lies("suite", content.evaluation.suite, f"its held-out rows give {suite}")
-    else:
-        yield holds("suite", suite, "chosen anew from the held-out rows")
+        return unproved("suite", suite, "other code chose its rows")
+    try:
+        asked = json.loads((store.get(quality.evidence) / SUITE).read_bytes())
+        rows = choose(read_rows(dataset / "holdout.jsonl"), int(quality.settings["max_rows"]))
+        named = [digest_json(row) for row in rows]
+        held_out = [document(item) for item in held_out_task(rows, int(quality.settings["max_questions"]))]
+        true = named == asked["rows"] and (
+            asked["questions"] == held_out or all(one["task"] != HELD_OUT for one in asked["questions"])
+        )
+    except (Missing, DigestMismatch):
+        return unproved("suite", suite, "its evidence is not here whole")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return lies("suite", suite, f"it cannot be read as ours: {type(error).__name__}")
+    if (found := digest_json(asked)) != suite:
+        return lies("suite", suite, f"its evidence gives {found}")
+    if not true:
+        return lies("suite", suite, "its rows or questions are not those that the held-out rows give")
+    return holds("suite", suite, "chosen anew from the held-out rows")

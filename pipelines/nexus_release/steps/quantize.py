@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from nexus_release.digests import Digest
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.inspection.checkpoint import inspect_checkpoint
+from nexus_release.schemes import Scheme
 from nexus_release.steps.train import read_rows
 from nexus_release.wiring import Tools
-
-Scheme = Literal["FP8_DYNAMIC", "W8A8", "W4A16"]
 
 
 class QuantizeRecipe(Frozen):

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from nexus_release.capacity.target import FitGate
 from nexus_release.code import environment_digest, steps_digest
 from nexus_release.digests import HexId
 from nexus_release.documents import validated
 from nexus_release.frozen import Artifact, Frozen
+from nexus_release.gates import held, line, result, texts
 from nexus_release.names import ModelName
 from nexus_release.ports import RegistryEntry
 from nexus_release.record import (
     CodeContent,
     Content,
+    GateResult,
+    Verdict,
     content_json,
     release_id,
 )
 from nexus_release.steps.evaluate import EvaluateOut, QualityGate
+from nexus_release.steps.fit import FitOut
+from nexus_release.steps.inspect import ArtifactGate, InspectOut
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainOut, TrainRecipe
-from nexus_release.steps.validate import ValidateOut
+from nexus_release.steps.validate import DataGate, ValidateOut
 from nexus_release.wiring import Tools
 
 
 class RegisterIn(Frozen):
     model: ModelName
+    data_gate: DataGate
     validated: ValidateOut
+    fit_gate: FitGate
+    fitted: FitOut
     train_recipe: TrainRecipe
     trained: TrainOut
     quantize_recipe: QuantizeRecipe
     artifact: Artifact
+    artifact_gate: ArtifactGate
+    inspected: InspectOut
     quality_gate: QualityGate
     evaluated: EvaluateOut
 
@@ -56,7 +67,7 @@ def register(given: RegisterIn, tools: Tools) -> RegisterOut:
             artifact_digest=given.artifact.digest,
             dataset_digest=given.validated.dataset,
             parameters=content.recipe,
-            metrics=dict(_measurements(given.evaluated)),
+            metrics=_measurements(content.gates),
             content=text,
         )
     )
@@ -80,9 +91,11 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
             "base": given.trained.model.digest,
             "base_source": given.trained.source,
             # Where the base was found is an address; what it was is `base_source`.
-            "recipe": _texts("train.", given.train_recipe, without="base") | _texts("quantize.", given.quantize_recipe),
+            "recipe": _recipe("train.", given.train_recipe, without="base")
+            | _recipe("quantize.", given.quantize_recipe),
             "code": code,
             "artifact": given.artifact,
+            "shape": given.fitted.shape,
             "evaluation": {
                 "suite": evaluated.suite,
                 "engine": evaluated.engine,
@@ -90,29 +103,40 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
                 "compute_type": evaluated.compute_type,
                 "rows": evaluated.rows,
                 "tokens": evaluated.tokens,
-                "metrics": [metric.model_dump() for metric in evaluated.metrics],
-                "gate": _texts("", given.quality_gate),
-                "accepted": evaluated.accepted,
             },
+            "gates": (
+                result("data", _held_data(data, given.data_gate), given.data_gate),
+                result("fit", given.fitted, given.fit_gate),
+                result("artifact", given.inspected, given.artifact_gate),
+                result("quality", evaluated, given.quality_gate),
+            ),
         },
         lambda _: "record",
     )
 
 
-def _texts(prefix: str, values: Frozen, without: str = "") -> dict[str, str]:
-    return {prefix + name: _text(value) for name, value in values.model_dump().items() if name != without}
+def _held_data(data: ValidateOut, gate: DataGate) -> Verdict:
+    """The dataset's folder is its own evidence: it has `report.json`."""
+    total = data.rows + data.refused_rows
+    figures = (
+        held("refused share", data.refused_rows / total if total else 0, most=gate.max_refused_share),
+        held("rows", data.rows, least=gate.min_rows),
+    )
+    return Verdict(accepted=data.accepted, reason=line(data.reason), figures=figures, evidence=data.dataset)
 
 
-def _text(value: object) -> str:
-    """One text for one value: `repr` of a float is the shortest text that reads back as the same float."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+def _recipe(prefix: str, recipe: Frozen, without: str = "") -> dict[str, str]:
+    return texts(prefix, recipe.model_dump(exclude={without}))
 
 
-def _measurements(evaluated: EvaluateOut) -> Mapping[str, float]:
+def _measurements(results: Sequence[GateResult]) -> Mapping[str, float]:
     """As the registry plots them. The record keeps the text."""
-    kinds = ("base", "candidate", "difference", "low", "high")
-    return {f"{metric.name}.{kind}": float(getattr(metric, kind)) for metric in evaluated.metrics for kind in kinds} | {
-        "evaluated_tokens": float(evaluated.tokens)
+    return {
+        f"{figure.name}{f'.{figure.subject}' if figure.name == 'accuracy' else ''}.{kind}".replace(" ", "_"): float(
+            said
+        )
+        for result in results
+        for figure in result.figures
+        for kind in ("base", "candidate", "value", "low", "high")
+        if (said := getattr(figure, kind))
     }

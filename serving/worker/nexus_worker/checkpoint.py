@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_worker.architecture import Architecture, architecture_of
-from nexus_worker.compression import Stored, decode, scheme_of
+from nexus_worker.compression import Decoded, Scheme, Stored, decode, scheme_of
 from nexus_worker.errors import BadCheckpoint
 from nexus_worker.json_file import inside, read_object
 from nexus_worker.safetensors_file import FLOATS, Array, Tensor, read_tensors
@@ -21,6 +21,7 @@ __all__ = ["BadCheckpoint", "Checkpoint"]
 
 _JSON = 1 * 2**20  # bytes of a configuration
 _INDEX_JSON = 16 * 2**20  # bytes; it names every tensor
+_OF_A_WEIGHT = (".weight_scale", ".weight_shape", ".weight_g_idx")
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -33,7 +34,7 @@ class Checkpoint:
         self.folder = folder
         self.config: Mapping[str, Any] = read_object(folder, "config.json", limit=_JSON)
         self.architecture: Architecture = architecture_of(self.config)
-        self._scheme = scheme_of(self.config)
+        self.scheme: Scheme | None = scheme_of(self.config)
         self._tensors = _tensors(folder)
         self._used: set[str] = set()
 
@@ -47,8 +48,14 @@ class Checkpoint:
 
     def matrix(self, module: str, rows: int, columns: int) -> Array:
         """The weight of a linear module, quantized or not, as float32."""
-        if self._scheme is None or f"{module}.weight_scale" not in self._tensors:
+        if not self._is_quantized(module):
             return self.array(f"{module}.weight", rows, columns)
+        return self.quantized(module, rows, columns).values
+
+    def quantized(self, module: str, rows: int, columns: int) -> Decoded:
+        """The weight of a linear module that is quantized, apart."""
+        if self.scheme is None or not self._is_quantized(module):
+            raise BadCheckpoint(_WHOLE, f"{module}.weight", "is not quantized")
         packed = f"{module}.weight_packed" in self._tensors
         stored = Stored(
             weight=self._take(f"{module}.weight_packed" if packed else f"{module}.weight"),
@@ -56,7 +63,21 @@ class Checkpoint:
             shape=self._take(f"{module}.weight_shape") if packed else None,
             order=self._take(f"{module}.weight_g_idx") if f"{module}.weight_g_idx" in self._tensors else None,
         )
-        return decode(stored, self._scheme, (rows, columns))
+        return decode(stored, self.scheme, (rows, columns))
+
+    def modules(self) -> Mapping[str, bool]:
+        """Every tensor by the name that it has where nothing is quantized, and whether it is quantized here."""
+        names = (name for name in self._tensors if not (self.scheme and name.endswith(_OF_A_WEIGHT)))
+        plain = (name.removesuffix("_packed") if self.scheme else name for name in names)
+        return {name: self._is_quantized(name.removesuffix(".weight")) for name in sorted(plain)}
+
+    def plain(self, name: str) -> Array:
+        """Any tensor that is stored as what it is, in its own shape; floats as float32."""
+        return self._take(name).read()
+
+    def bytes(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.bytes for tensor in self._tensors.values())
 
     def has(self, name: str) -> bool:
         return name in self._tensors
@@ -67,6 +88,9 @@ class Checkpoint:
             tensor = self._tensors[left[0]]
             others = f" (and {len(left) - 1} others)" if left[1:] else ""
             raise BadCheckpoint(tensor.file.name, tensor.name[:200], f"has no place in this architecture{others}")
+
+    def _is_quantized(self, module: str) -> bool:
+        return self.scheme is not None and f"{module}.weight_scale" in self._tensors
 
     def _take(self, name: str) -> Tensor:
         if name not in self._tensors:

@@ -30,6 +30,13 @@ class Scheme:
     """How many weights share a scale: all (`tensor`), a row (`channel`), or `group` neighbours in a row."""
     group: int | None
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the largest number that can be stored."""
+        if self.kind == "float":
+            return -448.0, 448.0  # E4M3 (OCP 8-bit floating point, table 1)
+        return -(2.0 ** (self.bits - 1)), 2.0 ** (self.bits - 1) - 1
+
 
 def scheme_of(config: Mapping[str, Any]) -> Scheme | None:
     """None for a checkpoint that is not quantized. Raises BadCheckpoint for what would be decoded wrongly."""
@@ -89,10 +96,24 @@ class Stored:
     """The group of each column, where columns were reordered before grouping."""
 
 
-def decode(stored: Stored, scheme: Scheme, shape: tuple[int, int]) -> Array:
-    """float32 of `shape`. Raises BadCheckpoint where the tensors are not of the scheme and the shape."""
+@dataclass(frozen=True)
+class Decoded:
+    """A weight and what it is made of, all float32."""
+
+    numbers: Array
+    """As they are stored."""
+    scales: Array
+    """Broadcastable to them."""
+
+    @property
+    def values(self) -> Array:
+        return self.numbers * self.scales
+
+
+def decode(stored: Stored, scheme: Scheme, shape: tuple[int, int]) -> Decoded:
+    """Of `shape`. Raises BadCheckpoint where the tensors are not of the scheme and the shape."""
     numbers = _unpacked(stored, scheme, shape) if stored.shape else _plain(stored.weight, scheme, shape)
-    return numbers * _scales(stored, scheme, shape)
+    return Decoded(numbers, _scales(stored, scheme, shape))
 
 
 def _plain(weight: Tensor, scheme: Scheme, shape: tuple[int, int]) -> Array:

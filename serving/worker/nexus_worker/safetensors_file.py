@@ -41,6 +41,10 @@ class Tensor:
     offset: int
     """In the file, bytes."""
 
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(_STORED[self.dtype]).itemsize
+
     def read(self) -> Array:
         """float32 for every float type, exactly; integers as they are stored. Raises BadCheckpoint for NaN and
         infinity."""
