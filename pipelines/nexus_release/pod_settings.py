@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from nexus_release.frozen import Section
-from nexus_release.kubernetes_values import Cidr, Image, Label, LabelValue, QualifiedName
+from nexus_release.kubernetes_values import Cidr, Image, Label, LabelValue, Memory, QualifiedName
 
 Target = Literal["dataset", "base-model", "registry", "git"]
 """What a step reaches over the network; the word of its effects after the colon."""
@@ -66,9 +66,16 @@ class StepPods(Section):
     """By digest."""
     work_claim: Label
     """PersistentVolumeClaim, ReadWriteMany, with the store and the results of steps; `pvc://<claim>` in `artifacts`."""
+    work_size: Memory
+    """How much the claim asks for."""
+    storage_class: Label | None
+    """Of the claim; null is the cluster's default, which must know ReadWriteMany."""
     registry: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$")]
     """MLFLOW_TRACKING_URI, without a credential."""
     secrets: StepSecrets
     """Names of Secrets, never their values."""
     egress: dict[Target, tuple[Peer, ...]]
     """What each kind of effect reaches. What is not named, no step reaches; names are resolved in any case."""
+    api_server: tuple[Peer, ...] = Field(min_length=1)
+    """Kubernetes' API server, as packets reach it: the engine's own process in each pod reports to it. The step's does
+    not: it has no token."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nexus_release.config import Settings, Toleration
 from nexus_release.pod_settings import Peer, StepSecrets, Target
-from nexus_release.step import Effect, Step
+from nexus_release.step import Effect, Resources, Step
 from nexus_release.wiring import SECRETS
 
 WORK = "/work"  # where the claim is mounted
@@ -49,16 +49,21 @@ class Pod:
 
 
 def pod_of(step: Step, settings: Settings) -> Pod:
-    pods, effects = settings.pods, step.effects
-    on_gpu = step.resources.gpu and settings.gpu.enabled
+    return pod_with(step.effects, step.resources, step.image, settings)
+
+
+def pod_with(effects: tuple[Effect, ...], resources: Resources, image: str, settings: Settings) -> Pod:
+    """For a command of `nexus` that is no step: what asks for a release's parameters, what sums it up."""
+    pods = settings.pods
+    on_gpu = resources.gpu and settings.gpu.enabled
     return Pod(
-        image=image_of(step.image, settings),
+        image=image_of(image, settings),
         variables=_variables(effects, pods.registry),
         secrets=_secrets(effects, pods.secrets),
         claim=pods.work_claim,
         amounts={
-            "cpu": step.resources.cpu,
-            "memory": step.resources.memory,
+            "cpu": resources.cpu,
+            "memory": resources.memory,
             **({"nvidia.com/gpu": "1"} if on_gpu else {}),  # no step uses more than one
         },
         node_selector=settings.gpu.node_selector if on_gpu else {},

@@ -50,7 +50,7 @@ def render(inputs: Inputs) -> dict[str, str]:
     top, settings = tree_path(inputs.environment), inputs.settings
     plans = [inputs.plans[model] for model in sorted(inputs.plans)]
     files = {
-        **application(f"{top}/namespace", {"namespace.yaml": namespace(settings)}),
+        **application(f"{top}/namespace", {"namespace.yaml": namespace(settings.namespace)}),
         **application(f"{top}/runtimes", {f"{settings.runtime}.yaml": serving_runtime(settings)}),
         **gateway(f"{top}/gateway", plans, settings),
     }
