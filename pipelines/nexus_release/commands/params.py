@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nexus_release.commands import arguments
+
+if TYPE_CHECKING:
+    from nexus_release.step import Effect
+
+EFFECTS: tuple[Effect, ...] = ("read:git",)  # with --from-main
 
 
 @click.command("params", epilog="Example: nexus params pipelines/specs/pydoc-chat.yaml --env staging")
@@ -15,10 +26,43 @@ from nexus_release.commands import arguments
     "--env", "environment", default="local", show_default=True, callback=arguments.environment,
     help="Environment that it is proposed for.",
 )  # fmt: skip
-@click.option("--dataset", help="URI that stands in for the file's `dataset`.")
+@click.option("--dataset", help="URI that stands in for the file's `dataset`; {day} in it is --day.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Day of the dataset.")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
-def command(spec: Path, environment: str, dataset: str | None, root: Path) -> None:
+@click.option(
+    "--from-main", is_flag=True,
+    help="Read SPEC and the environment from main of the remote, which NEXUS_REMOTE names, and nothing from --root.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write to, instead of the screen.")
+def command(
+    spec: Path,
+    environment: str,
+    dataset: str | None,
+    day: datetime | None,
+    root: Path,
+    from_main: bool,
+    out: Path | None,
+) -> None:
     """Print the release that SPEC describes, with the gates of its environment, as one line of JSON."""
-    from nexus_release.spec import asked_for
+    from nexus_release.journal import write_whole
+    from nexus_release.spec import asked_for, of_the_day
 
-    click.echo(asked_for(spec, root, environment, dataset).model_dump_json())
+    of_day = of_the_day(dataset, day.date() if day else None) if dataset else None
+    with _main() if from_main else nullcontext(root) as place:
+        asked = asked_for(place / spec if from_main else spec, place, environment, of_day)
+    if out:
+        write_whole(out, asked.model_dump_json())
+    else:
+        click.echo(asked.model_dump_json())
+
+
+@contextmanager
+def _main() -> Iterator[Path]:
+    """A checkout of the remote's main, for as long as it is read."""
+    from nexus_release.wiring import Connections, Tools, forget_secrets
+
+    connections = Connections.from_environment()
+    forget_secrets(os.environ, EFFECTS)
+    with tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
+        Tools(connections).limited(EFFECTS).repository.checkout(Path(folder))
+        yield Path(folder)
