@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow demo up down test test-clients check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-hera demo up down test test-clients orchestrators check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,17 +44,22 @@ setup-litellm: $(STATE)/setup/litellm ## make .venv-litellm: a gateway with the 
 
 setup-airflow: $(STATE)/setup/airflow ## make .venv-airflow: Airflow, for the DAGs of dags/
 
-test: setup-dev setup-clients setup-litellm setup-airflow ## run the tests
+setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
+
+test: setup-dev setup-clients setup-litellm setup-airflow setup-hera ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 test-clients: setup-dev setup-clients ## run the tests of the clients alone
 	$(BIN)/python -m pytest tests/clients $(PYTEST_FLAGS)
 
-check: setup-dev ## lint, types, locks and generated files fresh, rendered manifests true
+orchestrators: setup-dev setup-airflow setup-hera ## run the tests of the engines alone
+	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
+
+check: setup-dev setup-hera ## lint, types, locks and generated files fresh, rendered manifests true
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python ops/check_fresh.py locks generated
+	$(BIN)/python ops/check_fresh.py locks generated workflows
 	$(BIN)/nexus render --check
 
 fmt: setup-dev ## format and mend what the linter can mend
@@ -70,8 +75,9 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) pyproject.toml --extra gateway --extra litellm -o requirements/litellm.txt
 	$(LOCK) requirements/airflow.in -o requirements/airflow.txt
+	$(LOCK) requirements/hera.in -o requirements/hera.txt
 
-generate: setup-dev ## write every generated file anew
+generate: setup-dev setup-hera ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
 	$(BIN)/nexus-gateway schema --of log > gateway/log.schema.json
@@ -82,6 +88,7 @@ generate: setup-dev ## write every generated file anew
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus-gateway reference metrics > docs/reference/metrics.md
+	.venv-hera/bin/python workflows/release_hera.py
 	$(BIN)/nexus render
 
 chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
@@ -106,7 +113,7 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-hera tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -176,6 +183,14 @@ $(STATE)/setup/airflow: requirements/airflow.txt pyproject.toml | $(STATE)/setup
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-airflow
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-airflow/bin/python requirements/airflow.txt
 	$(BIN)/uv pip install --quiet --python .venv-airflow/bin/python --no-deps -e .
+	@touch $@
+
+# Hera is what renders workflows/ and nothing that runs, so nobody else's lock should carry it.
+$(STATE)/setup/hera: requirements/hera.txt pyproject.toml | $(STATE)/setup/run
+	@echo "==> .venv-hera (60 MB)"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-hera
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-hera/bin/python requirements/hera.txt
+	$(BIN)/uv pip install --quiet --python .venv-hera/bin/python --no-deps -e .
 	@touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node are skipped.

@@ -1,4 +1,4 @@
-"""Proves that what is generated follows from its sources: `check_fresh.py locks generated`.
+"""Proves that what is generated follows from its sources: `check_fresh.py locks generated workflows`.
 
 Exits 1 and names each file that differs, with the command that mends it.
 """
@@ -23,6 +23,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
     "requirements/clients.txt": ["requirements/clients.in"],
     "requirements/airflow.txt": ["requirements/airflow.in"],
+    "requirements/hera.txt": ["requirements/hera.in"],
     "requirements/litellm.txt": ["--extra", "gateway", "--extra", "litellm"],
     "requirements/vllm.txt": ["--override", "requirements/vllm.overrides", "requirements/vllm.in"],
 }
@@ -54,6 +55,15 @@ def generated() -> list[str]:
     ]
 
 
+def workflows() -> list[str]:
+    """Rendered where Hera is."""
+    command = [ROOT / ".venv-hera" / "bin" / "python", ROOT / "workflows" / "release_hera.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.stderr:
+        raise RuntimeError(done.stderr)
+    return done.stdout.splitlines()
+
+
 def _compiled(path: str, flags: list[str]) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "lock.txt"
@@ -80,6 +90,7 @@ def _pins(text: str) -> list[str]:
 CHECKS: dict[str, tuple[Callable[[], list[str]], str]] = {
     "locks": (locks, "make lock"),
     "generated": (generated, "make generate"),
+    "workflows": (workflows, "make generate"),
 }
 
 
