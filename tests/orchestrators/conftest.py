@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..support.airflow_home import AirflowHome
+from ..support.airflow_home import NEXUS, AirflowHome
 
 MakeHome = Callable[..., AirflowHome]
 
@@ -34,4 +37,20 @@ def bad_spec(folder: Path, model: str = "chat") -> Path:
     (folder / f"{model}.jsonl").write_text("no JSON\n" * 10)
     path = folder / f"{model}.yaml"
     path.write_text(json.dumps({"model": model, "dataset": str(folder / f"{model}.jsonl")}))
+    return path
+
+
+def on_the_laptop(spec: Path, root: Path, variables: Mapping[str, str], environment: str = "local") -> Path:
+    """The summary that `nexus release` leaves, whatever its end."""
+    words = ["release", spec, "--root", root, "--env", environment]
+    done = subprocess.run([NEXUS, *words], env={**os.environ, **variables}, capture_output=True, text=True)
+    (path,) = Path(variables["NEXUS_STATE"]).glob("runs/*/summary.json")
+    assert done.returncode in (0, 3), done.stderr
+    return path
+
+
+def program(path: Path, lines: str) -> Path:
+    """A stand-in for `nexus` that does what it says and then what nexus does."""
+    path.write_text(f'#!/bin/sh\n{lines}\nexec {NEXUS} "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path

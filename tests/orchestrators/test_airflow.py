@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,32 +14,16 @@ import pytest
 
 from nexus_release.graph import NODES, waits_for
 
-from ..support.airflow_home import BIN, NEXUS, AirflowHome
+from ..support.airflow_home import BIN, AirflowHome
 from ..support.client import installed
 from ..support.repository import ROOT
-from .conftest import MakeHome, bad_spec
+from .conftest import MakeHome, bad_spec, on_the_laptop, program
 
 HEAVY = {"ctranslate2", "datasets", "mlflow", "numpy", "pandas", "torch", "transformers"}
 
 
-def on_the_laptop(spec: Path, root: Path, variables: Mapping[str, str]) -> Path:
-    """The summary that `nexus release` leaves, whatever its end."""
-    environment = {**os.environ, **variables}
-    done = subprocess.run([NEXUS, "release", spec, "--root", root], env=environment, capture_output=True, text=True)
-    (path,) = Path(variables["NEXUS_STATE"]).glob("runs/*/summary.json")
-    assert done.returncode in (0, 3), done.stderr
-    return path
-
-
 def summary_of(home: AirflowHome, model: str = "chat") -> Path:
     (path,) = Path(home.environment["NEXUS_STATE"]).glob(f"runs/{model}-*/summary.json")
-    return path
-
-
-def program(path: Path, lines: str) -> Path:
-    """A stand-in for `nexus` that does what it says and then what nexus does."""
-    path.write_text(f'#!/bin/sh\n{lines}\nexec {NEXUS} "$@"\n')
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 
 
