@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-hera demo up down test test-clients orchestrators check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,15 +44,17 @@ setup-litellm: $(STATE)/setup/litellm ## make .venv-litellm: a gateway with the 
 
 setup-airflow: $(STATE)/setup/airflow ## make .venv-airflow: Airflow, for the DAGs of dags/
 
+setup-kfp: $(STATE)/setup/kfp ## make .venv-kfp: Kubeflow Pipelines' SDK, for the pipeline of pipelines/
+
 setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
 
-test: setup-dev setup-clients setup-litellm setup-airflow setup-hera ## run the tests
+test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 test-clients: setup-dev setup-clients ## run the tests of the clients alone
 	$(BIN)/python -m pytest tests/clients $(PYTEST_FLAGS)
 
-orchestrators: setup-dev setup-airflow setup-hera ## run the tests of the engines alone
+orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of the engines alone
 	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
 
 check: setup-dev setup-hera ## lint, types, locks and generated files fresh, rendered manifests true
@@ -75,6 +77,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) pyproject.toml --extra gateway --extra litellm -o requirements/litellm.txt
 	$(LOCK) requirements/airflow.in -o requirements/airflow.txt
+	$(LOCK) requirements/kfp.in -o requirements/kfp.txt
 	$(LOCK) requirements/hera.in -o requirements/hera.txt
 
 generate: setup-dev setup-hera ## write every generated file anew
@@ -113,7 +116,7 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-hera tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -183,6 +186,14 @@ $(STATE)/setup/airflow: requirements/airflow.txt pyproject.toml | $(STATE)/setup
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-airflow
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-airflow/bin/python requirements/airflow.txt
 	$(BIN)/uv pip install --quiet --python .venv-airflow/bin/python --no-deps -e .
+	@touch $@
+
+# kfp pins kubernetes, protobuf, requests and others below the versions that Nexus has elsewhere.
+$(STATE)/setup/kfp: requirements/kfp.txt pyproject.toml | $(STATE)/setup/run
+	@echo "==> .venv-kfp (120 MB)"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-kfp
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-kfp/bin/python requirements/kfp.txt
+	$(BIN)/uv pip install --quiet --python .venv-kfp/bin/python --no-deps -e .
 	@touch $@
 
 # Hera is what renders workflows/ and nothing that runs, so nobody else's lock should carry it.
