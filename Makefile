@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload chaos soak many-routes chaos-release services crds docs-demo clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,13 +51,13 @@ setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflow
 test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
+	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
+
 test-clients: setup-dev setup-clients ## run the tests of the clients alone
 	$(BIN)/python -m pytest tests/clients $(PYTEST_FLAGS)
 
-orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of the engines alone
-	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
-
-check: setup-dev setup-hera ## lint, types, locks and generated files fresh, rendered manifests true
+check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files fresh, rendered manifests true
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -80,7 +80,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/kfp.in -o requirements/kfp.txt
 	$(LOCK) requirements/hera.in -o requirements/hera.txt
 
-generate: setup-dev setup-hera ## write every generated file anew
+generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
 	$(BIN)/nexus-gateway schema --of log > gateway/log.schema.json
@@ -91,8 +91,13 @@ generate: setup-dev setup-hera ## write every generated file anew
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus-gateway reference metrics > docs/reference/metrics.md
+	.venv-kfp/bin/python pipelines/release_kfp.py compile > pipelines/release_kfp.yaml
+	.venv-kfp/bin/python pipelines/release_kfp.py compile --kubernetes > pipelines/release_kfp_kubernetes.yaml
 	.venv-hera/bin/python workflows/release_hera.py
 	$(BIN)/nexus render
+
+kfp-upload: setup-kfp ## upload the pipeline for ENV=dev to the KFP server at KFP_HOST
+	.venv-kfp/bin/python pipelines/release_kfp.py upload --env $(or $(ENV),dev)
 
 chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
 	$(BIN)/python -m tests.chaos.gateway --swaps 1000 $(CHAOS_FLAGS)

@@ -24,9 +24,11 @@ LOCKS: dict[str, list[str]] = {
     "requirements/clients.txt": ["requirements/clients.in"],
     "requirements/airflow.txt": ["requirements/airflow.in"],
     "requirements/hera.txt": ["requirements/hera.in"],
+    "requirements/kfp.txt": ["requirements/kfp.in"],
     "requirements/litellm.txt": ["--extra", "gateway", "--extra", "litellm"],
     "requirements/vllm.txt": ["--override", "requirements/vllm.overrides", "requirements/vllm.in"],
 }
+KFP = [str(ROOT / ".venv-kfp/bin/python"), str(ROOT / "pipelines/release_kfp.py"), "compile"]
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],
@@ -38,6 +40,8 @@ GENERATED: dict[str, list[str]] = {
     "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],
     "docs/reference/settings.md": ["nexus-gateway", "reference", "settings"],
     "docs/reference/metrics.md": ["nexus-gateway", "reference", "metrics"],
+    "pipelines/release_kfp.yaml": KFP,
+    "pipelines/release_kfp_kubernetes.yaml": [*KFP, "--kubernetes"],
 }
 
 

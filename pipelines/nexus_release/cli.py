@@ -19,6 +19,7 @@ COMMANDS = {
     "step": "Run one step, as containers do.",
     "summary": "Write how a release ended that an engine ran.",
     "render": "Render an environment's manifests, or check that they are fresh.",
+    "evidence": "Write what a person sees of a step, as HTML and Markdown.",
     "check": "Say whether a change of the tree may land.",
     "canary": "Give a release a share of the traffic by a commit.",
     "promote": "Make a release the stable one by a commit.",

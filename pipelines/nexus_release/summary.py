@@ -20,6 +20,7 @@ from nexus_release.terminal import plain_line
 
 Outcome = Literal["done", "refused", "failed"]
 NAME = "summary.json"
+TIMINGS = "timings.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def ended(outs: Mapping[str, Frozen]) -> Ended:
 def summarize(params: ReleaseParams, work: Path, failed: str = "") -> Path:
     """For an engine that runs each step in a process of its own, so that none of them has seen the whole: what the
     steps of this release have left in `work`, up to the first that is not there."""
-    results, missing = _journalled(params, work)
+    results, missing = journalled(params, work)
     outs = {result.step: NODES[result.step].step.gives.model_validate(result.out) for result in results}
     trouble = failed or (missing and f"{missing}: it has left no result")
     return write_summary(work, params, Ended("failed", trouble) if trouble else ended(outs), results)
@@ -76,7 +77,7 @@ def _try_of(node: str) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def _journalled(params: ReleaseParams, work: Path) -> tuple[list[StepResult], str]:
+def journalled(params: ReleaseParams, work: Path) -> tuple[list[StepResult], str]:
     """The results in the order of the graph, and the step that should have left one and has not."""
     outs: dict[str, Frozen] = {}
     results: list[StepResult] = []
@@ -104,7 +105,7 @@ def write_summary(work: Path, params: ReleaseParams, end: Ended, results: Sequen
         for result in results
     ]
     summary = {"inputs": params.model_dump(mode="json"), "outcome": end.outcome, "reason": end.reason, "steps": steps}
-    write_whole(folder / "timings.json", json_text([_timing(result) for result in results]))
+    write_whole(folder / TIMINGS, json_text([_timing(result) for result in results]))
     write_whole(folder / NAME, json_text(summary))
     return folder / NAME
 

@@ -1,0 +1,65 @@
+"""The release as a pipeline of Kubeflow Pipelines: compile it, run it here, or upload it to a server.
+
+Run by the Python of .venv-kfp: `python pipelines/release_kfp.py compile --env dev`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from nexus_kfp.compiled import intermediate_text, kubernetes_text
+from nexus_kfp.pipeline import release_pipeline
+from nexus_kfp.places import Cluster
+from nexus_kfp.running import run_here
+from nexus_release.config import Settings, load_settings
+from nexus_release.errors import NexusError
+from nexus_release.wiring import Connections
+
+ROOT = Path(__file__).resolve().parent.parent
+
+environment = click.option("--env", "environment", default="dev", show_default=True, help="Environment of the pods.")
+root = click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=ROOT, help="The repository.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def release_kfp() -> None:
+    """The release as a Kubeflow pipeline."""
+
+
+@release_kfp.command("compile")
+@environment
+@root
+@click.option("--kubernetes", is_flag=True, help="As the objects Pipeline and PipelineVersion.")
+def compile_pipeline(environment: str, root: Path, kubernetes: bool) -> None:
+    """Print the compiled pipeline."""
+    settings = _settings(root, environment)
+    pipeline = release_pipeline(Cluster(settings))
+    text = kubernetes_text(pipeline, settings.pods.namespace) if kubernetes else intermediate_text(pipeline)
+    click.echo(text, nl=False)
+
+
+@release_kfp.command("run")
+@click.argument("params", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path(".nexus/kfp"), show_default=True)
+def run(params: Path, into: Path) -> None:
+    """Run the release whose parameters are in the file PARAMS (`nexus params`) on this machine."""
+    try:
+        run_here(params.read_text(encoding="utf-8").strip(), Connections.from_environment().work, into)
+    except RuntimeError as error:
+        click.echo(f"release_kfp: {error}", err=True)
+        sys.exit(1)
+
+
+def _settings(root: Path, environment: str) -> Settings:
+    try:
+        return load_settings(root, environment)
+    except NexusError as error:
+        click.echo(f"release_kfp: {error}", err=True)
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    release_kfp()
