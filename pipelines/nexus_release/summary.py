@@ -22,6 +22,8 @@ Outcome = Literal["done", "refused", "failed"]
 NAME = "summary.json"
 TIMINGS = "timings.json"
 
+_ALL_TRIES = -1
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -54,16 +56,17 @@ def summarize(params: ReleaseParams, work: Path, failed: str = "") -> Path:
 
 
 def first_failure(failures: str) -> str:
-    """The last try of the first step of the graph that is among `failures`; empty where none is.
+    """What the last try of the first failed step of the graph said; empty where no step has failed.
 
-    They are Argo's `workflow.failures`: nodes in no order, as JSON in a string of JSON. Raises BadInput.
+    `failures` is Argo's `workflow.failures`: nodes in no order, each step's and each of its tries, also those that
+    another try made up for, as JSON in a string of JSON. Raises BadInput.
     """
     try:
         said = {(node["templateName"], _try_of(node["displayName"])): node["message"] for node in _nodes(failures)}
     except (ValueError, TypeError, KeyError) as error:
         raise BadInput("--failures", failures, f"give what Argo tells: {error!r}") from None
-    tries = [found for name in NODES for found in sorted(said, reverse=True) if found[0] == name]
-    return f"{tries[0][0]}: {plain_line(said[tries[0]])}" if tries else ""
+    failed = next((name for name in NODES if (name, _ALL_TRIES) in said), None)
+    return f"{failed}: {plain_line(said[max(found for found in said if found[0] == failed)])}" if failed else ""
 
 
 def _nodes(failures: str) -> Sequence[Mapping[str, str]]:
@@ -72,9 +75,9 @@ def _nodes(failures: str) -> Sequence[Mapping[str, str]]:
 
 
 def _try_of(node: str) -> int:
-    """`train(1)` is the second try of `train`; the node of them all has no number."""
+    """`train(1)` is the second try of `train`."""
     number = node.rpartition("(")[2].rstrip(")")
-    return int(number) if number.isdigit() else -1
+    return int(number) if number.isdigit() else _ALL_TRIES
 
 
 def journalled(params: ReleaseParams, work: Path) -> tuple[list[StepResult], str]:

@@ -4,50 +4,70 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+
 from nexus_release.graph import NODES
 
+from ..chaos.world import World
+from ..support.airflow_home import NEXUS
 from ..support.argo import Argo
-from ..support.argo_rendered import committed
+from ..support.argo_rendered import PYTHON, committed, rendered
+from ..support.client import installed
+from ..support.releases import plant_environments
+from ..support.remotes import Remote
 from ..support.repository import ROOT
-from .conftest import NEXUS, bad_spec, on_the_laptop
+from .conftest import bad_spec, on_the_laptop, program
 
-IMAGE = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.defpath}"
+SYSTEM = os.defpath
+IMAGE = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{SYSTEM}"
 Object = dict[str, Any]
 
 
 def asked(spec: Path, environment: str = "dev", root: Path = ROOT) -> str:
-    return subprocess.run(
-        [NEXUS, "params", spec, "--env", environment, "--root", root], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    words = ["params", spec, "--env", environment, "--root", root]
+    return subprocess.run([NEXUS, *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def argo(
-    folder: Path,
-    objects: Iterable[Object],
-    *,
-    remote: str = "/nowhere",
-    image: str = IMAGE,
-    **secrets: Mapping[str, str],
-) -> Argo:
-    """Its claim is `folder / work`."""
-    (folder / "work").mkdir(exist_ok=True)
-    known: dict[str, Mapping[str, str]] = {
+def secrets(remote: str = "/nowhere") -> dict[str, Mapping[str, str]]:
+    return {
         "nexus-git": {"NEXUS_REMOTE": remote},
         "nexus-git-push": {"NEXUS_PUSH_REMOTE": remote},
         "nexus-mlflow": {"MLFLOW_TRACKING_USERNAME": "release", "MLFLOW_TRACKING_PASSWORD": "secret"},
         "nexus-hub": {"HF_TOKEN": "token"},
     }
-    return Argo(objects, folder / "pods", {"nexus-models": folder / "work"}, {**known, **secrets}, image)
+
+
+def argo(folder: Path, objects: Iterable[Object], remote: str = "/nowhere", image: str = IMAGE) -> Argo:
+    """Its claim is `folder / work`."""
+    (folder / "work").mkdir(exist_ok=True)
+    return Argo(objects, folder / "pods", {"nexus-models": folder / "work"}, secrets(remote), image)
+
+
+def image_with(folder: Path, lines: str) -> str:
+    """The PATH of an image whose `nexus` does what the lines say first."""
+    (folder / "bin").mkdir()
+    program(folder / "bin" / "nexus", lines)
+    return f"{folder / 'bin'}{os.pathsep}{IMAGE}"
 
 
 def summary_of(folder: Path) -> Path:
     (path,) = (folder / "work" / "runs").glob("*/summary.json")
     return path
+
+
+def reason(folder: Path) -> str:
+    summary = json.loads(summary_of(folder).read_bytes())
+    assert summary["outcome"] == "failed"
+    return str(summary["reason"])
 
 
 def test_a_refused_release_succeeds_skips_what_follows_and_leaves_the_laptops_summary(tmp_path: Path) -> None:
@@ -63,3 +83,136 @@ def test_a_refused_release_succeeds_skips_what_follows_and_leaves_the_laptops_su
     assert json.loads(laptop.read_bytes())["outcome"] == "refused"
     assert summary_of(tmp_path).read_bytes() == laptop.read_bytes()
     assert json.loads(run.logs["refused.onExit(0)"]) == json.loads(laptop.read_bytes())
+
+
+def test_bad_input_is_not_tried_again_and_the_summary_says_what_was_bad(tmp_path: Path) -> None:
+    spec = tmp_path / "wrong.yaml"
+    spec.write_text(json.dumps({"model": "wrong", "dataset": "gopher://nowhere"}))
+    run = argo(tmp_path, committed()).submit("nexus-release", "wrong", params=asked(spec))
+    assert (run.phase, run.tries("validate")) == ("Failed", 1)
+    assert {run.phases()[name] for name in NODES if name != "validate"} == {"Omitted"}
+    assert reason(tmp_path).startswith("validate: Error (exit code 2): nexus: ")
+    assert "gopher://nowhere" in reason(tmp_path)
+
+
+def test_an_error_is_tried_again_until_it_passes(tmp_path: Path) -> None:
+    image = image_with(tmp_path, f'[ "$1" != step ] || [ -e {tmp_path}/seen ] || {{ touch {tmp_path}/seen; exit 1; }}')
+    run = argo(tmp_path, committed(), image=image).submit("nexus-release", "again", params=asked(bad_spec(tmp_path)))
+    assert (run.phase, run.tries("validate")) == ("Succeeded", 2)
+    assert json.loads(summary_of(tmp_path).read_bytes())["outcome"] == "refused"
+
+
+def test_an_error_that_does_not_pass_is_tried_as_often_as_the_step_says(tmp_path: Path) -> None:
+    image = image_with(tmp_path, '[ "$1" != step ] || { echo "no room"; exit 1; }')
+    run = argo(tmp_path, committed(), image=image).submit("nexus-release", "full", params=asked(bad_spec(tmp_path)))
+    assert (run.phase, run.tries("validate")) == ("Failed", NODES["validate"].step.retries + 1)
+    assert reason(tmp_path) == "validate: Error (exit code 1): no room"
+
+
+def test_a_step_that_outlives_its_deadline_is_ended_and_told_of(tmp_path: Path) -> None:
+    objects = committed()
+    for one in objects:
+        for template in one.get("spec", {}).get("templates", []):
+            if template["name"] == "validate":
+                template["activeDeadlineSeconds"] = 1
+    image = image_with(tmp_path, '[ "$1" != step ] || exec sleep 300')
+    run = argo(tmp_path, objects, image=image).submit("nexus-release", "late", params=asked(bad_spec(tmp_path)))
+    assert (run.phase, run.tries("validate")) == ("Failed", NODES["validate"].step.retries + 1)
+    assert "deadline" in reason(tmp_path)
+
+
+def test_a_step_is_told_what_its_pod_names_and_nothing_of_where_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXUS_PUSH_REMOTE", "leaked")
+    image = image_with(tmp_path, f"env > {tmp_path}/seen-$1")
+    argo(tmp_path, committed(), image=image).submit("nexus-release", "told", params=asked(bad_spec(tmp_path)))
+    seen = {line.partition("=")[0] for line in (tmp_path / "seen-step").read_text().splitlines()}
+    assert seen - {"PWD", "SHLVL", "_", "OLDPWD"} == {"HOME", "NEXUS_WORK", "PATH", "TMPDIR"}
+
+
+@pytest.mark.train
+@pytest.mark.services
+def test_a_whole_release_is_the_laptops_and_is_made_once(tmp_path: Path, mlflow_server: str) -> None:
+    world = World.first(tmp_path / "world", mlflow_server)
+    (tmp_path / "other").mkdir()
+    other = Remote.copied(world.house, tmp_path / "other")
+    root = world.folder / "root"
+    with_registry(root / "environments" / "local" / "settings.yaml", mlflow_server)
+    cluster = argo(tmp_path, rendered(root, "local"), str(world.remote.path))
+    params = asked(world.folder / "spec.yaml", "local", root)
+
+    first = cluster.submit("nexus-release", "first", params=params)
+    assert {first.phases()[name] for name in NODES} == {"Succeeded"}, first.logs
+    assert first.locks == [f"release/{world.model}"]
+    laptop = {"MLFLOW_TRACKING_URI": mlflow_server, "NEXUS_STATE": str(tmp_path / "laptop")}
+    path = on_the_laptop(world.folder / "spec.yaml", root, {**laptop, "NEXUS_REMOTE": str(other.path)})
+    assert json.loads(path.read_bytes())["outcome"] == "done"
+    assert summary_of(tmp_path).read_bytes() == path.read_bytes()
+
+    second = cluster.submit("nexus-release", "second", params=params)
+    assert second.phase == "Succeeded"
+    runs = tmp_path / "work" / "argo"
+    same = [name for name, node in NODES.items() if node.step.cacheable or name == "register"]
+    for name in same:
+        assert (runs / "second" / f"{name}.json").read_bytes() == (runs / "first" / f"{name}.json").read_bytes()
+    assert len(world.remote.subjects()) == 3  # the house, the record and the plan
+
+
+def with_registry(settings: Path, url: str) -> None:
+    document = yaml.safe_load(settings.read_text())
+    settings.write_text(yaml.safe_dump({**document, "pods": {"registry": url}}))
+
+
+def on_main(folder: Path) -> Remote:
+    """A remote whose main holds the environments and `specs/chat.yaml`."""
+
+    def fill(clone: Path) -> None:
+        plant_environments(clone)
+        (clone / "specs").mkdir()
+        bad_spec(folder).rename(clone / "specs" / "chat.yaml")
+
+    (folder / "house").mkdir()
+    return Remote(folder / "house", fill)
+
+
+def test_the_clock_releases_what_the_file_on_main_asks_for_of_the_day(tmp_path: Path) -> None:
+    remote = on_main(tmp_path)
+    today = datetime.now(UTC).date()
+    for day in (today, today + timedelta(days=1)):  # it may be midnight before the run asks
+        (tmp_path / f"{day}.jsonl").write_text("no JSON\n")
+    entry = {"spec": "specs/chat.yaml", "environment": "local", "schedule": "0 3 * * 1"}
+    objects = rendered(remote.clone, "local", json.dumps([{**entry, "dataset": f"{tmp_path}/{{day}}.jsonl"}]))
+    run = argo(tmp_path, objects, str(remote.path)).tick("release-chat", "monday")
+    assert (run.phase, run.phases()["ask"]) == ("Succeeded", "Succeeded"), run.logs
+    summary = json.loads(summary_of(tmp_path).read_bytes())
+    assert summary["outcome"] == "refused"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d\.jsonl", Path(summary["inputs"]["dataset"]).name)
+
+
+def test_a_release_file_that_is_not_on_main_fails_the_run_that_asks_for_it(tmp_path: Path) -> None:
+    cluster = argo(tmp_path, committed(), str(on_main(tmp_path).path))
+    run = cluster.submit("nexus-release-of-a-file", "none", spec="specs/none.yaml")
+    assert (run.phase, run.tries("ask"), run.phases()["release"]) == ("Failed", 2, "Omitted")
+    assert "specs/none.yaml: no such release file" in run.logs["ask(0)"]
+
+
+def test_a_secret_that_is_not_there_is_missed(tmp_path: Path) -> None:
+    cluster = argo(tmp_path, committed())
+    cluster.secrets = {}
+    with pytest.raises(KeyError, match="nexus-git"):
+        cluster.submit("nexus-release-of-a-file", "none", spec="specs/chat.yaml")
+
+
+def test_what_renders_is_typed_where_hera_is_installed() -> None:
+    installed(PYTHON, "setup-hera")
+    words = ["-m", "mypy", "--python-executable", str(PYTHON), "-p", "nexus_hera"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_is_committed_is_what_the_graph_and_the_settings_give(tmp_path: Path) -> None:
+    installed(PYTHON, "setup-hera")
+    script = ROOT / "workflows" / "release_hera.py"
+    done = subprocess.run([PYTHON, script, "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -170,7 +170,8 @@ class Argo:
             last = {"lastRetry.exitCode": str(status), "lastRetry.status": done.phase}
             if done.phase == "Succeeded" or not evaluated(retry["expression"], last):
                 break
-        return Node(node, body["name"], done.phase, done.outputs, done.message)
+        message = "" if done.phase == "Succeeded" else "No more retries left"
+        return Node(node, body["name"], done.phase, done.outputs, message)
 
     def _pod(
         self, run: Run, body: Object, node: str, scope: dict[str, str], inputs: Mapping[str, str]
@@ -183,7 +184,7 @@ class Argo:
         mounts = self._mounts(body, place)
         known = scope | inputs
         words = [filled(replaced(word, mounts), known) for word in [*container["command"], *container["args"]]]
-        environment = {name: replaced(value, mounts) for name, value in self._variables(container["env"])}
+        environment = dict(self._variables(container["env"], mounts))
         temporary = {"TMPDIR": str(mounts["/tmp"])}  # what a process finds by itself in a pod
         status, said = _process(words, root, environment | temporary | {"PATH": self.image}, body)
         run.logs[node] = said
@@ -192,10 +193,7 @@ class Argo:
             assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
             message = _LATE if status < 0 else f"Error (exit code {status}): {said[-2048:]}"
             return Node(node, body["name"], "Failed", message=message), status
-        outputs = dict(_outputs(body, mounts))
-        shared = [one for one in _parameters(body.get("outputs")) if "globalName" in one]
-        scope.update({f"workflow.outputs.parameters.{one['globalName']}": outputs[one["name"]] for one in shared})
-        return Node(node, body["name"], "Succeeded", outputs), 0
+        return Node(node, body["name"], "Succeeded", dict(_outputs(body, mounts, known))), 0
 
     def _mounts(self, body: Object, place: Path) -> dict[str, Path]:
         volumes = {}
@@ -206,12 +204,15 @@ class Argo:
             volumes[volume["name"]].mkdir(exist_ok=True)
         return {one["mountPath"]: volumes[one["name"]] for one in body["container"]["volumeMounts"]}
 
-    def _variables(self, declared: Iterable[Object]) -> Iterator[tuple[str, str]]:
+    def _variables(self, declared: Iterable[Object], mounts: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
         """A Secret or a key that is not there is a KeyError; in a cluster the pod waits for it until it is late."""
         for one in declared:
             _known(one, {"name", "value", "valueFrom"})
-            reference = one.get("valueFrom", {}).get("secretKeyRef")
-            yield one["name"], self.secrets[reference["name"]][reference["key"]] if reference else one["value"]
+            if "value" in one:
+                yield one["name"], replaced(one["value"], mounts)
+            else:
+                reference = one["valueFrom"]["secretKeyRef"]
+                yield one["name"], self.secrets[reference["name"]][reference["key"]]
 
 
 def _process(words: list[str], root: Path, environment: Mapping[str, str], body: Object) -> tuple[int, str]:
@@ -227,9 +228,11 @@ def _process(words: list[str], root: Path, environment: Mapping[str, str], body:
     return process.returncode, said.strip()
 
 
-def _outputs(body: Object, mounts: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+def _outputs(body: Object, mounts: Mapping[str, Path], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for one in _parameters(body.get("outputs")):
-        path = Path(replaced(one["valueFrom"]["path"], mounts))
+        _known(one, {"name", "valueFrom"})
+        _known(one["valueFrom"], {"path", "default"})
+        path = Path(filled(replaced(one["valueFrom"]["path"], mounts), known))
         if not path.exists() and "default" not in one["valueFrom"]:
             raise Unresolved(f"{body['name']}: {path} is not there, and has no default")
         yield one["name"], path.read_text().rstrip("\n") if path.exists() else one["valueFrom"]["default"]

@@ -15,7 +15,8 @@ ASK, SUMMARY = "ask", "summary"
 
 _RUN = f"{WORK}/argo/{{{{workflow.name}}}}"  # a step's output may be larger than a parameter of Argo's
 _FLAGS = f"{TMP}/flags"
-_PARAMS = f"{TMP}/params.json"
+_PARAMS = f"{_RUN}/params.json"
+GIVEN, ASKED = "{{workflow.parameters.params}}", f"@{_PARAMS}"
 _DAY = "-".join(f"{{{{workflow.creationTimestamp.{part}}}}}" for part in "Ymd")
 _SMALL = Resources(cpu="250m", memory="512Mi")
 _SMALL_SECONDS = 300  # what reads or writes a few files may take
@@ -29,8 +30,6 @@ class Found:
     path: str
     default: str | None = None
     """Where the command was skipped: Argo fails a workflow that asks a skipped node for what has no default."""
-    everywhere: bool = False
-    """Also as `workflow.outputs.parameters.<name>`."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,13 @@ def ask_command(environment: str, settings: Settings) -> Command:
         pod=pod_with(ASK_EFFECTS, _SMALL, "release", settings),
         retries=1,
         seconds=_SMALL_SECONDS,
-        found=(Found("params", _PARAMS, everywhere=True),),
+        found=(Found("params", _PARAMS),),
     )
 
 
 def summary_command(params: str, settings: Settings) -> Command:
-    """`params`: the variable of Argo's that has what was asked for."""
-    words = ("summary", f"--params={{{{{params}}}}}", "--failures={{workflow.failures}}", "--json")
+    """`params`: GIVEN, or ASKED for, by file: the handler would wait for a parameter of a task that has failed."""
+    words = ("summary", f"--params={params}", "--failures={{workflow.failures}}", "--json")
     return Command(SUMMARY, words, pod_with((), _SMALL, "release", settings), retries=1, seconds=_SMALL_SECONDS)
 
 

@@ -52,11 +52,7 @@ def container(command: Command) -> Container:
 
 
 def _output(found: Found) -> Parameter:
-    return Parameter(
-        name=found.name,
-        value_from=models.ValueFrom(path=found.path, default=found.default),
-        global_name=found.name if found.everywhere else None,
-    )
+    return Parameter(name=found.name, value_from=models.ValueFrom(path=found.path, default=found.default))
 
 
 def _variables(pod: Pod) -> list[models.EnvVar]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hera.workflows import CronWorkflow, WorkflowTemplate
 
 from nexus_hera.access import access
-from nexus_hera.commands import ask_command, step_command, summary_command
+from nexus_hera.commands import GIVEN, ask_command, step_command, summary_command
 from nexus_hera.network import network
 from nexus_hera.releases import Entry, read_entries
 from nexus_hera.workflow import release, release_of_a_file, scheduled
@@ -34,7 +34,7 @@ def rendered(root: Path, environment: str) -> dict[str, str]:
     commands = [
         ask_command(environment, settings),
         *(step_command(name, settings) for name in NODES),
-        summary_command("workflow.parameters.params", settings),
+        summary_command(GIVEN, settings),
     ]
     objects = {
         "namespace.yaml": namespace(space),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hera.workflows import DAG, Container, CronWorkflow, Parameter, Task, WorkflowTemplate, models
 
-from nexus_hera.commands import ASK, SUMMARY, ask_command, step_command, summary_command
+from nexus_hera.commands import ASK, ASKED, GIVEN, SUMMARY, ask_command, step_command, summary_command
 from nexus_hera.containers import container
 from nexus_hera.releases import Entry
 from nexus_release.config import Settings
@@ -28,7 +28,7 @@ def release(settings: Settings) -> WorkflowTemplate:
     """Takes `params`, one line of JSON as `nexus params` prints it."""
     with _template(RELEASE, _STEPS, [Parameter(name="params")], settings) as template:
         _lay_steps([container(step_command(name, settings)) for name in NODES])
-        container(summary_command("workflow.parameters.params", settings))
+        container(summary_command(GIVEN, settings))
     return template
 
 
@@ -37,7 +37,7 @@ def release_of_a_file(environment: str, settings: Settings) -> WorkflowTemplate:
     taken = [Parameter(name="spec"), Parameter(name="dataset", value="")]
     with _template(RELEASE_OF_A_FILE, _ASK_AND_RELEASE, taken, settings) as template:
         ask = container(ask_command(environment, settings))
-        container(summary_command("workflow.outputs.parameters.params", settings))
+        container(summary_command(ASKED, settings))
         with DAG(name=_ASK_AND_RELEASE):
             Task(name=ASK, template=ask)
             Task(
