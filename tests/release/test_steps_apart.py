@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ..support.releases import plant_environments
+from ..support.remotes import Remote
 from ..support.repository import ROOT
 
 BIN = Path(sys.executable).parent
@@ -95,3 +97,59 @@ def test_a_release_that_stopped_names_the_step_that_left_nothing(asked: Path) ->
 def test_the_engine_says_what_failed(asked: Path) -> None:
     found = summary(asked, "--failed", "validate: killed for memory")
     assert (found["outcome"], found["reason"], found["steps"]) == ("failed", "validate: killed for memory", [])
+
+
+def test_argo_tells_of_each_try_and_the_last_of_the_first_step_that_failed_is_told(asked: Path) -> None:
+    found = summary(
+        asked,
+        "--failures",
+        failures(
+            node("train", "train", "No more retries left"),
+            node("validate(0)", "validate", "made up for"),
+            node("train(0)", "train", "no room"),
+            node("train(10)", "train", "still\nno room"),
+            node("train(9)", "train", "no room"),
+            node("release", "release", "child failed"),
+        ),
+    )
+    assert (found["outcome"], found["reason"]) == ("failed", "train: still\\nno room")
+
+
+@pytest.mark.parametrize("told", ['"null"', "[]", '"[]"', ""])
+def test_where_argo_tells_of_nothing_that_failed_the_steps_tell(asked: Path, told: str) -> None:
+    nexus(asked, "step", "validate", "--params", "@params.json", "--out", "out.json")
+    assert summary(asked, "--failures", told)["outcome"] == "refused"
+
+
+def test_failures_that_argo_would_not_tell_are_bad_input(asked: Path) -> None:
+    done = nexus(asked, "summary", "--params", "@params.json", "--failures", '[{"message": "x"}]')
+    assert done.returncode == 2
+    assert "--failures" in done.stderr
+
+
+def node(name: str, template: str, message: str) -> dict[str, str]:
+    return {"displayName": name, "templateName": template, "message": message, "phase": "Failed"}
+
+
+def failures(*nodes: dict[str, str]) -> str:
+    """As Argo's controller has them."""
+    return json.dumps(json.dumps(nodes))
+
+
+def test_a_dataset_of_a_day_is_that_days(asked: Path) -> None:
+    words = ["params", "spec.yaml", "--root", str(ROOT), "--dataset", "s3://chats/{day}.jsonl"]
+    done = nexus(asked, *words, "--day", "2026-03-02", "--out", "of-the-day.json")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert json.loads((asked / "of-the-day.json").read_text())["dataset"] == "s3://chats/2026-03-02.jsonl"
+    assert nexus(asked, *words).returncode == 2
+
+
+def test_parameters_may_come_from_main_and_then_nothing_here_counts(asked: Path, tmp_path: Path) -> None:
+    (tmp_path / "house").mkdir()
+    remote = Remote(tmp_path / "house", plant_environments)
+    remote.commit({"specs/chat.yaml": (asked / "spec.yaml").read_text()})
+    words = ["params", "specs/chat.yaml", "--env", "prod", "--from-main", "--root", "/nowhere"]
+    environment = {**os.environ, "NEXUS_REMOTE": str(remote.path)}
+    done = subprocess.run([str(BIN / "nexus"), *words], cwd=asked, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == nexus(asked, "params", "spec.yaml", "--env", "prod", "--root", str(ROOT)).stdout
