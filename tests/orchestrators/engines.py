@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 import yaml
 
 from ..support.airflow_home import NEXUS, AirflowHome
+from ..support.argo import Argo
+from ..support.argo_rendered import rendered
 
 
 @dataclass(frozen=True)
@@ -43,4 +46,41 @@ def on_airflow(asked: Asked) -> None:
     assert ended["state"] == "success", ended
 
 
-ENGINES: Mapping[str, Callable[[Asked], None]] = {"laptop": on_a_laptop, "airflow": on_airflow}
+def on_argo(asked: Asked) -> None:
+    """Rendered from the settings of `root`, with the registry that there is here."""
+    root, image = asked.folder / "root", asked.folder / "image"
+    shutil.copytree(asked.root / "environments", root / "environments")
+    settings = root / "environments" / "local" / "settings.yaml"
+    own = {**yaml.safe_load(settings.read_text()), "pods": {"registry": asked.variables["MLFLOW_TRACKING_URI"]}}
+    settings.write_text(yaml.safe_dump(own))
+    image.mkdir()
+    (image / "nexus").symlink_to(asked.nexus)
+    claim = Path(asked.variables["NEXUS_WORK"].removeprefix("file://"))
+    claim.mkdir(exist_ok=True)
+    cluster = Argo(
+        rendered(root, "local"),
+        asked.folder / "pods",
+        {"nexus-models": claim},
+        secrets(asked.variables["NEXUS_REMOTE"]),
+        f"{image}{os.pathsep}{os.defpath}",
+    )
+    run = cluster.submit("nexus-release", asked.folder.name, params=params(asked.spec, asked.root, "local"))
+    assert run.phase == "Succeeded", run.logs
+
+
+def params(spec: Path, root: Path, environment: str) -> str:
+    words = ["params", spec, "--env", environment, "--root", root]
+    return subprocess.run([NEXUS, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def secrets(remote: str) -> Mapping[str, Mapping[str, str]]:
+    """Those that environments/base.yaml names."""
+    return {
+        "nexus-git": {"NEXUS_REMOTE": remote},
+        "nexus-git-push": {"NEXUS_PUSH_REMOTE": remote},
+        "nexus-mlflow": {"MLFLOW_TRACKING_USERNAME": "release", "MLFLOW_TRACKING_PASSWORD": "secret"},
+        "nexus-hub": {"HF_TOKEN": "token"},
+    }
+
+
+ENGINES: Mapping[str, Callable[[Asked], None]] = {"laptop": on_a_laptop, "airflow": on_airflow, "argo": on_argo}

@@ -93,9 +93,11 @@ def test_each_step_is_a_task_that_waits_for_what_it_reads_and_is_guarded_by_flag
     assert {name: {*tasks[name].get("depends", "").split(" && ")} - {""} for name in NODES} == {
         name: {f"{earlier}.Succeeded" for earlier in waits_for(node)} for name, node in NODES.items()
     }
-    flag = "{{tasks.%s.outputs.parameters.accepted}} == true"
+    flag = "{{tasks.%s.outputs.parameters.%s}} == true"
     assert {name: task["when"] for name, task in tasks.items() if "when" in task} == {
-        name: flag % node.when[0].split(".")[0] for name, node in NODES.items() if node.when
+        name: " && ".join(flag % tuple(guard.split(".")) for guard in node.when)
+        for name, node in NODES.items()
+        if node.when
     }
 
 

@@ -191,8 +191,7 @@ class Argo:
         assert not [*root.iterdir()], f"{node} has written outside of its volumes"
         if status:
             assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
-            message = _LATE if status < 0 else f"Error (exit code {status}): {said[-2048:]}"
-            return Node(node, body["name"], "Failed", message=message), status
+            return Node(node, body["name"], "Failed", message=f"Error (exit code {status}): {said[-2048:]}"), status
         return Node(node, body["name"], "Succeeded", dict(_outputs(body, mounts, known))), 0
 
     def _mounts(self, body: Object, place: Path) -> dict[str, Path]:
@@ -216,7 +215,7 @@ class Argo:
 
 
 def _process(words: list[str], root: Path, environment: Mapping[str, str], body: Object) -> tuple[int, str]:
-    """Its exit status, or minus the signal, and what it wrote."""
+    """Its exit status, as a shell has it where a signal has ended it, and what it wrote or why it was ended."""
     process = subprocess.Popen(
         words, cwd=root, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -224,8 +223,10 @@ def _process(words: list[str], root: Path, environment: Mapping[str, str], body:
         said, _ = process.communicate(timeout=body["activeDeadlineSeconds"])
     except subprocess.TimeoutExpired:
         process.kill()
-        said, _ = process.communicate()
-    return process.returncode, said.strip()
+        process.communicate()
+        said = _LATE
+    status = process.returncode
+    return 128 - status if status < 0 else status, said.strip()
 
 
 def _outputs(body: Object, mounts: Mapping[str, Path], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
