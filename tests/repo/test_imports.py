@@ -110,9 +110,10 @@ def test_importing_every_module_writes_nothing_and_opens_no_connection(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_airflow_package_imports_nothing_of_nexus_but_the_release() -> None:
-    files = sorted((ROOT / "dags").rglob("*.py"))
+@pytest.mark.parametrize(("folder", "package"), [("dags", "nexus_airflow"), ("workflows", "nexus_hera")])
+def test_an_orchestrators_package_imports_nothing_of_nexus_but_the_release(folder: str, package: str) -> None:
+    files = sorted((ROOT / folder).rglob("*.py"))
     used = {name.partition(".")[0] for path in files for name in imports(path)}
-    assert {name for name in used if name.startswith("nexus_")} == {"nexus_airflow", "nexus_release"}
+    assert {name for name in used if name.startswith("nexus_")} == {package, "nexus_release"}
     assert not {name for path in files for name in imports(path) if name.startswith("nexus_release.adapters")}
     assert not used & (HEAVY - {"httpx"})
