@@ -18,6 +18,7 @@ from nexus_release.graph import NODES
 
 from ..support.argo import Argo
 from ..support.argo_rendered import PYTHON, committed, rendered
+from ..support.argo_text import Unresolved
 from ..support.client import installed
 from ..support.releases import plant_environments
 from ..support.remotes import Remote
@@ -97,10 +98,9 @@ def test_an_error_that_does_not_pass_is_tried_as_often_as_the_step_says(tmp_path
 
 def test_a_step_that_outlives_its_deadline_is_ended_and_told_of(tmp_path: Path) -> None:
     objects = committed()
-    for one in objects:
-        for template in one.get("spec", {}).get("templates", []):
-            if template["name"] == "validate":
-                template["activeDeadlineSeconds"] = 1
+    for template in templates(objects):
+        if template["name"] == "validate":
+            template["activeDeadlineSeconds"] = 1
     image = image_with(tmp_path, '[ "$1" != step ] || exec sleep 300')
     run = argo(tmp_path, objects, image=image).submit("nexus-release", "late", params=asked(bad_spec(tmp_path)))
     assert (run.phase, run.tries("validate")) == ("Failed", NODES["validate"].step.retries + 1)
@@ -169,3 +169,34 @@ def test_what_is_committed_is_what_the_graph_and_the_settings_give(tmp_path: Pat
     script = ROOT / "workflows" / "release_hera.py"
     done = subprocess.run([PYTHON, script, "--check"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"daemon": True}, "not understood: ['daemon']"),
+        ({"inputs": {"artifacts": []}}, "not understood: ['artifacts']"),
+        ({"volumes": [{"name": "work", "hostPath": {"path": "/"}}]}, "not understood: ['hostPath']"),
+    ],
+    ids=["a key of a template", "a kind of input", "a kind of volume"],
+)
+def test_what_the_interpreter_does_not_know_is_refused(tmp_path: Path, change: Object, refusal: str) -> None:
+    objects = committed()
+    for template in templates(objects):
+        if template["name"] == "validate":
+            template.update(change)
+    with pytest.raises(AssertionError, match=re.escape(refusal)):
+        argo(tmp_path, objects).submit("nexus-release", "odd", params=asked(bad_spec(tmp_path)))
+
+
+def test_a_variable_that_nobody_gives_a_value_is_refused(tmp_path: Path) -> None:
+    objects = committed()
+    for template in templates(objects):
+        if template["name"] == "validate":
+            template["container"]["args"].append("{{tasks.train.outputs.parameters.accepted}}")
+    with pytest.raises(Unresolved, match=r"tasks\.train\.outputs\.parameters\.accepted"):
+        argo(tmp_path, objects).submit("nexus-release", "odd", params=asked(bad_spec(tmp_path)))
+
+
+def templates(objects: Iterable[Object]) -> list[Object]:
+    return [template for one in objects for template in one.get("spec", {}).get("templates", [])]
