@@ -7,14 +7,16 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nexus_release.errors import BadInput
+from nexus_release.digests import digest_bytes
+from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Artifact
 from nexus_release.schemes import Scheme
 from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
-from nexus_release.suite import Suite
+from nexus_release.suite import GoldenPrompt, Suite, TaskFile
 
 from ..support.damage import cut, damaged
 from ..support.trained import Trained
@@ -52,7 +54,7 @@ def test_a_good_quantization_passes_with_figures(trained: Trained, scheme: Schem
     perplexity, agreement, accuracy = out.figures
     assert (perplexity.name, agreement.name, accuracy.name) == ("perplexity", "agreement", "accuracy")
     assert float(perplexity.low) <= float(perplexity.value) <= float(perplexity.high) <= 0.05
-    assert 0.9 <= float(agreement.low) <= float(agreement.difference) <= 1
+    assert 0.9 <= float(agreement.low) <= float(agreement.value) <= 1
     assert 1 < float(perplexity.base) < 384  # better than guessing among the vocabulary
     assert (out.engine[:12], out.base_compute_type, out.compute_type) == ("ctranslate2 ", "float32", "float32")
     assert out.tokens > 10 * out.rows > 0
@@ -135,3 +137,67 @@ def test_a_base_that_does_not_load_is_an_error_and_no_verdict(trained: Trained, 
     broken = trained.tools.store.put(cut(trained.folder, tmp_path / "broken"))
     with pytest.raises(BadInput, match="checkpoint"):
         evaluated(trained, trained.quantize("W8A8"), base=broken)
+
+
+def taken(trained: Trained, tmp_path: Path, *lines: dict[str, object]) -> TaskFile:
+    path = tmp_path / "sums.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return TaskFile(name="sums", uri=str(path), digest=digest_bytes(path.read_bytes()))
+
+
+def test_a_task_file_is_asked_in_place_of_held_out_rows_and_both_answers_are_evidence(
+    trained: Trained, tmp_path: Path
+) -> None:
+    lines: list[dict[str, object]] = [
+        {"context": f"What is {n} plus {n}?", "choices": [f"The sum of {n} and {n} is {2 * n}.", "zebra"], "answer": 0}
+        for n in range(40)
+    ]
+    suite = Suite(tasks=(taken(trained, tmp_path, *lines),))
+    out = evaluated(trained, trained.quantize("W8A8"), suite=suite)
+    accuracy = out.figures[2]
+    assert out.accepted, out.reason
+    assert (accuracy.name, accuracy.subject, accuracy.base, accuracy.candidate) == (
+        "accuracy",
+        "sums",
+        "1.000",
+        "1.000",
+    )
+    assert accuracy.low == "-0.08763"  # z^2 / (40 + z^2): what 40 questions cannot tell
+    report = evidence(trained, out, "report.json")
+    assert [one["candidate"] for one in report["questions"]] == [0] * 40
+    assert len(evidence(trained, out, "suite.json")["questions"]) == 40
+    assert out.suite != evaluated(trained, trained.quantize("W8A8")).suite
+
+
+def test_too_few_questions_prove_nothing_and_are_refused(trained: Trained, tmp_path: Path) -> None:
+    few = taken(trained, tmp_path, {"context": "What is 1 plus 1?", "choices": ["2", "zebra"], "answer": 0})
+    out = evaluated(trained, trained.quantize("W8A8"), suite=Suite(tasks=(few,)))
+    assert not out.accepted
+    assert "accuracy of sums 1.000, base 1.000: 0 (-0.7935 to 0.7935), at least -0.1" in out.reason
+
+
+def test_golden_prompts_must_all_hold(trained: Trained) -> None:
+    artifact = trained.quantize("W8A8")
+    loaded = trained.tools.evaluator.load(trained.tools.store.get(artifact.digest), compute_type="float32")
+    asked = "What is 5 plus 5?"
+    (answer,) = loaded.answer([[{"role": "user", "content": asked}]], max_tokens=128)
+    known = GoldenPrompt(prompt=asked, exact=answer)
+    kept = evaluated(trained, artifact, suite=Suite(golden=(known,)))
+    assert kept.accepted, kept.reason
+    broken = GoldenPrompt(prompt="What is 6 plus 6?", contains=("a word that it never says",))
+    out = evaluated(trained, artifact, suite=Suite(golden=(known, broken)))
+    assert out.reason == ("not as good as its base: golden prompts of What is 6 plus 6? 1.000, at least 2.000")
+    told = evidence(trained, out, "report.json")["golden"]
+    assert [one["holds"] for one in told] == [True, False]
+    assert told[0]["candidate"] == answer
+
+
+def test_a_task_that_is_not_there_is_an_error_and_no_verdict(trained: Trained, tmp_path: Path) -> None:
+    task = TaskFile(name="sums", uri=str(tmp_path / "none.jsonl"), digest="sha256:" + "0" * 64)
+    with pytest.raises(Missing):
+        evaluated(trained, trained.quantize("W8A8"), suite=Suite(tasks=(task,)))
+
+
+def evidence(trained: Trained, out: EvaluateOut, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((trained.tools.store.get(out.evidence) / name).read_text())
+    return found

@@ -11,36 +11,44 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from pydantic import ValidationError
 
 from nexus_release import code
+from nexus_release.capacity.target import FitGate
 from nexus_release.errors import DigestMismatch, Missing
 from nexus_release.frozen import Artifact
 from nexus_release.ports import RegisteredVersion, RegistryEntry
-from nexus_release.record import CodeContent, parse_content
-from nexus_release.steps.evaluate import EvaluateOut, Metric, QualityGate
+from nexus_release.record import GATES, CodeContent, Content, Figure, parse_content
+from nexus_release.steps.evaluate import EvaluateOut, QualityGate
+from nexus_release.steps.fit import FitOut
+from nexus_release.steps.inspect import ArtifactGate, InspectOut
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.register import RegisterIn, content_of, register
 from nexus_release.steps.train import TrainOut, TrainRecipe
-from nexus_release.steps.validate import ValidateOut
+from nexus_release.steps.validate import DataGate, ValidateOut
 from nexus_release.wiring import Connections, Tools
+
+from ..support.releases import SHAPE
 
 
 def digest(of: str) -> str:
     return "sha256:" + hashlib.sha256(of.encode()).hexdigest()
 
 
-METRIC = Metric(
+PERPLEXITY = Figure(
     name="perplexity",
-    base="21.30",
-    candidate="21.51",
-    difference="0.00986",
+    value="0.00986",
     low="0.00712",
     high="0.01243",
-    bound="0.05",
+    most="0.05",
+    base="21.30",
+    candidate="21.51",
     passed=True,
 )
+PASSED = {"accepted": True, "reason": "within every bound", "figures": (PERPLEXITY,)}
 GIVEN = RegisterIn(
     model="pydoc-chat",
+    data_gate=DataGate(),
     validated=ValidateOut(
         source=digest("source"),
         dataset=digest("dataset"),
@@ -52,6 +60,8 @@ GIVEN = RegisterIn(
         accepted=True,
         reason="",
     ),
+    fit_gate=FitGate(),
+    fitted=FitOut(**PASSED, evidence=digest("fit"), shape=SHAPE),
     train_recipe=TrainRecipe(learning_rate=3e-3),
     trained=TrainOut(
         model=Artifact(digest=digest("base"), bytes=9, files=2),
@@ -61,6 +71,8 @@ GIVEN = RegisterIn(
     ),
     quantize_recipe=QuantizeRecipe(),
     artifact=Artifact(digest=digest("artifact"), bytes=5, files=2),
+    artifact_gate=ArtifactGate(),
+    inspected=InspectOut(**PASSED, evidence=digest("inspected")),
     quality_gate=QualityGate(),
     evaluated=EvaluateOut(
         suite=digest("suite"),
@@ -69,9 +81,8 @@ GIVEN = RegisterIn(
         compute_type="int8_float32",
         rows=200,
         tokens=18044,
-        metrics=(METRIC,),
-        accepted=True,
-        reason="within every bound",
+        **PASSED,
+        evidence=digest("evaluated"),
     ),
 )
 CODE = CodeContent(steps=digest("steps"), environment=digest("environment"))
@@ -135,12 +146,35 @@ def test_the_same_inputs_give_the_same_id(tools: Tools) -> None:
         GIVEN.model_copy(update={"train_recipe": TrainRecipe(learning_rate=3.0000000000000005e-3)}),
         GIVEN.model_copy(update={"quantize_recipe": QuantizeRecipe(scheme="W4A16")}),
         GIVEN.model_copy(update={"quality_gate": QualityGate(max_perplexity_increase=0.06)}),
+        GIVEN.model_copy(update={"artifact_gate": ArtifactGate(max_scale=3.0)}),
+        GIVEN.model_copy(update={"inspected": GIVEN.inspected.model_copy(update={"evidence": digest("other")})}),
+        GIVEN.model_copy(update={"fitted": GIVEN.fitted.model_copy(update={"reason": "another placement"})}),
         GIVEN.model_copy(update={"validated": GIVEN.validated.model_copy(update={"dataset": digest("other rows")})}),
     ],
-    ids=["model", "artifact", "train recipe", "quantize recipe", "gate", "dataset"],
+    ids=["model", "artifact", "train recipe", "quantize recipe", "gate", "artifact gate", "evidence", "fit", "dataset"],
 )
 def test_whatever_makes_a_release_changes_its_id(tools: Tools, changed: RegisterIn) -> None:
     assert register(changed, tools).release != register(GIVEN, tools).release
+
+
+def test_each_gate_has_its_result_with_settings_figures_and_evidence() -> None:
+    content = content_of(GIVEN, CODE)
+    assert tuple(result.gate for result in content.gates) == GATES
+    assert content.accepted
+    data, fit, artifact, quality = content.gates
+    assert [(figure.name, figure.value, figure.least or figure.most) for figure in data.figures] == [
+        ("refused share", "0.004031", "0.2000"),
+        ("rows", "4200", "1000"),
+    ]
+    assert (data.evidence, fit.evidence) == (GIVEN.validated.dataset, digest("fit"))
+    assert artifact.settings["schemes.W8A8.max_row_error"] == "0.15"
+    assert (quality.figures, quality.settings["max_accuracy_drop"]) == ((PERPLEXITY,), "0.1")
+
+
+def test_a_record_without_one_of_the_gates_is_no_record() -> None:
+    content = content_of(GIVEN, CODE)
+    with pytest.raises(ValidationError, match="gates are data, fit, artifact; a record has data, fit, artifact, qual"):
+        Content.model_validate({**dict(content), "gates": content.gates[:-1]})
 
 
 def test_code_and_environment_change_the_content() -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.adapters.store import FolderStore
 from nexus_release.code import environment_digest, steps_digest
+from nexus_release.digests import digest_json
 from nexus_release.frozen import Artifact
 from nexus_release.plan import plan_path
 from nexus_release.ports import RegistryEntry
@@ -24,14 +25,15 @@ from nexus_release.record import (
     CodeContent,
     Content,
     DatasetContent,
-    EvaluationContent,
+    GateResult,
     Record,
     content_json,
     record_path,
     record_text,
     release_id,
 )
-from nexus_release.steps.evaluate import choose, suite_digest
+from nexus_release.steps.evaluate import SCORED, choose
+from nexus_release.suite import held_out_task, suite_document
 from nexus_release.wiring import Connections, Tools
 
 from ..support.mlflow_server import client_of
@@ -63,12 +65,18 @@ class World:
             shutil.rmtree(folder)
 
     def record(self, seed: int, **lies: Any) -> Record:
-        """`lies` replace parts of the content before the id is made: `rows`, `accepted`, `suite`, `high`."""
+        """`lies` replace parts of the content before the id is made: `rows`, `suite`, `asked`, `high`, `reported`."""
         made = make_record(MODEL, seed)
         lines = [json.dumps(row).encode() + b"\n" for row in ROWS]
         dataset = self.entry({"train.jsonl": b"".join(lines[:3]), "holdout.jsonl": b"".join(lines[3:])})
-        evaluation = made.content.evaluation
-        metric = evaluation.metrics[0].model_copy(update={"high": lies.get("high", "0.01243")})
+        chosen = choose(ROWS[3:], 2)
+        suite = lies.get("asked", suite_document(chosen, held_out_task(chosen, 2), (), SCORED))
+        gates = [
+            result.model_copy(update={"evidence": dataset.digest})
+            if result.gate == "data"
+            else self.result(result, lies.get("high", "0.01243"), suite, lies.get("reported"))
+            for result in made.content.gates
+        ]
         content = Content(
             **{
                 **dict(made.content),
@@ -81,17 +89,26 @@ class World:
                 "base": self.entry({"model.safetensors": b"base" * seed}).digest,
                 "artifact": self.entry({"model.safetensors": bytes(seed) * (3 << 19), "config.json": b"{}"}),
                 "code": CodeContent(steps=steps_digest(), environment=environment_digest()),
-                "evaluation": EvaluationContent(
-                    **{
-                        **dict(evaluation),
-                        "gate": {"max_rows": "2"},
-                        "metrics": (metric,),
-                        "suite": lies.get("suite", suite_digest(choose(ROWS[3:], 2))),
-                    }
+                "evaluation": made.content.evaluation.model_copy(
+                    update={"suite": lies.get("suite", digest_json(suite))}
                 ),
+                "gates": tuple(gates),
             }
         )
         return Record(content=content, observed=made.observed)
+
+    def result(self, made: GateResult, high: str, suite: Mapping[str, Any], reported: str | None) -> GateResult:
+        """With evidence that says what the result says, unless `reported` is another value."""
+        figures = tuple(
+            figure.model_copy(update={"high": high} if figure.name == "perplexity" else {}) for figure in made.figures
+        )
+        shown = [{**figure.model_dump(), **({"value": reported} if reported else {})} for figure in figures]
+        files = {"report.json": json.dumps({"gate": made.gate, "figures": shown}).encode()}
+        if made.gate == "quality":
+            files["suite.json"] = json.dumps(suite).encode()
+        settings = {"max_rows": "2", "max_questions": "2"}
+        evidence = self.entry(files).digest
+        return made.model_copy(update={"figures": figures, "evidence": evidence, "settings": settings})
 
     def land(self, record: Record) -> str:
         release = release_id(record.content)
@@ -142,7 +159,7 @@ def test_a_release_that_nobody_has_touched_holds_in_every_link(world: World, rel
     findings = json.loads(done.stdout)["findings"]
     assert {one["link"] for one in findings} == {
         *("record", "history", "trailer", "verdict", "plan"),
-        *("artifact", "base", "dataset", "suite", "code", "packages"),
+        *("artifact", "base", "dataset", "evidence", "suite", "code", "packages"),
     }
     assert {one["state"] for one in findings} == {"holds"}
 
@@ -221,6 +238,7 @@ ENTRIES: dict[str, tuple[Callable[[Content], str], str, int]] = {
     "artifact": (lambda c: c.artifact.digest, "model.safetensors", (1 << 20) + 7),
     "base": (lambda c: c.base, "model.safetensors", 2),
     "dataset": (lambda c: c.dataset.digest, "holdout.jsonl", 11),
+    "evidence": (lambda c: c.gate("quality").evidence, "report.json", 3),
 }
 
 
@@ -265,8 +283,15 @@ def test_what_another_machine_has_is_unproved_and_no_lie(world: World, release: 
 
 LIES: dict[str, tuple[dict[str, Any], str]] = {
     "rows": ({"rows": 6}, "dataset: it has 5 rows, the record says 6"),
-    "suite": ({"suite": "sha256:" + "0" * 64}, "suite: its held-out rows give sha256:"),
-    "verdict": ({"high": "0.0501"}, "verdict: perplexity passed with 0.00712 to 0.0501, bound 0.05"),
+    "suite": ({"suite": "sha256:" + "0" * 64}, "suite: its evidence gives sha256:"),
+    "rows asked": (
+        {"asked": suite_document([], [], (), SCORED)},
+        "suite: its rows or questions are not those that the held-out rows give",
+    ),
+    "verdict": (
+        {"high": "0.0501"},
+        "verdict: perplexity 21.51, base 21.30: 0.00986 (0.00712 to 0.0501), at most 0.05: it says passed",
+    ),
 }
 
 
@@ -276,6 +301,12 @@ def test_a_record_that_was_born_lying_is_found_out(world: World, what: str) -> N
     given, wanted = LIES[what]
     release = world.land(world.record(2, **given))
     assert [told[: len(wanted)] for told in world.lies(release).values()] == [wanted]
+
+
+def test_evidence_that_has_other_figures_than_the_record_is_found_out_at_each_gate(world: World) -> None:
+    release = world.land(world.record(2, reported="7"))
+    told = list(world.lies(release).values())
+    assert told == ["evidence: its report.json has other figures than the record"] * 3
 
 
 def test_a_record_whose_dataset_is_something_else_is_named_and_does_not_stop_the_rest(world: World) -> None:
@@ -290,7 +321,10 @@ def test_a_record_whose_dataset_is_something_else_is_named_and_does_not_stop_the
         )
     )
     told = world.lies(pointer.release)
-    assert told == {made.content.artifact.digest: "dataset: its rows cannot be read as ours: FileNotFoundError"}
+    assert told == {
+        made.content.artifact.digest: "dataset: its rows cannot be read as ours: FileNotFoundError",
+        made.content.evaluation.suite: "suite: it cannot be read as ours: FileNotFoundError",
+    }
 
 
 def test_a_record_that_a_person_brought_has_no_trailer_and_is_said_so(world: World) -> None:
