@@ -31,9 +31,10 @@ from .world import World
 
 _STARTS: Sequence[tuple[int, str, str]] = (
     (0, "", "train"),
-    (2, "validate", "quantize"),
-    (3, "validate", "evaluate"),
-    (4, "validate", ""),
+    (3, "validate", "quantize"),
+    (4, "validate", "inspect"),
+    (5, "validate", "evaluate"),
+    (6, "validate", ""),
 )
 """(steps that are done before, the step after whose end a range begins, the step with whose end it ends)."""
 

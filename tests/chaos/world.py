@@ -17,6 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from nexus_release.digests import digest_folder
+from nexus_release.graph import NODES
 from nexus_release.verify import verify
 from nexus_release.wiring import Connections, Tools
 
@@ -24,7 +25,7 @@ from ..support.mlflow_server import client_of
 from ..support.remotes import Remote, plant_house
 from .effects import Fault, Watched
 
-STEPS = ("validate", "train", "quantize", "evaluate", "register", "render", "propose")
+STEPS = tuple(NODES)
 _TINY = {
     **{"steps": 2, "batch_rows": 2, "sequence_tokens": 16, "vocabulary": 300, "hidden": 128, "intermediate": 128},
     **{"layers": 1, "heads": 2, "kv_heads": 2, "context_tokens": 64},
@@ -153,7 +154,9 @@ class World:
         settings = yaml.safe_load(path.read_text())
         settings.setdefault("gates", {})
         settings["gates"]["data"] = {"min_rows": 10, "holdout_share": 0.3}
-        settings["gates"]["quality"] = {"max_perplexity_increase": 9.0, "min_agreement": 0.0, "resamples": 100}
+        settings["gates"]["fit"] = {"min_context_tokens": 64}
+        loose = {"max_perplexity_increase": 9.0, "min_agreement": 0.0, "max_accuracy_drop": 1.0}
+        settings["gates"]["quality"] = {**loose, "resamples": 100}
         path.write_text(yaml.safe_dump(settings))
 
     def _become_a_release(self, watched: Watched) -> None:

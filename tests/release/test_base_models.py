@@ -12,7 +12,7 @@ import pytest
 from nexus_release.adapters.base_models import UriBaseModels
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.adapters.store import FolderStore
-from nexus_release.errors import BadInput, DigestMismatch, Missing, Unreachable
+from nexus_release.errors import BadInput, DigestMismatch, Missing, NexusError, Unreachable
 from nexus_release.ports import RegistryEntry
 
 from ..support import bucket
@@ -182,3 +182,24 @@ def _entry(uri: str, digest: str) -> RegistryEntry:
         metrics={},
         content="{}",
     )
+
+
+@pytest.mark.parametrize("source", ["file", "hub"])
+def test_the_configuration_alone_comes_without_weights(source: str, base: Path, hub: Web, tmp_path: Path) -> None:
+    """A model whose weights nobody could load still says its shape."""
+    (base / "model.safetensors").write_bytes(b"no weights")
+    models = UriBaseModels("http://127.0.0.1:9", tmp_path / "store")
+    uri = base.as_uri() if source == "file" else "hf://org/model@main"
+    assert models.config(uri) == json.loads(FILES["config.json"])
+
+
+@pytest.mark.parametrize(
+    ("data", "told"), [(b"{", "is no JSON"), (b"[]", "is no JSON object"), (None, "it has no config.json")]
+)
+def test_a_configuration_that_is_none_is_told(base: Path, tmp_path: Path, data: bytes | None, told: str) -> None:
+    if data is None:
+        (base / "config.json").unlink()
+    else:
+        (base / "config.json").write_bytes(data)
+    with pytest.raises(NexusError, match=told):
+        UriBaseModels("http://127.0.0.1:9", tmp_path / "store").config(base.as_uri())

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from nexus_release.graph import NODES
+
 from ..support.repository import ROOT
 
 pytestmark = [pytest.mark.services, pytest.mark.train, pytest.mark.timeout(1500)]
 
 BOUNDARIES = {
     "a store entry appears": r"quantize: os\.rename work/store/sha256/<digest>",
-    "the end of each step": r"(validate|train|quantize|evaluate|register|render|propose): os\.rename work/steps/",
+    "the end of each step": rf"({'|'.join(NODES)}): os\.rename work/steps/",
     "the run in the registry": r"register: POST .*/runs/create",
     "the upload of the content": r"register: PUT .*content\.json",
     "the version in the registry": r"register: POST .*/model-versions/create",
@@ -57,4 +59,4 @@ def test_a_run_that_was_not_killed_says_in_one_line_what_is_the_matter(walked: l
 def test_the_walk_has_been_at(walked: list[dict[str, Any]], boundary: str) -> None:
     killed = [one["case"] for one in walked if one["trouble"] == "kill" and one["first"] == -9]
     found = {hit[0] for case in killed if (hit := re.match(BOUNDARIES[boundary], case))}
-    assert len(found) == (7 if boundary == "the end of each step" else 1), killed
+    assert len(found) == (len(NODES) if boundary == "the end of each step" else 1), killed

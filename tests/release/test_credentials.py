@@ -23,7 +23,7 @@ from ..support.releases import make_record
 from ..support.remotes import Remote, plant_house
 
 MODEL = "pydoc-chat"
-READS_MODELS = ("train", "quantize", "evaluate")
+READS_MODELS = ("fit", "train", "quantize", "inspect", "evaluate")
 
 
 def limited(step: str) -> Connections:
@@ -43,7 +43,7 @@ def test_a_step_that_reads_models_knows_no_remote(step: str) -> None:
         _ = tools.repository
 
 
-@pytest.mark.parametrize("step", ["validate", "quantize", "evaluate"])
+@pytest.mark.parametrize("step", ["validate", "quantize", "inspect", "evaluate"])
 def test_a_step_without_an_effect_on_the_registry_does_not_know_it(step: str) -> None:
     with pytest.raises(NexusError, match="declares no effect on the registry"):
         _ = Tools(limited(step)).registry
@@ -55,8 +55,8 @@ def test_its_process_holds_no_credential_of_git(step: str) -> None:
     forget_secrets(environ, NODES[step].step.effects)
     assert not [name for name in environ if "REMOTE" in name or "GIT" in name or "SSH" in name]
     assert environ["PATH"] == "/bin"
-    assert ("HF_TOKEN" in environ) == (step == "train")
-    assert ("MLFLOW_TRACKING_TOKEN" in environ) == (step == "train")
+    assert ("HF_TOKEN" in environ) == (step in ("fit", "train"))
+    assert ("MLFLOW_TRACKING_TOKEN" in environ) == (step in ("fit", "train"))
 
 
 def test_render_reads_git_and_holds_no_credential_that_pushes() -> None:

@@ -148,8 +148,45 @@ def test_the_inference_service_says_what_its_release_and_environment_say() -> No
     assert model["storageUri"] == f"pvc://nexus-models/sha256/{record.content.artifact.digest.removeprefix('sha256:')}"
     assert model["runtime"] == "nexus-vllm"
     assert f"--served-model-name={MODELS[1]}" in model["args"]
+    assert model["args"][2:] == [
+        "--max-model-len=1024",  # the model's own, below what the environment wishes for
+        "--max-num-seqs=32",
+        "--tensor-parallel-size=1",
+        "--gpu-memory-utilization=0.9",
+    ]
     assert model["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert service["spec"]["predictor"]["nodeSelector"] == {"nexus.internal/gpu": "a100"}
+
+
+def rendered_on(**gpu: Any) -> dict[str, Any]:
+    """The InferenceService of a model of 8 billion parameters, on other GPUs."""
+    made = make_record("pydoc-chat", 1)
+    shape = {"layers": 32, "hidden": 4096, "intermediate": 14336, "heads": 32, "kv_heads": 8, "head": 128}
+    large = made.content.shape.model_copy(update={**shape, "vocabulary": 128256, "context": 131072})
+    record = made.model_copy(update={"content": made.content.model_copy(update={"shape": large})})
+    pointer = make_pointer(record)
+    plan = admitted(None, "pydoc-chat", pointer)
+    settings = SETTINGS.model_copy(update={"gpu": SETTINGS.gpu.model_copy(update=gpu)})
+    found = render(Inputs("dev", settings, {plan.model: plan}, {pointer.release: record}))
+    service: dict[str, Any] = yaml.safe_load(found[service_path("dev", plan.model, pointer.release)])
+    return service["spec"]["predictor"]["model"]
+
+
+def test_a_model_gets_the_fewest_gpus_that_hold_it_and_no_more_than_a_pod_may_have() -> None:
+    one, two = rendered_on(model="A100-80GB", count=8), rendered_on(model="L40S", count=8)
+    assert [found["resources"]["limits"]["nvidia.com/gpu"] for found in (one, two)] == ["1", "1"]
+    four = rendered_on(model="A10", count=8)
+    assert "--tensor-parallel-size=2" in four["args"]
+    assert four["resources"]["requests"]["nvidia.com/gpu"] == "2"
+    short = rendered_on(model="A10", count=1)
+    assert 512 <= int(short["args"][2].removeprefix("--max-model-len=")) < 4096
+
+
+def test_a_release_is_not_rendered_for_gpus_that_do_not_compute_in_its_scheme() -> None:
+    with pytest.raises(
+        BadInput, match=r"it does not fit: W8A8 computes on compute capability 7\.5 to 9\.0, B200 has 10"
+    ):
+        rendered_on(model="B200")
 
 
 @pytest.mark.parametrize(("maximum", "scaler", "metric"), [(1, "none", None), (3, "hpa", "cpu")])

@@ -98,3 +98,21 @@ def test_tensors_that_do_not_fit_each_other_are_refused(tmp_path: Path, name: st
         stored(tmp_path, SCHEME, tensors).matrix(MODULE, ROWS, COLUMNS)
     assert refused.value.file == "model.safetensors"
     assert problem in str(refused.value)
+
+
+def test_a_quantized_module_goes_by_the_name_that_it_has_unquantized_and_is_told_apart(tmp_path: Path) -> None:
+    numbers = RANDOM.integers(-8, 8, (ROWS, COLUMNS))
+    scale, shape = RANDOM.random((ROWS, 4)).astype(np.float32), np.array([ROWS, COLUMNS])
+    tensors = {"weight_packed": packed(numbers, 4), "weight_scale": scale, "weight_shape": shape}
+    found = stored(tmp_path, {"num_bits": 4, "strategy": "group", "group_size": 32}, tensors)
+    modules = found.modules()
+    assert modules.keys() == llama_tensors().keys()
+    assert [name for name, quantized in modules.items() if quantized] == [f"{MODULE}.weight"]
+    decoded = found.quantized(MODULE, ROWS, COLUMNS)
+    assert np.array_equal(decoded.numbers, numbers)
+    assert np.array_equal(decoded.values, numbers * np.repeat(scale, 32, axis=1))
+    assert found.scheme is not None
+    assert found.scheme.range == (-8, 7)
+    assert np.array_equal(found.plain("lm_head.weight"), llama_tensors()["lm_head.weight"])
+    plain = sum(value.nbytes for name, value in llama_tensors().items() if name != f"{MODULE}.weight")
+    assert found.bytes() == plain + ROWS * COLUMNS // 2 + scale.nbytes + shape.nbytes

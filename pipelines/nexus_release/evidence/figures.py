@@ -7,9 +7,6 @@ from typing import Any
 
 from nexus_release.evidence.page import Figure
 
-_LEAST = frozenset({"agreement"})
-"""Metrics of which more is better, so that their bound is a least one."""
-
 
 def figures_in(out: Mapping[str, Any]) -> tuple[Figure, ...]:
     """In the order in which they stand, at any depth."""
@@ -39,17 +36,6 @@ def _found(value: object) -> Iterator[Figure]:
 
 
 def _figure(one: Mapping[str, Any]) -> Figure:
-    name = one["name"]
-    subject = one.get("subject", "")
-    bound = one.get("bound", "")
-    return Figure(
-        name=f"{name}, {subject}" if subject else name,
-        value=one.get("value", one.get("difference", "")),
-        low=one["low"],
-        high=one["high"],
-        least=one.get("least", bound if name in _LEAST else ""),
-        most=one.get("most", "" if name in _LEAST else bound),
-        base=one.get("base", ""),
-        candidate=one.get("candidate", ""),
-        passed=one["passed"],
-    )
+    name, subject = one["name"], one["subject"]
+    shown = {key: one[key] for key in ("value", "low", "high", "least", "most", "base", "candidate", "passed")}
+    return Figure(name=f"{name}, {subject}" if subject else name, **shown)

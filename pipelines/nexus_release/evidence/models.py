@@ -47,8 +47,8 @@ def evaluated_page(given: EvaluateIn, out: EvaluateOut) -> Page:
     measured = (
         Figures(
             figures,
-            f"{given.gate.confidence:.0%} intervals by {given.gate.resamples:,} paired resamples of {out.rows:,} "
-            f"held-out rows with {out.tokens:,} tokens.",
+            f"{given.gate.confidence:.0%} intervals: of perplexity and agreement by {given.gate.resamples:,} paired "
+            f"resamples of {out.rows:,} held-out rows with {out.tokens:,} tokens; of accuracy by Tango's score test.",
         ),
         Heading("Before and after"),
         Table(("", "base", "quantized"), before_and_after),
