@@ -28,6 +28,7 @@ COMMANDS = {
     "diff": "Say how two releases differ in data, code, recipe and quality.",
     "explain": "Walk from a revision, release or model to everything behind it.",
     "status": "Show what Git says, what runs here, and where they disagree.",
+    "mirror": "Make the registry's aliases say what Git says and serves.",
     "up": "Bring up on this machine what the remote's main says, and follow it.",
     "down": "Stop what `nexus up` started.",
     "demo": "Tell the whole story on this machine, from a dataset to a rollback.",

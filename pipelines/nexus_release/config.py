@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from nexus_release.aliases import alias_fault
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.capacity.target import FitGate, Target
 from nexus_release.documents import Location, read_yaml, validated
@@ -197,6 +198,8 @@ def environment_names(root: Path) -> tuple[str, ...]:
             raise BadInput("environments/", name, error.errors(include_url=False)[0]["msg"]) from None
         if name in NOT_ENVIRONMENTS:
             raise BadInput("environments/", name, f"gitops/{name}/ is something else; choose another name")
+        if fault := alias_fault(name):
+            raise BadInput("environments/", name, fault)
     return tuple(names)
 
 

@@ -58,6 +58,12 @@ def revision_at(history: History, environment: str, commit: str) -> str:
     return routes_revision({name: data for name, data in files.items() if name.endswith(".yaml")})
 
 
+def commit_of_revision(history: History, environment: str, revision: str) -> LoggedCommit | None:
+    """The newest that brought it."""
+    brought = history.commits(routes_folder(environment))
+    return next((logged for logged in brought if revision_at(history, environment, logged.hash) == revision), None)
+
+
 def commits_of_revision(history: History, environment: str, prefix: str) -> dict[str, list[LoggedCommit]]:
     """Whole revision -> the commits that brought it, newest first, for each revision that starts with `prefix`.
 

@@ -170,6 +170,14 @@ class RegistryCopy:
     """The run's `content.json`."""
 
 
+class TaggedVersion(Frozen):
+    """What a version says of itself, by tags that people can change; a tag that is not there is empty."""
+
+    version: int
+    release: str
+    artifact: str
+
+
 class Registry(Protocol):
     """All methods raise Unreachable after bounded retries where the registry does not answer."""
 
@@ -180,9 +188,26 @@ class Registry(Protocol):
 
     def copy(self, model: str, release: str) -> RegistryCopy | None: ...
 
-    def alias(self, model: str, alias: str) -> int | None: ...
+    def tagged(self, model: str, version: int) -> TaggedVersion | None: ...
 
-    def set_alias(self, model: str, alias: str, version: int) -> None: ...
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Model -> alias -> version, of every model that Nexus has registered."""
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Whoever comes last counts: a registry has no compare-and-set. Raises Missing for no such version."""
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Does nothing where there is none."""
+
+
+class Serving(Protocol):
+    """An environment's gateway and engines, asked how they are."""
+
+    def revisions(self) -> frozenset[str]:
+        """What each replica of the gateway serves. Raises Unreachable where one does not answer."""
+
+    def answers(self, url: str, model: str) -> bool:
+        """Whether the engine at a route's address is healthy and serves `model`."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nexus_release.errors import BadInput, NexusError
+from nexus_release.errors import BadInput, Missing, NexusError
 from nexus_release.frozen import Frozen
 from nexus_release.ports import (
     BaseModels,
@@ -18,6 +18,7 @@ from nexus_release.ports import (
     Quantizer,
     Registry,
     Repository,
+    Serving,
     Store,
     Trainer,
     Weights,
@@ -78,9 +79,10 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
         ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
         ("read:registry", "write:registry", "read:base-model"),
     ),
+    "NEXUS_GATEWAY_KEY": (),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
-"""Variable that carries a credential -> the effects of which one lets a step keep it."""
+"""Variable that carries a credential -> the effects of which one lets a step keep it; no step asks the gateway."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
@@ -190,6 +192,23 @@ class Tools:
         if not self.connections.remote:
             raise NexusError("this step declares no effect on Git, so it is not told where the remote is")
         return GitRepository(self.connections.remote, push=self.connections.push)
+
+
+def open_serving(environ: Mapping[str, str], resolve: Path | None) -> Serving:
+    """Gateway and engines of an environment: NEXUS_GATEWAY with NEXUS_GATEWAY_KEY, or this machine's own. `resolve`
+    says where hosts of routes are to be found. Raises Missing where no gateway is named and none runs here."""
+    from nexus_release.adapters.http_serving import HttpServing
+    from nexus_release.local.gateway import KEY
+    from nexus_release.local.paths import Paths, state_folder
+    from nexus_release.local.state import read_state
+
+    if gateway := environ.get("NEXUS_GATEWAY", ""):
+        return HttpServing(gateway, environ.get("NEXUS_GATEWAY_KEY", ""), resolve)
+    home = state_folder(environ)
+    state = read_state(home)
+    if state is None:
+        raise Missing("no gateway to ask: set NEXUS_GATEWAY (and NEXUS_GATEWAY_KEY), or run `nexus up`")
+    return HttpServing(state.gateway, KEY, resolve or Paths(home).resolve)
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

@@ -29,8 +29,8 @@ def laptop(tmp_path: Path) -> Laptop:
 
 
 @pytest.fixture
-def registry() -> NotedRegistry:
-    return NotedRegistry()
+def registry(laptop: Laptop) -> NotedRegistry:
+    return NotedRegistry(laptop.clone)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_first_release_answers_through_the_gateway(laptop: Laptop, cluster: Cl
     (engine,) = cluster.state.engines
     assert (engine.model, engine.release) == (MODEL, first.release)
     assert serves_model(engine.address, MODEL)
-    assert registry.aliases == {(MODEL, "local"): 1}
+    assert registry.pointed == {(MODEL, "local"): 1}
 
 
 def test_the_alias_moves_only_after_the_gateway_serves_the_release(
@@ -94,7 +94,7 @@ def test_a_canary_starts_beside_and_a_contraction_stops_what_no_route_names(
     (engine,) = cluster.state.engines
     assert engine.release == second.release
     assert list(table(laptop).values()) == [engine.address.removeprefix("http://")]
-    assert registry.aliases == {(MODEL, "local"): 2}
+    assert registry.pointed == {(MODEL, "local"): 2}
     assert [path.name for path in (laptop.home / "local").glob("routes-*")] == [f"routes-{cluster.state.applied}"]
 
 
@@ -113,7 +113,7 @@ def test_an_artifact_that_is_not_there_changes_nothing(
         cluster.apply(bad)
     assert (pids(cluster), linked_routes(cluster.paths), cluster.state.applied) == (before, routes, good)
     assert ask(cluster.state.gateway) == first.release
-    assert registry.aliases == {(MODEL, "local"): 1}
+    assert registry.pointed == {(MODEL, "local"): 1}
 
 
 def test_routes_that_the_gateway_refuses_are_taken_back(laptop: Laptop, cluster: Cluster) -> None:
@@ -159,7 +159,7 @@ def test_a_registry_that_is_down_holds_up_the_alias_and_not_the_traffic(
         return cluster.state.applied == commit
 
     assert wait_until(mended, SECONDS)
-    assert (cluster.state.last_problem, registry.aliases) == ("", {(MODEL, "local"): 1})
+    assert (cluster.state.last_problem, registry.pointed) == ("", {(MODEL, "local"): 1})
 
 
 def test_an_engine_that_cannot_start_says_why(laptop: Laptop, registry: NotedRegistry) -> None:
@@ -168,7 +168,7 @@ def test_an_engine_that_cannot_start_says_why(laptop: Laptop, registry: NotedReg
         Follower(cluster, "").look()
         assert cluster.state.head == commit
         assert "make setup-vllm" in cluster.state.last_problem
-        assert registry.aliases == {}
+        assert registry.pointed == {}
 
 
 def test_after_a_restart_what_served_before_serves_before_main_is_tried(laptop: Laptop, cluster: Cluster) -> None:

@@ -88,9 +88,12 @@ def test_up_status_and_down_from_the_command_line(registered: tuple[Laptop, str,
     seen = json.loads(nexus(laptop, "status", "--json", registry=mlflow_server).stdout)
     assert (seen["applied"], seen["disagreements"]) == (commit, [])
     register_in(laptop, 2)
-    laptop.tools.registry.set_alias(MODEL, "local", seen["aliases"][0]["git"] + 1)
+    laptop.tools.registry.set_alias(MODEL, "local", seen["aliases"][0]["version"] + 1)
     moved = nexus(laptop, "status", registry=mlflow_server, status=1)
-    assert "the registry's alias local points to" in moved.stderr
+    assert "somebody moved it by hand" in moved.stderr
+    assert "run `nexus mirror --env local`" in moved.stderr
+    nexus(laptop, "mirror", registry=mlflow_server)
+    assert json.loads(nexus(laptop, "status", "--json", registry=mlflow_server).stdout)["disagreements"] == []
 
     state = read_state(laptop.home)
     assert state is not None

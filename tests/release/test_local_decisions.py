@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from nexus_release.aliases import Standing
 from nexus_release.errors import BadInput
 from nexus_release.local.desired import DesiredEngine, engine_of, hosts_of
 from nexus_release.local.engines import EngineChoice
 from nexus_release.local.probes import requests_in
 from nexus_release.local.reconcile import plan
-from nexus_release.local.status import Report, SeenAlias, SeenEngine, disagreements
+from nexus_release.local.status import Report, SeenEngine, disagreements
 
 from ..support.laptop import MODEL
 
@@ -84,7 +85,7 @@ WELL = Report(
             service="s", model="m", release="r", artifact=f"sha256:{'a' * 64}", address="http://e", pid=1, serves=True
         ),
     ),
-    aliases=(SeenAlias(model="m", git=2, registry=2),),
+    aliases=(Standing(model="m", alias="local", state="holds", version=2, points_at=2),),
 )
 
 
@@ -102,8 +103,7 @@ def test_nothing_disagrees_where_all_say_the_same() -> None:
         ({"wanted": ("s", "t")}, "t is in Git and does not run"),
         ({"wanted": ()}, "s runs and is not in Git"),
         ({"engines": (WELL.engines[0].model_copy(update={"serves": False}),)}, "does not answer"),
-        ({"aliases": (SeenAlias(model="m", git=2, registry=1),)}, "version 2"),
-        ({"aliases": (SeenAlias(model="m", git=None, registry=None),)}, "version None"),
+        ({"aliases": (Standing(model="m", alias="local", state="behind", detail="it is version 2"),)}, "version 2"),
         ({"unread": ("the registry cannot be read",)}, "registry cannot be read"),
     ],
 )

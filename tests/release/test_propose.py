@@ -37,12 +37,6 @@ class OneVersion:
     def find(self, model: str, release: str) -> RegisteredVersion | None:
         return RegisteredVersion(version=7, run="run-7", uri=f"models:/{model}/7") if self.known else None
 
-    def alias(self, model: str, alias: str) -> int | None:
-        raise AssertionError("these steps know no alias")
-
-    def set_alias(self, model: str, alias: str, version: int) -> None:
-        raise AssertionError("these steps know no alias")
-
 
 class Machine:
     """One machine that carries releases to the remote, with a store of its own."""

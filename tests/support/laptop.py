@@ -17,8 +17,8 @@ from nexus_release.local.paths import Paths
 from nexus_release.local.processes import free_port, started_at
 from nexus_release.local.state import LocalState, Mark
 from nexus_release.plan import Plan, Pointer
-from nexus_release.ports import RegisteredVersion, RegistryEntry
-from nexus_release.record import Record
+from nexus_release.ports import RegisteredVersion, RegistryCopy, RegistryEntry, TaggedVersion
+from nexus_release.record import Record, read_record
 from nexus_release.wiring import Connections, Tools
 
 from .releases import make_record, plant_environments, plant_plan, plant_record
@@ -73,9 +73,11 @@ class Laptop:
 class NotedRegistry:
     """Knows a version for every release, in the order in which it is asked, and notes what is done to aliases."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Path = Path()) -> None:
+        """`records` is the tree whose records say which artifact a version has."""
+        self.records = records
         self.versions: dict[str, int] = {}
-        self.aliases: dict[tuple[str, str], int] = {}
+        self.pointed: dict[tuple[str, str], int] = {}
         self.trouble: Exception | None = None
 
     def register(self, entry: RegistryEntry) -> RegisteredVersion:
@@ -85,13 +87,31 @@ class NotedRegistry:
         version = self.versions.setdefault(release, len(self.versions) + 1)
         return RegisteredVersion(version=version, run="run", uri=f"models:/{model}/{version}")
 
-    def alias(self, model: str, alias: str) -> int | None:
-        return self.aliases.get((model, alias))
+    def copy(self, model: str, release: str) -> RegistryCopy | None:
+        raise AssertionError("the cluster proves nothing")
+
+    def tagged(self, model: str, version: int) -> TaggedVersion | None:
+        release = next((release for release, number in self.versions.items() if number == version), None)
+        if release is None:
+            return None
+        artifact = read_record(self.records, model, release).content.artifact.digest
+        return TaggedVersion(version=version, release=release, artifact=artifact)
+
+    def aliases(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for (model, alias), version in self.pointed.items():
+            found.setdefault(model, {})[alias] = version
+        return found
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         if self.trouble:
             raise self.trouble
-        self.aliases[model, alias] = version
+        self.pointed[model, alias] = version
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.pointed.pop((model, alias), None)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from nexus_release.errors import Conflict, Missing, NexusError, Unreachable
 from nexus_release.names import model_slug
-from nexus_release.ports import RegisteredVersion, RegistryCopy, RegistryEntry
+from nexus_release.ports import RegisteredVersion, RegistryCopy, RegistryEntry, TaggedVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,6 +41,7 @@ _CLIENT_SETTINGS: Mapping[str, str] = {
 
 _PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _DATASET_DIGEST_LIMIT = 36  # characters, by MLflow's schema; the whole digest is in the tag
+_PAGE = 500  # registered models in one answer; MLflow gives 1,000 at most
 
 T = TypeVar("T")
 
@@ -96,16 +97,32 @@ class MlflowRegistry:
                 content = Path(path).read_bytes()
         return RegistryCopy(found, tags.get("nexus.artifact", ""), tags.get("nexus.dataset", ""), content)
 
-    def alias(self, model: str, alias: str) -> int | None:
-        with self._asking(f"reading the alias {alias} of {model}"):
-            found = self._or_none(lambda: self._client.get_registered_model(registered_name(model)))
-            version = found.aliases.get(alias) if found else None
-            return None if version is None else int(version)  # REST gives text, the SQL store a number
+    def tagged(self, model: str, version: int) -> TaggedVersion | None:
+        name = registered_name(model)
+        with self._asking(f"reading version {version} of {model}"):
+            found = self._or_none(lambda: self._client.get_model_version(name, str(version)))
+            if found is None:
+                return None
+            tags = found.tags
+            return TaggedVersion(
+                version=version, release=tags.get("nexus.release", ""), artifact=tags.get("nexus.artifact", "")
+            )
+
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Of models with the tag `nexus.model`; other people's are not looked at."""
+        with self._asking("reading the aliases"):
+            ours = ((model.tags.get("nexus.model"), model.aliases) for model in self._models())
+            # REST gives versions as text, the SQL store as numbers.
+            return {name: {alias: int(version) for alias, version in there.items()} for name, there in ours if name}
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Raises Missing where there is no such version."""
         with self._asking(f"setting the alias {alias} of {model} to version {version}"):
             self._client.set_registered_model_alias(registered_name(model), alias, str(version))
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        with self._asking(f"removing the alias {alias} of {model}"):
+            self._or_none(lambda: self._client.delete_registered_model_alias(registered_name(model), alias))
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -165,6 +182,15 @@ class MlflowRegistry:
         self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
         self._client.log_text(run_id, entry.content, "content.json")
         return str(run_id)
+
+    def _models(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_registered_models(max_results=_PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
 
     def _versions(self, name: str, release: str) -> list[int]:
         """Lowest first."""

@@ -47,7 +47,9 @@ def _show(report: Report, found: list[str]) -> None:
         f"  serves   {report.revision or '(nothing)'}",
         f"registry   {report.registry}",
     ]
-    lines += [f"  {alias.model}: version {alias.registry} (Git: {alias.git})" for alias in report.aliases]
+    lines += [
+        f"  {alias.model}@{alias.alias}: version {alias.points_at} (Git: {alias.version})" for alias in report.aliases
+    ]
     lines += ["engines"] if report.engines else []
     lines += [
         f"  {engine.service}  {engine.address}  release {engine.release[:12]}  {'ready' if engine.serves else 'silent'}"

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nexus_release.errors import Missing, NexusError
+from nexus_release.adapters.http_serving import HttpServing
+from nexus_release.errors import Missing, NexusError, Unreachable
 from nexus_release.local.desired import ENVIRONMENT, Desired, DesiredEngine, read_desired
 from nexus_release.local.engines import EngineChoice, engine_program
-from nexus_release.local.gateway import gateway_program, served
+from nexus_release.local.gateway import KEY, gateway_program, served
 from nexus_release.local.kept import Kept
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.paths import Paths
@@ -27,6 +28,7 @@ from nexus_release.local.reconcile import plan
 from nexus_release.local.routes import drop_other_routes, link_routes, linked_routes, put_resolve, put_routes
 from nexus_release.local.state import EngineState, LocalState, write_state
 from nexus_release.local.waiting import wait_until
+from nexus_release.mirror import mirror
 from nexus_release.wiring import Tools
 
 _log = logging.getLogger("nexus.local")
@@ -100,7 +102,7 @@ class Cluster:
         self._fresh = {}
         self._retire(todo.stop)
         self._trim(desired)
-        self._mirror(desired)
+        self._mirror(commit)
         self.note(applied=commit, refused="", last_problem="")
         _log.info("commit %s is applied; the gateway serves %s", commit[:12], desired.revision[:12])
 
@@ -209,18 +211,18 @@ class Cluster:
         put_resolve(self.paths, self._table)
         drop_other_routes(self.paths)
 
-    def _mirror(self, desired: Desired) -> None:
-        """The registry's alias follows Git; it decides nothing. Set once the release answers, never before."""
-        if not desired.stable:
-            return
+    def _mirror(self, commit: str) -> None:
+        """The registry's aliases follow main; they decide nothing. Where an earlier commit is brought up again after a
+        restart, main names something else by now, and what it names waits until it is brought up itself."""
         wait_until(self._registry_answers, _REGISTRY_SECONDS, "the registry", self._pause)
-        registry = self._tools.registry
-        for model, release in desired.stable.items():
-            version = registry.find(model, release)
-            if version is None:
-                raise Missing(f"the registry has no version of {model} for release {release[:12]}; register it")
-            if registry.alias(model, ENVIRONMENT) != version.version:
-                registry.set_alias(model, ENVIRONMENT, version.version)
+        serving = HttpServing(self._sites.gateway, KEY, self.paths.resolve)
+        found = mirror(self._tools.repository, self._tools.registry, serving, ENVIRONMENT)
+        if found.commit != commit:
+            return
+        if refused := found.which("refused"):
+            raise Missing(f"{refused[0].model}: the registry's alias {refused[0].alias}: {refused[0].because}")
+        if waits := found.which("waits"):
+            raise Unreachable(f"{waits[0].model}: the registry's alias {waits[0].alias} waits: {waits[0].because}")
 
     def _registry_answers(self) -> bool:
         return self._registry is None or get(f"{self._sites.registry}/health") is not None

@@ -13,7 +13,6 @@ from nexus_release.documents import parse_yaml
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.manifests.objects import MODEL, RELEASE
-from nexus_release.plan import read_plans
 from nexus_release.revisions import routes_revision
 
 ENVIRONMENT = "local"
@@ -39,8 +38,6 @@ class Desired(Frozen):
     """File name -> bytes, as they go into the gateway's folder."""
     hosts: Mapping[str, str]
     """Service -> `host:port` by which the routes call it."""
-    stable: Mapping[str, str]
-    """Model -> release that the plan calls stable."""
 
     @property
     def revision(self) -> str:
@@ -56,7 +53,6 @@ def read_desired(tree: Path, commit: str) -> Desired:
         engines=tuple(_engines(rendered)),
         routes=routes,
         hosts={service: host for name, data in routes.items() for service, host in hosts_of(data, name).items()},
-        stable={model: plan.stable.release for model, plan in read_plans(tree, ENVIRONMENT).items()},
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from nexus_release import mirror
+from nexus_release.aliases import Standing
 from nexus_release.errors import NexusError
 from nexus_release.frozen import Frozen
 from nexus_release.local.control import running
@@ -19,14 +20,6 @@ from nexus_release.wiring import Tools
 class SeenEngine(EngineState):
     serves: bool
     """Healthy, and lists its model."""
-
-
-class SeenAlias(Frozen):
-    model: str
-    git: int | None
-    """Version of the release that the plan calls stable; None where the registry has none."""
-    registry: int | None
-    """Version that the registry's alias points to."""
 
 
 class Report(Frozen):
@@ -45,7 +38,7 @@ class Report(Frozen):
     wanted: tuple[str, ...] = ()
     """InferenceServices at `head`."""
     engines: tuple[SeenEngine, ...] = ()
-    aliases: tuple[SeenAlias, ...] = ()
+    aliases: tuple[Standing, ...] = ()
     unread: tuple[str, ...] = ()
     """What could not be asked, and why."""
 
@@ -68,7 +61,7 @@ def observe(home: Path, tools: Tools) -> Report:
         revision=said.revision if said else "",
         wanted=tuple(engine.service for engine in desired.engines) if desired else (),
         engines=tuple(_seen(engine) for engine in state.engines) if state else (),
-        aliases=tuple(_aliases(tools, desired.stable, unread)) if state and desired else (),
+        aliases=tuple(_aliases(tools, unread)) if state and desired else (),
         unread=tuple(unread),
     )
 
@@ -91,13 +84,7 @@ def disagreements(report: Report) -> list[str]:
     found += [f"{name} is in Git and does not run" for name in report.wanted if name not in there]
     found += [f"{name} runs and is not in Git" for name in sorted(there - set(report.wanted))]
     found += [f"{engine.service} does not answer at {engine.address}" for engine in report.engines if not engine.serves]
-    for alias in report.aliases:
-        if alias.git is None or alias.git != alias.registry:
-            found.append(
-                f"{alias.model}: Git's stable release is version {alias.git}, the registry's alias "
-                f"{ENVIRONMENT} points to {alias.registry}"
-            )
-    return found
+    return found + mirror.disagreements(report.aliases)
 
 
 def _desired(tools: Tools, unread: list[str]) -> Desired | None:
@@ -113,14 +100,10 @@ def _seen(engine: EngineState) -> SeenEngine:
     return SeenEngine(**engine.model_dump(), serves=serves_model(engine.address, engine.model))
 
 
-def _aliases(tools: Tools, stable: Mapping[str, str], unread: list[str]) -> Iterator[SeenAlias]:
+def _aliases(tools: Tools, unread: list[str]) -> list[Standing]:
     try:
-        for model, release in stable.items():
-            found = tools.registry.find(model, release)
-            yield SeenAlias(
-                model=model,
-                git=found.version if found else None,
-                registry=tools.registry.alias(model, ENVIRONMENT),
-            )
+        with tools.repository.history() as history:
+            return mirror.standings(history, tools.registry, ENVIRONMENT)
     except NexusError as error:
-        unread.append(f"the registry cannot be read: {error}")
+        unread.append(f"the registry cannot be held against main: {error}")
+        return []
