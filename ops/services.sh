@@ -1,11 +1,32 @@
 #!/bin/sh
 # Installs the system tools that tests use and a user may lack, from Debian's packages. Needs root, changes no
-# apt source of the machine: kustomize is in Debian since 13, so on an older Debian it is taken from there alone.
+# apt source of the machine: kustomize, and docker-compose as it is today, are in Debian since 13, so on an older
+# Debian they are taken from there alone.
 set -eu
+
+have_postgres() {
+    command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+}
 
 have_kustomize() {
     kustomize version >/dev/null 2>&1 || kubectl kustomize --help >/dev/null 2>&1
 }
+
+# Installs the package $1 from Debian 13 and from nowhere else. It may need nothing but what is here.
+from_trixie() (
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keyring] $mirror trixie main" > "$work/trixie.list"
+    package=$1
+    set -- -o "Dir::Etc::sourcelist=$work/trixie.list" -o "Dir::Etc::sourceparts=-" \
+        -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=root"
+    apt-get "$@" update -qq
+    cd "$work" && apt-get "$@" download "$package"
+    dpkg -i "$work/$package"_*.deb
+)
 
 say() { printf 'services: %s\n' "$*"; }
 
@@ -27,6 +48,14 @@ if ! command -v redis-server >/dev/null; then
 fi
 say "redis: $(redis-server --version)"
 
+if ! have_postgres; then
+    apt-get update -qq
+    mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf # the same
+    apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold postgresql
+fi
+say "postgres: $(ls /usr/lib/postgresql 2>/dev/null || command -v initdb)"
+
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     apt-get update -qq
     apt-get install -y --no-install-recommends nodejs npm
@@ -35,18 +64,14 @@ say "node: $(node --version), npm $(npm --version)"
 
 if ! have_kustomize; then
     apt-get update -qq
-    if ! apt-get install -y --no-install-recommends kustomize 2>/dev/null; then
-        work=$(mktemp -d)
-        trap 'rm -rf "$work"' EXIT
-        mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-        mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
-        keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-        echo "deb [signed-by=$keyring] $mirror trixie main" > "$work/trixie.list"
-        set -- -o "Dir::Etc::sourcelist=$work/trixie.list" -o "Dir::Etc::sourceparts=-" \
-            -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=root"
-        apt-get "$@" update -qq
-        (cd "$work" && apt-get "$@" download kustomize)
-        dpkg -i "$work"/kustomize_*.deb
-    fi
+    apt-get install -y --no-install-recommends kustomize 2>/dev/null || from_trixie kustomize
 fi
 if command -v kustomize >/dev/null; then say "kustomize: $(kustomize version)"; else say "kustomize: by kubectl"; fi
+
+# Reads Compose files, in tests; nothing is started by it.
+if ! docker compose version >/dev/null 2>&1; then
+    apt-get update -qq
+    command -v docker >/dev/null || apt-get install -y --no-install-recommends docker.io
+    from_trixie docker-compose
+fi
+say "compose: $(docker compose version --short)"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.mlflow_server"]
+pytest_plugins = ["tests.support.mlflow_server", "tests.support.team_mlflow"]
 
 settings.register_profile("nexus", deadline=None, derandomize=True)
 settings.load_profile("nexus")

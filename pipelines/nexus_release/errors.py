@@ -7,6 +7,7 @@ NexusError                  exit 1, not retried
 ├── Missing                 exit 1: the thing asked for is not there; asking again does not help
 ├── DigestMismatch          exit 1: bytes are not what their digest says
 ├── RemoteRefused           exit 1: the Git remote answered no (policy); not retried
+├── RegistryRefused         exit 1: the registry answered no (who asks, or what that one may do); not retried
 ├── Conflict                exit 1: somebody else changed the same thing first
 └── GateRefused             exit 3: a gate said no; raised only by `nexus release` as a whole
 """
@@ -66,6 +67,10 @@ class DigestMismatch(NexusError):
 
 class RemoteRefused(NexusError):
     """The Git remote answered, and its answer was no."""
+
+
+class RegistryRefused(NexusError):
+    """The registry answered, and its answer was no."""
 
 
 class Conflict(NexusError):

@@ -163,7 +163,7 @@ def _release_lines(found: ExplainedRelease) -> list[str]:
     return [
         f"release   {found.release}  {found.role}, {found.weight} % of the traffic, as {found.service}",
         f"  record    by commit {found.recorded_by[:12]}; its id and its file's digest hold",
-        f"  registry  {observed.registry_uri}, run {observed.run}",
+        f"  registry  {observed.registry_uri}, LoggedModel {observed.logged_model}, run {observed.run}",
         f"  artifact  {content.artifact.digest}, {content.artifact.bytes} bytes in {content.artifact.files} files",
         *(told for result in content.gates for told in _gate_lines(result)),
         f"            on {evaluation.tokens} tokens of {evaluation.rows} rows by {evaluation.engine}, "

@@ -144,6 +144,8 @@ class RegisteredVersion(Frozen):
     run: str
     uri: str
     """`models:/name/version`."""
+    logged_model: str
+    """Id of what MLflow holds of the model besides; `nexus explain` takes it too."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class RegistryEntry:
     artifact_uri: str
     artifact_digest: str
     dataset_digest: str
+    dataset_rows: int
     parameters: Mapping[str, str]
     metrics: Mapping[str, float]
     content: str

@@ -125,6 +125,7 @@ class Observed(Frozen):
 
     registry_uri: Line
     run: Line
+    logged_model: Line
     artifact_uri: Line
     commit: Line
     """The commit that the release was proposed on."""

@@ -48,6 +48,7 @@ def _new(content: Content, tools: Tools, base: str) -> bytes:
     observed = {
         "registry_uri": found.uri,
         "run": found.run,
+        "logged_model": found.logged_model,
         "artifact_uri": tools.store.uri(content.artifact.digest),
         "commit": base,
         "dirty": tools.connections.dirty,

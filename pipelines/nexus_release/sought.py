@@ -22,7 +22,11 @@ SHORTEST = 8
 
 RECORDS = "gitops/releases"
 
-Kind = Literal["revision", "release", "commit", "model", "InferenceService", "registry version", "record"]
+_LOGGED_MODEL = "m-"  # by which MLflow begins the ids of LoggedModels
+
+Kind = Literal[
+    "revision", "release", "commit", "model", "InferenceService", "registry version", "LoggedModel", "record"
+]
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ def find(history: History, environment: str, what: str) -> Sought:
         raise BadInput("WHAT", what, f"it is {listed}; give more of it")
     if not found:
         raise Missing(
-            f"{what}: no revision, release, commit, model, InferenceService, registry version or record of "
-            f"{environment} in the {len(log)} commits of main; digits need at least {SHORTEST} of theirs"
+            f"{what}: no revision, release, commit, model, InferenceService, registry version, LoggedModel or record "
+            f"of {environment} in the {len(log)} commits of main; digits need at least {SHORTEST} of theirs"
         )
     return found[0]
 
@@ -85,15 +89,19 @@ def _by_name(history: History, environment: str, what: str) -> Iterator[Sought]:
 
 
 def _by_record(history: History, environment: str, what: str) -> Iterator[Sought]:
-    """By its path, its file's digest, or the registry's version that it names."""
-    if not what.startswith((f"{RECORDS}/", "sha256:", "models:/")):
+    """By its path, its file's digest, or the registry's version or LoggedModel that it names."""
+    if not what.startswith((f"{RECORDS}/", "sha256:", "models:/", _LOGGED_MODEL)):
         return
     for path in history.paths("HEAD", RECORDS):
         data = history.file("HEAD", path) or b""
         if what in (path, digest_bytes(data)):
             yield _release(history, environment, "record", path)
-        elif parse_record(data, path, PurePosixPath(path).stem).observed.registry_uri == what:
+            continue
+        observed = parse_record(data, path, PurePosixPath(path).stem).observed
+        if observed.registry_uri == what:
             yield _release(history, environment, "registry version", path)
+        elif observed.logged_model == what.removeprefix("models:/"):
+            yield _release(history, environment, "LoggedModel", path)
 
 
 def _release(history: History, environment: str, kind: Kind, path: str) -> Sought:

@@ -40,6 +40,10 @@ class Connections(Frozen):
     push: str | None = ""
     """NEXUS_PUSH_REMOTE: the same with the credential that may push; empty where `remote` is that already. None for
     who may not push."""
+    experiment: str = ""
+    """MLFLOW_EXPERIMENT_ID, where an orchestrator has begun a run of its own: ours goes there."""
+    parent_run: str = ""
+    """MLFLOW_RUN_ID: the orchestrator's run, of which ours becomes a child."""
     dirty: bool = False
     """NEXUS_DIRTY=1: the code that runs is not what is committed. Recorded with each release."""
 
@@ -52,6 +56,8 @@ class Connections(Frozen):
             registry=environ.get("MLFLOW_TRACKING_URI") or _local_registry(home),
             remote=environ.get("NEXUS_REMOTE", str(home / "remote.git")),
             push=environ.get("NEXUS_PUSH_REMOTE", ""),
+            experiment=environ.get("MLFLOW_EXPERIMENT_ID", ""),
+            parent_run=environ.get("MLFLOW_RUN_ID", ""),
             dirty=environ.get("NEXUS_DIRTY") == "1",
         )
 
@@ -179,11 +185,13 @@ class Tools:
 
     @cached_property
     def registry(self) -> Registry:
+        from nexus_release.adapters.mlflow_evidence import Surroundings
         from nexus_release.adapters.mlflow_registry import MlflowRegistry
 
         if not self.connections.registry:
             raise NexusError("this step declares no effect on the registry, so it is not told where it is")
-        return MlflowRegistry(self.connections.registry)
+        around = Surroundings(self.connections.experiment, self.connections.parent_run)
+        return MlflowRegistry(self.connections.registry, around)
 
     @cached_property
     def repository(self) -> Repository:

@@ -178,6 +178,7 @@ def _entry(uri: str, digest: str) -> RegistryEntry:
         artifact_uri=uri,
         artifact_digest=digest,
         dataset_digest=digest,
+        dataset_rows=1,
         parameters={},
         metrics={},
         content="{}",

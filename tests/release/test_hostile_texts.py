@@ -104,7 +104,7 @@ def test_no_record_holds_such_text(tmp_path: Path, name: str) -> None:
 def test_what_a_registry_answers_is_not_recorded_in_such_text(tmp_path: Path, name: str) -> None:
     class Talkative(NotedRegistry):
         def find(self, model: str, release: str) -> RegisteredVersion | None:
-            return RegisteredVersion(version=1, run=TEXTS[name], uri="models:/chat/1")
+            return RegisteredVersion(version=1, run=TEXTS[name], uri="models:/chat/1", logged_model="m-1")
 
     content = make_record("chat", 1).content
     remote = Remote(tmp_path, lambda root: (root / "README.md").write_text("hello\n"))

@@ -62,6 +62,7 @@ def register_in(laptop: Laptop, seed: int) -> int:
             artifact_uri=laptop.tools.store.uri(content.artifact.digest),
             artifact_digest=content.artifact.digest,
             dataset_digest=content.dataset.digest,
+            dataset_rows=content.dataset.rows,
             parameters={},
             metrics={},
             content=content_json(content).decode(),

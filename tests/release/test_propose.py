@@ -35,7 +35,11 @@ class OneVersion:
         raise AssertionError("these steps register nothing")
 
     def find(self, model: str, release: str) -> RegisteredVersion | None:
-        return RegisteredVersion(version=7, run="run-7", uri=f"models:/{model}/7") if self.known else None
+        return (
+            RegisteredVersion(version=7, run="run-7", uri=f"models:/{model}/7", logged_model="m-7")
+            if self.known
+            else None
+        )
 
 
 class Machine:

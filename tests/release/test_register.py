@@ -109,7 +109,7 @@ class ListeningRegistry:
 
     def register(self, entry: RegistryEntry) -> RegisteredVersion:
         self.heard.append(entry)
-        return RegisteredVersion(version=3, run="run-1", uri=f"models:/{entry.model}/3")
+        return RegisteredVersion(version=3, run="run-1", uri=f"models:/{entry.model}/3", logged_model="m-3")
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_the_registry_hears_digests_parameters_and_measurements(tools: Tools) ->
     assert entry.parameters == parse_content(out.content).recipe
     assert entry.metrics["perplexity.candidate"] == 21.51
     assert json.loads(entry.content)["model"] == "pydoc-chat"
-    assert tools.notes == {"registry_uri": "models:/pydoc-chat/3", "run": "run-1"}
+    assert tools.notes == {"registry_uri": "models:/pydoc-chat/3", "run": "run-1", "logged_model": "m-3"}
 
 
 @pytest.mark.parametrize("trouble", [Missing("not there"), DigestMismatch("artifact", "a", "b")])

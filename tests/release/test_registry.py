@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
 from nexus_release.adapters.mlflow_registry import MlflowRegistry, registered_name
 from nexus_release.errors import Conflict, Missing, Unreachable
-from nexus_release.ports import RegistryEntry
+from nexus_release.ports import RegistryEntry, TaggedVersion
 
 from ..support.mlflow_server import client_of
+from ..support.team_mlflow import TeamMlflow
 
 pytestmark = pytest.mark.services
 
@@ -28,6 +32,7 @@ def entry(model: str, release: str = "a" * 64) -> RegistryEntry:
         artifact_uri=f"pvc://nexus-models/sha256/{'b' * 64}",
         artifact_digest=f"sha256:{'b' * 64}",
         dataset_digest=f"sha256:{'c' * 64}",
+        dataset_rows=4211,
         parameters={"train.steps": "400", "train.learning_rate": "0.003"},
         metrics={"perplexity.base": 12.5, "agreement.low": 0.97},
         content=json.dumps({"model": model}),
@@ -37,6 +42,16 @@ def entry(model: str, release: str = "a" * 64) -> RegistryEntry:
 @pytest.fixture
 def registry(mlflow_server: str) -> MlflowRegistry:
     return MlflowRegistry(mlflow_server)
+
+
+@pytest.fixture(params=["SQLite", "Postgres"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The laptop's server, and a team's, which asks for a password."""
+    if request.param == "SQLite":
+        return str(request.getfixturevalue("mlflow_server"))
+    team: TeamMlflow = request.getfixturevalue("team_mlflow")
+    team.log_in(monkeypatch, "releaser")
+    return team.url
 
 
 def test_a_release_becomes_a_version_with_its_lineage(registry: MlflowRegistry, mlflow_server: str) -> None:
@@ -62,11 +77,32 @@ def test_the_run_holds_parameters_metrics_dataset_and_content(registry: MlflowRe
     assert [file.path for file in client.list_artifacts(made.run)] == ["content.json"]
 
 
-def test_registering_twice_gives_the_same_version_and_run(registry: MlflowRegistry, mlflow_server: str) -> None:
+def test_registering_twice_gives_the_same_version_run_and_logged_model(either: str) -> None:
+    registry = MlflowRegistry(either)
     first = registry.register(entry("twice"))
+    client = client_of(either)
+    before = (client.get_run(first.run).to_dictionary(), client.get_logged_model(first.logged_model).to_dictionary())
     assert registry.register(entry("twice")) == first
-    history = client_of(mlflow_server).get_metric_history(first.run, "perplexity.base")
-    assert len(history) == 1
+    assert len(client.get_metric_history(first.run, "perplexity.base")) == 1
+    after = (client.get_run(first.run).to_dictionary(), client.get_logged_model(first.logged_model).to_dictionary())
+    assert _without_clocks(after) == _without_clocks(before)
+
+
+def test_of_eight_that_register_one_release_at_once_one_version_counts(either: str) -> None:
+    with ThreadPoolExecutor(8) as racers:
+        made = list(racers.map(lambda _: MlflowRegistry(either).register(entry("at-once")), range(8)))
+    assert len({one.version for one in made}) == 1
+    versions = client_of(either).search_model_versions("name = 'at-once'")
+    assert [int(one.version) for one in versions if "nexus.abandoned" not in one.tags] == [made[0].version]
+    assert MlflowRegistry(either).find("at-once", "a" * 64) == made[0]
+
+
+def test_eight_releases_at_once_are_eight_versions(either: str) -> None:
+    entries = [entry("side-by-side", f"{number}" * 64) for number in range(8)]
+    with ThreadPoolExecutor(8) as racers:
+        made = list(racers.map(lambda one: MlflowRegistry(either).register(one), entries))
+    assert sorted(one.version for one in made) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [MlflowRegistry(either).find("side-by-side", one.release) for one in entries] == made
 
 
 def test_another_release_is_the_next_version(registry: MlflowRegistry) -> None:
@@ -74,22 +110,38 @@ def test_another_release_is_the_next_version(registry: MlflowRegistry) -> None:
     assert registry.register(entry("next", "d" * 64)).version == 2
 
 
-def test_a_run_that_died_before_its_version_is_gone_on_with(registry: MlflowRegistry, mlflow_server: str) -> None:
-    client = client_of(mlflow_server)
+def test_a_run_that_died_before_its_version_is_gone_on_with(either: str) -> None:
+    client = client_of(either)
     experiment = client.create_experiment("cut-off")
     left = client.create_run(experiment, tags={"nexus.release": "a" * 64})
-    made = registry.register(entry("cut-off"))
+    made = MlflowRegistry(either).register(entry("cut-off"))
     assert made.run == left.info.run_id
     assert client.get_run(made.run).data.metrics["agreement.low"] == 0.97
 
 
-def test_of_two_versions_of_one_release_the_first_counts(registry: MlflowRegistry, mlflow_server: str) -> None:
+def test_a_logged_model_that_was_left_half_made_is_gone_on_with(either: str) -> None:
+    client = client_of(either)
+    experiment = client.create_experiment("half-made")
+    left = client.create_logged_model(experiment, name="left", tags={"nexus.release": "a" * 64})
+    assert left.status == "PENDING"
+    made = MlflowRegistry(either).register(entry("half-made"))
+    assert made.logged_model == left.model_id
+    assert client.get_logged_model(left.model_id).status == "READY"
+
+
+def test_of_two_versions_of_one_release_the_first_counts(either: str) -> None:
+    registry = MlflowRegistry(either)
     first = registry.register(entry("raced"))
-    client = client_of(mlflow_server)
+    client = client_of(either)
     client.create_model_version("raced", "pvc://x/y", tags={"nexus.release": "a" * 64}, await_creation_for=0)
     assert registry.register(entry("raced")) == first
     assert client.get_model_version("raced", "2").tags["nexus.abandoned"] == "duplicate of 1"
     assert registry.find("raced", "a" * 64) == first
+
+
+def _without_clocks(told: tuple[dict[str, Any], ...]) -> str:
+    """As MLflow tells it, without when it was told so last."""
+    return re.sub(r"'(end_time|last_updated_timestamp)': \d+", "", str(told))
 
 
 def test_find_knows_only_what_was_registered(registry: MlflowRegistry) -> None:
@@ -121,19 +173,34 @@ def test_a_local_store_is_named_by_digest_and_not_by_path(registry: MlflowRegist
 def test_aliases_move_and_are_numbers(registry: MlflowRegistry) -> None:
     registry.register(entry("pointed"))
     registry.register(entry("pointed", "d" * 64))
-    assert registry.alias("pointed", "local") is None
+    assert registry.aliases()["pointed"] == {}
     registry.set_alias("pointed", "local", 1)
-    assert registry.alias("pointed", "local") == 1
+    registry.set_alias("pointed", "prod", 1)
     registry.set_alias("pointed", "local", 2)
-    assert registry.alias("pointed", "local") == 2
+    assert registry.aliases()["pointed"] == {"local": 2, "prod": 1}
+    registry.drop_alias("pointed", "local")
+    registry.drop_alias("pointed", "local")
+    registry.drop_alias("never-registered", "local")
+    assert registry.aliases()["pointed"] == {"prod": 1}
+
+
+def test_aliases_are_told_by_the_model_s_own_name(registry: MlflowRegistry) -> None:
+    registry.register(entry("org/told:v1"))
+    registry.set_alias("org/told:v1", "local", 1)
+    assert registry.aliases()["org/told:v1"] == {"local": 1}
+
+
+def test_a_version_says_what_it_is_of(registry: MlflowRegistry) -> None:
+    registry.register(entry("tagged"))
+    assert registry.tagged("tagged", 1) == TaggedVersion(version=1, release="a" * 64, artifact=f"sha256:{'b' * 64}")
+    assert registry.tagged("tagged", 2) is None
 
 
 def test_an_alias_never_points_at_a_version_that_is_not_there(registry: MlflowRegistry) -> None:
     registry.register(entry("short"))
     with pytest.raises(Missing, match="to version 7"):
         registry.set_alias("short", "local", 7)
-    assert registry.alias("short", "local") is None
-    assert registry.alias("never-registered", "local") is None
+    assert registry.aliases()["short"] == {}
 
 
 def test_a_dead_registry_is_unreachable_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -376,6 +376,7 @@ def registered(world: World, mlflow_server: str) -> tuple[World, str, int]:
         artifact_uri="file:///store",
         artifact_digest=content.artifact.digest,
         dataset_digest=content.dataset.digest,
+        dataset_rows=content.dataset.rows,
         parameters=content.recipe,
         metrics={},
         content=content_json(content).decode(),

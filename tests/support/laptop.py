@@ -85,7 +85,7 @@ class NotedRegistry:
 
     def find(self, model: str, release: str) -> RegisteredVersion | None:
         version = self.versions.setdefault(release, len(self.versions) + 1)
-        return RegisteredVersion(version=version, run="run", uri=f"models:/{model}/{version}")
+        return RegisteredVersion(version=version, run="run", uri=f"models:/{model}/{version}", logged_model="m-1")
 
     def copy(self, model: str, release: str) -> RegistryCopy | None:
         raise AssertionError("the cluster proves nothing")

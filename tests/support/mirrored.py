@@ -69,6 +69,7 @@ def entry_of(record: Record) -> RegistryEntry:
         artifact_uri=f"pvc://nexus-models/{content.artifact.digest.replace(':', '/')}",
         artifact_digest=content.artifact.digest,
         dataset_digest=content.dataset.digest,
+        dataset_rows=content.dataset.rows,
         parameters=dict(content.recipe),
         metrics={f"{metric.name}.candidate": float(metric.candidate) for metric in content.evaluation.metrics},
         content=content_json(content).decode(),

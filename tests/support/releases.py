@@ -90,6 +90,7 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
     observed = Observed(
         registry_uri=f"models:/{model}/{seed}",
         run=f"run-{seed}",
+        logged_model=f"m-{seed:032x}",
         artifact_uri="file:///store",
         commit="0" * 40,
         dirty=False,

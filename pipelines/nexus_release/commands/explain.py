@@ -20,7 +20,8 @@ def command(what: str, environment: str, remote: str | None, as_json: bool) -> N
     """Walk from WHAT to commit, routes, releases, evaluation and dataset, proving each link.
 
     WHAT is an x-nexus-revision or x-nexus-release header or a commit (the first 8 characters are enough), a model, the
-    name of an InferenceService, a registry version (models:/NAME/VERSION), or a record's path or sha256: digest.
+    name of an InferenceService, a registry version (models:/NAME/VERSION), a LoggedModel (m-...), or a record's path or
+    sha256: digest.
     """
     from nexus_release.explain import explain, lines
 

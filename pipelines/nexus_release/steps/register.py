@@ -66,12 +66,13 @@ def register(given: RegisterIn, tools: Tools) -> RegisterOut:
             artifact_uri=tools.store.uri(given.artifact.digest),
             artifact_digest=given.artifact.digest,
             dataset_digest=given.validated.dataset,
+            dataset_rows=given.validated.rows,
             parameters=content.recipe,
             metrics=_measurements(content.gates),
             content=text,
         )
     )
-    tools.notes.update(registry_uri=registered.uri, run=registered.run)
+    tools.notes.update(registry_uri=registered.uri, run=registered.run, logged_model=registered.logged_model)
     return RegisterOut(release=release, content=text, version=registered.version)
 
 
