@@ -39,7 +39,7 @@ class Mirrored:
     """One model in one registry and one remote."""
 
     def __init__(self, folder: Path, registry: str, model: str) -> None:
-        self.model = model
+        self.model, self.url = model, registry
         self.remote = Remote(folder, plant_environments)
         self.repository = GitRepository(str(self.remote.path))
         self.registry = MlflowRegistry(registry)

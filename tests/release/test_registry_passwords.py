@@ -1,0 +1,106 @@
+"""A registry that asks for a password: who may do what, and what a person is told who may not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nexus_release.adapters.mlflow_registry import MlflowRegistry
+from nexus_release.errors import RegistryRefused
+
+from ..support.repository import ROOT, tracked_files
+from ..support.team_mlflow import COMPOSE, TeamMlflow, passwords, service
+from .test_registry import entry
+
+
+@pytest.mark.services
+def test_without_a_password_it_says_which_variables_to_set(
+    team_mlflow: TeamMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    with pytest.raises(RegistryRefused, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"):
+        MlflowRegistry(team_mlflow.url).aliases()
+
+
+@pytest.mark.services
+def test_a_wrong_password_is_said_by_its_variable_and_is_not_told(
+    team_mlflow: TeamMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team_mlflow.log_in(monkeypatch, "releaser")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not-the-password")
+    with pytest.raises(RegistryRefused) as refused:
+        MlflowRegistry(team_mlflow.url).register(entry("refused"))
+    assert "MLFLOW_TRACKING_PASSWORD is not the password of releaser" in str(refused.value)
+    assert "not-the-password" not in str(refused.value)
+
+
+@pytest.mark.services
+def test_who_may_only_read_reads_and_cannot_register_or_move(
+    team_mlflow: TeamMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team_mlflow.log_in(monkeypatch, "releaser")
+    registry = MlflowRegistry(team_mlflow.url)
+    made = registry.register(entry("guarded"))
+    registry.set_alias("guarded", "prod", 1)
+    team_mlflow.log_in(monkeypatch, "reader")
+    assert registry.find("guarded", "a" * 64) == made
+    assert registry.aliases()["guarded"] == {"prod": 1}
+    with pytest.raises(RegistryRefused, match="does not let reader do this: give that user EDIT"):
+        registry.register(entry("guarded", "d" * 64))
+    for forbidden in (lambda: registry.set_alias("guarded", "prod", 1), lambda: registry.drop_alias("guarded", "prod")):
+        with pytest.raises(RegistryRefused, match="does not let reader do this"):
+            forbidden()
+    assert registry.aliases()["guarded"] == {"prod": 1}
+
+
+def composed(file: Path) -> subprocess.CompletedProcess[str]:
+    """What Compose makes of the file; a skip where there is no Compose, a failure where CI must have it."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        if os.environ.get("CI") == "true":
+            pytest.fail("docker compose is not here: run `make services`")
+        pytest.skip("docker compose is not here (`make services` installs it)")
+    command = ["docker", "compose", "--file", str(COMPOSE), "--env-file", str(file), "config", "--format", "json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_compose_takes_the_file_with_the_passwords_that_the_script_makes(tmp_path: Path) -> None:
+    secret = passwords(tmp_path / "mlflow.env")
+    done = composed(tmp_path / "mlflow.env")
+    assert done.returncode == 0, done.stderr
+    services = json.loads(done.stdout)["services"]
+    assert services["postgres"]["environment"]["POSTGRES_PASSWORD"] == secret["POSTGRES_PASSWORD"]
+    assert secret["POSTGRES_PASSWORD"] in services["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"]
+    assert [port["host_ip"] for port in services["mlflow"]["ports"]] == ["127.0.0.1"]
+    assert "ports" not in services["postgres"]
+
+
+def test_compose_refuses_the_file_without_passwords_and_says_how_to_make_them(tmp_path: Path) -> None:
+    (tmp_path / "empty.env").touch()
+    done = composed(tmp_path / "empty.env")
+    assert done.returncode != 0
+    assert "run python3 ops/compose/passwords.py" in done.stderr
+
+
+def test_passwords_are_made_once_for_this_user_alone_and_are_not_in_git(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.env"
+    first = passwords(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert all(re.fullmatch(r"[\w-]{43}", value) for value in first.values())
+    assert passwords(file) == first
+    assert passwords(tmp_path / "another.env") != first
+    ignored = subprocess.run(["git", "check-ignore", "-q", "ops/compose/mlflow.env"], cwd=ROOT, check=False)
+    assert ignored.returncode == 0
+    assert not [path for path in tracked_files() if path.suffix == ".env"]
+
+
+def test_nothing_that_is_committed_is_a_password() -> None:
+    given = service("mlflow")["environment"] | service("postgres")["environment"]
+    secret = {name: value for name, value in given.items() if re.search("PASSWORD|SECRET", name)}
+    assert secret
+    assert all(value.startswith("${") for value in secret.values())
+    assert "admin_password" not in COMPOSE.with_name("mlflow-auth.ini").read_text()
