@@ -43,6 +43,8 @@ class Named(Frozen):
     release: str
     artifact: Digest
     """Of the release's record."""
+    commit: str
+    """That brought the record; empty where it is further back than the history is read."""
 
 
 State = Literal["holds", "missing", "behind", "ahead", "surplus", "unregistered", "altered"]
@@ -63,6 +65,10 @@ class Standing(Frozen):
     """Of that release; None where the registry has none."""
     points_at: int | None = None
     """The version; None where there is no such alias."""
+    commit: str = ""
+    """That brought the record of Git's release."""
+    linked: str = ""
+    """The same as the registry's version has it."""
     detail: str = ""
     """For people: what is wrong; empty where it holds."""
 
@@ -93,6 +99,8 @@ def standing(
             release=named.release,
             version=wanted.version if wanted else None,
             points_at=found.version if found else None,
+            commit=named.commit,
+            linked=wanted.commit if wanted else "",
             detail=detail,
         )
 

@@ -122,6 +122,7 @@ def _settle(registry: Registry, one: Standing, health: _Health, unmoved: Callabl
     """An alias that points at what Git has never named goes even where its successor is not up: no name is better
     than a wrong one. One that is behind stays until then."""
     if one.state == "holds":
+        _link(registry, one)
         return _told(one, "holds")
     if one.state in ("unregistered", "altered"):
         return _told(one, "refused", one.detail)
@@ -137,9 +138,16 @@ def _settle(registry: Registry, one: Standing, health: _Health, unmoved: Callabl
     if because:
         return _told(one, "waits", because)
     assert one.version is not None  # noqa: S101 - narrows for mypy: only `unregistered` has none
+    _link(registry, one)
     unmoved()
     registry.set_alias(one.model, one.alias, one.version)
     return _told(one, "moved")
+
+
+def _link(registry: Registry, one: Standing) -> None:
+    """So that whoever looks at a version in MLflow finds the commit. The record is on main, whatever main does next."""
+    if one.version is not None and one.commit and one.linked != one.commit:
+        registry.link(one.model, one.version, one.commit)
 
 
 def _told(one: Standing, done: Done, because: str = "") -> Mirrored:
@@ -191,17 +199,25 @@ def _named(history: History, environment: str) -> Iterator[Named]:
     for plan in plans_at(history, environment, "HEAD").values():
         for role in ROLES:
             if release := role_release(plan, role):
-                yield Named(model=plan.model, role=role, release=release, artifact=_artifact(history, plan, release))
+                yield _of(history, plan, role, release)
 
 
-def _artifact(history: History, plan: Plan, release: str) -> str:
+def _of(history: History, plan: Plan, role: Role, release: str) -> Named:
     """By the record, whose id and digest are proved on the way. Raises Missing or DigestMismatch."""
     path = record_path(plan.model, release)
     data = history.file("HEAD", path)
     if data is None:
         raise Missing(f"{path}: a plan names this release, and main has no record of it")
     pointer = next(pointer for pointer in plan.pointers if pointer.release == release)
-    return parse_record(data, path, release, pointer.record).content.artifact.digest
+    record = parse_record(data, path, release, pointer.record)
+    brought = history.commits(path)
+    return Named(
+        model=plan.model,
+        role=role,
+        release=release,
+        artifact=record.content.artifact.digest,
+        commit=brought[-1].hash if brought else "",
+    )
 
 
 def _stands(

@@ -179,6 +179,8 @@ class TaggedVersion(Frozen):
     version: int
     release: str
     artifact: str
+    commit: str
+    """Of main, that brought the record; `link` writes it."""
 
 
 class Registry(Protocol):
@@ -192,6 +194,9 @@ class Registry(Protocol):
     def copy(self, model: str, release: str) -> RegistryCopy | None: ...
 
     def tagged(self, model: str, version: int) -> TaggedVersion | None: ...
+
+    def link(self, model: str, version: int, commit: str) -> None:
+        """Writes down in the version which commit of main brought its record."""
 
     def aliases(self) -> dict[str, dict[str, int]]:
         """Model -> alias -> version, of every model that Nexus has registered."""

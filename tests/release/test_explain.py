@@ -123,11 +123,13 @@ def test_a_release_that_runs_is_shown_alone_and_as_it_runs_now(remote: Remote, c
     ("what", "kind"),
     [
         (f"models:/{MODEL}/2", "registry version"),
+        (f"m-{2:032x}", "LoggedModel"),
+        (f"models:/m-{2:032x}", "LoggedModel"),
         (record_path(MODEL, TWO.release), "record"),
         (TWO.record, "record"),
         (service_name(MODEL, TWO.release), "InferenceService"),
     ],
-    ids=["version", "path", "digest", "service"],
+    ids=["version", "LoggedModel", "its address", "path", "digest", "service"],
 )
 def test_version_record_and_service_lead_to_the_release(
     remote: Remote, commits: dict[str, str], what: str, kind: str

@@ -46,6 +46,16 @@ def test_an_alias_moves_once_main_names_a_release_that_is_served_and_answers(wor
     assert told(world) == []
 
 
+def test_a_version_that_an_alias_names_leads_to_the_commit_that_brought_its_record(world: Mirrored) -> None:
+    first = world.release(1)
+    recorded = world.remote.head
+    world.remote.plan(admitted(None, world.model, first))
+    world.mirror()
+    version = world.registry.tagged(world.model, 1)
+    assert version is not None
+    assert version.commit == recorded
+
+
 def test_it_waits_while_the_gateway_serves_an_earlier_commit(world: Mirrored) -> None:
     first, second = world.release(1), world.release(2)
     stable = admitted(None, world.model, first)

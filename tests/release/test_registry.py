@@ -192,7 +192,9 @@ def test_aliases_are_told_by_the_model_s_own_name(registry: MlflowRegistry) -> N
 
 def test_a_version_says_what_it_is_of(registry: MlflowRegistry) -> None:
     registry.register(entry("tagged"))
-    assert registry.tagged("tagged", 1) == TaggedVersion(version=1, release="a" * 64, artifact=f"sha256:{'b' * 64}")
+    registry.link("tagged", 1, "c" * 40)
+    said = TaggedVersion(version=1, release="a" * 64, artifact=f"sha256:{'b' * 64}", commit="c" * 40)
+    assert registry.tagged("tagged", 1) == said
     assert registry.tagged("tagged", 2) is None
 
 

@@ -95,7 +95,10 @@ class NotedRegistry:
         if release is None:
             return None
         artifact = read_record(self.records, model, release).content.artifact.digest
-        return TaggedVersion(version=version, release=release, artifact=artifact)
+        return TaggedVersion(version=version, release=release, artifact=artifact, commit="")
+
+    def link(self, model: str, version: int, commit: str) -> None:
+        """Noted nowhere."""
 
     def aliases(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

@@ -26,6 +26,7 @@ _CLIENT_SETTINGS: Mapping[str, str] = {
 """Set where the user has not set them, before MLflow reads them."""
 
 _PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+_RACES = 8  # lost by one writer, each to another who got further
 _UNKNOWN_CALLER = {"CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 
 T = TypeVar("T")
@@ -47,6 +48,20 @@ def or_none(ask: Callable[[], T]) -> T | None:
 def unless_there(make: Callable[[], object]) -> None:
     """Another process may make the same thing at the same time; both mean one thing."""
     _tolerate("RESOURCE_ALREADY_EXISTS", make)
+
+
+def again_where_raced(write: Callable[[], T]) -> T:
+    """`write` is safe to repeat. MLflow looks and then inserts, so that of two who write the same thing at once one may
+    hear of a broken UNIQUE constraint; by then the other's is there."""
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(_RACES - 1):
+        try:
+            return write()
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST" or "unique constraint" not in str(error).lower():
+                raise
+    return write()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nexus_release.adapters.mlflow_calls import asking, open_client, or_none, unless_there
+from nexus_release.adapters.mlflow_calls import again_where_raced, asking, open_client, or_none, unless_there
 from nexus_release.adapters.mlflow_evidence import Surroundings, keep, tags_of
 from nexus_release.errors import Conflict
 from nexus_release.names import model_slug
@@ -48,7 +48,7 @@ class MlflowRegistry:
         Conflict where another model holds the name."""
         with self._asking(f"registering {entry.model} {entry.release[:12]}"):
             name = self._ensure_model(entry.model)
-            evidence = keep(self._client, entry, self._around)
+            evidence = again_where_raced(lambda: keep(self._client, entry, self._around))
             if not self._versions(name, entry.release):
                 self._client.create_model_version(
                     name,
@@ -90,10 +90,12 @@ class MlflowRegistry:
             found = or_none(lambda: self._client.get_model_version(name, str(version)))
             if found is None:
                 return None
-            tags = found.tags
-            return TaggedVersion(
-                version=version, release=tags.get("nexus.release", ""), artifact=tags.get("nexus.artifact", "")
-            )
+            named = {field: found.tags.get(f"nexus.{field}", "") for field in ("release", "artifact", "commit")}
+            return TaggedVersion(version=version, **named)
+
+    def link(self, model: str, version: int, commit: str) -> None:
+        with self._asking(f"linking version {version} of {model} to its commit"):
+            self._client.set_model_version_tag(registered_name(model), str(version), "nexus.commit", commit)
 
     def aliases(self) -> dict[str, dict[str, int]]:
         """Of models with the tag `nexus.model`; other people's are not looked at."""
