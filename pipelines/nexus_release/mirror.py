@@ -29,7 +29,7 @@ from nexus_release.frozen import Frozen
 from nexus_release.history import commit_of_revision, plans, plans_at, routes_folder
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
-from nexus_release.ports import History, Registry, Repository, Serving, TaggedVersion
+from nexus_release.ports import Health, History, Registry, Repository, TaggedVersion
 from nexus_release.record import parse_record, record_path
 from nexus_release.sought import RECORDS
 
@@ -60,12 +60,12 @@ class MainMoved(Exception):
     """What was read of main holds no longer."""
 
 
-def mirror(repository: Repository, registry: Registry, serving: Serving, environment: str) -> Mirror:
+def mirror(repository: Repository, registry: Registry, health: Health, environment: str) -> Mirror:
     """Idempotent. Raises Unreachable where main, the registry or the gateway does not answer, Conflict where main
     moved in every round, BadInput for an unknown environment."""
     for _ in range(_ROUNDS):
         try:
-            return _round(repository, registry, serving, environment)
+            return _round(repository, registry, health, environment)
         except MainMoved:
             continue
     raise Conflict(f"main has moved {_ROUNDS} times while {environment} was mirrored; run it again")
@@ -97,16 +97,16 @@ def lines(found: Mirror) -> list[str]:
     return told
 
 
-def _round(repository: Repository, registry: Registry, serving: Serving, environment: str) -> Mirror:
+def _round(repository: Repository, registry: Registry, health: Health, environment: str) -> Mirror:
     with repository.history() as history:
         commit = _head(history, environment)
-        health = _Health(history, serving, environment)
+        judged = _Judged(history, health, environment)
 
         def unmoved() -> None:
             if repository.head() != commit:
                 raise MainMoved
 
-        done = tuple(_settle(registry, one, health, unmoved) for one in standings(history, registry, environment))
+        done = tuple(_settle(registry, one, judged, unmoved) for one in standings(history, registry, environment))
         unmoved()
     return Mirror(environment=environment, commit=commit, aliases=done)
 
@@ -118,7 +118,7 @@ def _head(history: History, environment: str) -> str:
     return log[0].hash
 
 
-def _settle(registry: Registry, one: Standing, health: _Health, unmoved: Callable[[], None]) -> Mirrored:
+def _settle(registry: Registry, one: Standing, judged: _Judged, unmoved: Callable[[], None]) -> Mirrored:
     """An alias that points at what Git has never named goes even where its successor is not up: no name is better
     than a wrong one. One that is behind stays until then."""
     if one.state == "holds":
@@ -130,7 +130,7 @@ def _settle(registry: Registry, one: Standing, health: _Health, unmoved: Callabl
         unmoved()
         registry.drop_alias(one.model, one.alias)
         return _told(one, "removed")
-    because = health.missing(one.model, _role(one, health.environment), one.release)
+    because = judged.missing(one.model, _role(one, judged.environment), one.release)
     if because and one.state == "ahead":
         unmoved()
         registry.drop_alias(one.model, one.alias)
@@ -158,12 +158,12 @@ def _role(one: Standing, environment: str) -> Role:
     return next(role for role in ROLES if alias_of(environment, role) == one.alias)
 
 
-class _Health:
+class _Judged:
     """Whether what Git names is served and answers. The gateway is asked once, when it is first needed."""
 
-    def __init__(self, history: History, serving: Serving, environment: str) -> None:
+    def __init__(self, history: History, health: Health, environment: str) -> None:
         self.environment = environment
-        self._history, self._serving = history, serving
+        self._history, self._health = history, health
         self._served = cache(lambda: tuple(self._commits()))
 
     def missing(self, model: str, role: Role, release: str) -> str:
@@ -175,12 +175,12 @@ class _Health:
             if plan is None or role_release(plan, role) != release:
                 return f"the gateway still serves commit {commit[:12]}, which does not name it"
             url = self._address(commit, model, release)
-            if not self._serving.answers(url, model):
+            if not self._health.answers(url, model):
                 return f"its engine does not answer at {url}"
         return ""
 
     def _commits(self) -> Iterator[tuple[str, str | None]]:
-        for revision in sorted(self._serving.revisions()):
+        for revision in sorted(self._health.revisions()):
             found = commit_of_revision(self._history, self.environment, revision)
             yield revision, found.hash if found else None
 

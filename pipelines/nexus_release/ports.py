@@ -208,7 +208,7 @@ class Registry(Protocol):
         """Does nothing where there is none."""
 
 
-class Serving(Protocol):
+class Health(Protocol):
     """An environment's gateway and engines, asked how they are."""
 
     def revisions(self) -> frozenset[str]:

@@ -15,10 +15,10 @@ from nexus_release.ports import (
     BaseModels,
     Datasets,
     Evaluator,
+    Health,
     Quantizer,
     Registry,
     Repository,
-    Serving,
     Store,
     Trainer,
     Weights,
@@ -202,21 +202,21 @@ class Tools:
         return GitRepository(self.connections.remote, push=self.connections.push)
 
 
-def open_serving(environ: Mapping[str, str], resolve: Path | None) -> Serving:
+def open_health(environ: Mapping[str, str], resolve: Path | None) -> Health:
     """Gateway and engines of an environment: NEXUS_GATEWAY with NEXUS_GATEWAY_KEY, or this machine's own. `resolve`
     says where hosts of routes are to be found. Raises Missing where no gateway is named and none runs here."""
-    from nexus_release.adapters.http_serving import HttpServing
+    from nexus_release.adapters.http_health import HttpHealth
     from nexus_release.local.gateway import KEY
     from nexus_release.local.paths import Paths, state_folder
     from nexus_release.local.state import read_state
 
     if gateway := environ.get("NEXUS_GATEWAY", ""):
-        return HttpServing(gateway, environ.get("NEXUS_GATEWAY_KEY", ""), resolve)
+        return HttpHealth(gateway, environ.get("NEXUS_GATEWAY_KEY", ""), resolve)
     home = state_folder(environ)
     state = read_state(home)
     if state is None:
         raise Missing("no gateway to ask: set NEXUS_GATEWAY (and NEXUS_GATEWAY_KEY), or run `nexus up`")
-    return HttpServing(state.gateway, KEY, resolve or Paths(home).resolve)
+    return HttpHealth(state.gateway, KEY, resolve or Paths(home).resolve)
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

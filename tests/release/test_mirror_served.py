@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_release.adapters.http_serving import HttpServing
+from nexus_release.adapters.http_health import HttpHealth
 from nexus_release.config import load_settings
 from nexus_release.errors import Unreachable
 from nexus_release.plan import admitted, promoted
@@ -120,13 +120,13 @@ def test_a_gateway_that_refuses_the_key_is_said_by_its_variable(tmp_path: Path, 
     cluster = Cluster(tmp_path, world)
     try:
         cluster.gateway.wait()
-        assert len(HttpServing(cluster.gateway.url, "dev-key").revisions()) == 1
+        assert len(HttpHealth(cluster.gateway.url, "dev-key").revisions()) == 1
         with pytest.raises(Unreachable, match="NEXUS_GATEWAY_KEY is no key with the scope admin"):
-            HttpServing(cluster.gateway.url, "wrong").revisions()
+            HttpHealth(cluster.gateway.url, "wrong").revisions()
     finally:
         cluster.gateway.stop()
 
 
 def test_a_gateway_whose_name_nobody_knows_is_unreachable() -> None:
     with pytest.raises(Unreachable, match=r"NEXUS_GATEWAY: http://gateway\.invalid:8000"):
-        HttpServing("http://gateway.invalid:8000", "k").revisions()
+        HttpHealth("http://gateway.invalid:8000", "k").revisions()

@@ -18,7 +18,7 @@ from .remotes import Remote
 
 
 class Stage:
-    """The port `Serving`: an environment in which everything of the commits in `serves` answers, but for `silent`."""
+    """The port `Health`: an environment in which everything of the commits in `serves` answers, but for `silent`."""
 
     def __init__(self, repository: GitRepository, environment: str = "local") -> None:
         self.serves: tuple[str, ...] = ()

@@ -49,12 +49,12 @@ def _mirrored(tools: Tools, environment: str, resolve: Path | None, seconds: flo
     import time
 
     from nexus_release.mirror import mirror
-    from nexus_release.wiring import open_serving
+    from nexus_release.wiring import open_health
 
-    serving = open_serving(os.environ, resolve)
+    health = open_health(os.environ, resolve)
     deadline = time.monotonic() + seconds
     while True:
-        found = mirror(tools.repository, tools.registry, serving, environment)
+        found = mirror(tools.repository, tools.registry, health, environment)
         if not found.which("waits") or time.monotonic() >= deadline:
             return found
         time.sleep(min(_PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))

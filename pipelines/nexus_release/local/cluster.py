@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nexus_release.adapters.http_serving import HttpServing
+from nexus_release.adapters.http_health import HttpHealth
 from nexus_release.errors import Missing, NexusError, Unreachable
 from nexus_release.local.desired import ENVIRONMENT, Desired, DesiredEngine, read_desired
 from nexus_release.local.engines import EngineChoice, engine_program
@@ -215,8 +215,8 @@ class Cluster:
         """The registry's aliases follow main; they decide nothing. Where an earlier commit is brought up again after a
         restart, main names something else by now, and what it names waits until it is brought up itself."""
         wait_until(self._registry_answers, _REGISTRY_SECONDS, "the registry", self._pause)
-        serving = HttpServing(self._sites.gateway, KEY, self.paths.resolve)
-        found = mirror(self._tools.repository, self._tools.registry, serving, ENVIRONMENT)
+        health = HttpHealth(self._sites.gateway, KEY, self.paths.resolve)
+        found = mirror(self._tools.repository, self._tools.registry, health, ENVIRONMENT)
         if found.commit != commit:
             return
         if refused := found.which("refused"):

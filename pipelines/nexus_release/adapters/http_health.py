@@ -14,8 +14,8 @@ from nexus_release.local.probes import get_json, serves_model
 _HTTP_PORT = 80
 
 
-class HttpServing:
-    """The port `Serving`. Where the gateway's name has several addresses each is asked: a headless Service names every
+class HttpHealth:
+    """The port `Health`. Where the gateway's name has several addresses each is asked: a headless Service names every
     replica, any other Service one of them."""
 
     def __init__(self, gateway: str, key: str, resolve: Path | None = None) -> None:
