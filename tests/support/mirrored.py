@@ -71,6 +71,6 @@ def entry_of(record: Record) -> RegistryEntry:
         dataset_digest=content.dataset.digest,
         dataset_rows=content.dataset.rows,
         parameters=dict(content.recipe),
-        metrics={f"{metric.name}.candidate": float(metric.candidate) for metric in content.evaluation.metrics},
+        metrics={},
         content=content_json(content).decode(),
     )
