@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload chaos soak many-routes chaos-release services crds docs-demo clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -119,6 +119,9 @@ crds: ## download the upstream CRDs that rendered manifests are held against
 
 docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the demo
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
+
+docs-pictures: setup-dev setup-kfp ## make docs/pictures/ anew: a release by KFP's local runner, in Chromium: minutes
+	$(BIN)/python -m tests.orchestrators.pictures docs/pictures
 
 clean: down ## remove everything that make has made
 	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera tests/clients/node/node_modules

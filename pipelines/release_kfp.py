@@ -5,8 +5,10 @@ Run by the Python of .venv-kfp: `python pipelines/release_kfp.py compile --env d
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -14,7 +16,8 @@ from nexus_kfp.compiled import intermediate_text, kubernetes_text
 from nexus_kfp.pipeline import release_pipeline
 from nexus_kfp.places import Cluster
 from nexus_kfp.running import run_here
-from nexus_release.config import Settings, load_settings
+from nexus_kfp.server import Server, upload
+from nexus_release.config import load_settings
 from nexus_release.errors import NexusError
 from nexus_release.wiring import Connections
 
@@ -35,7 +38,10 @@ def release_kfp() -> None:
 @click.option("--kubernetes", is_flag=True, help="As the objects Pipeline and PipelineVersion.")
 def compile_pipeline(environment: str, root: Path, kubernetes: bool) -> None:
     """Print the compiled pipeline."""
-    settings = _settings(root, environment)
+    try:
+        settings = load_settings(root, environment)
+    except NexusError as error:
+        _end(error)
     pipeline = release_pipeline(Cluster(settings))
     text = kubernetes_text(pipeline, settings.pods.namespace) if kubernetes else intermediate_text(pipeline)
     click.echo(text, nl=False)
@@ -53,12 +59,24 @@ def run(params: Path, into: Path) -> None:
         sys.exit(1)
 
 
-def _settings(root: Path, environment: str) -> Settings:
+@release_kfp.command("upload")
+@environment
+@root
+def upload_pipeline(environment: str, root: Path) -> None:
+    """Upload the pipeline to the server at KFP_HOST, with KFP_TOKEN as its bearer token and KFP_NAMESPACE where it has
+    several users. What is there already is left as it is."""
     try:
-        return load_settings(root, environment)
+        intermediate = intermediate_text(release_pipeline(Cluster(load_settings(root, environment))))
+        done = upload(intermediate, Server.from_environment(os.environ))
     except NexusError as error:
-        click.echo(f"release_kfp: {error}", err=True)
-        sys.exit(error.exit_status)
+        _end(error)
+    click.echo(f"{done.name}: {'uploaded' if done.new else 'there already'}")
+    click.echo(f"pipeline {done.pipeline}, version {done.version}")
+
+
+def _end(error: NexusError) -> NoReturn:
+    click.echo(f"release_kfp: {error}", err=True)
+    sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+"""A real headless Chromium, spoken to by its DevTools protocol over two pipes: no port, no driver, no library."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from .client import installed
+
+_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-pipe"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+]
+_ENDED = 20  # seconds that it has to end in
+
+
+@dataclass
+class Opened:
+    """What a page has said and asked for since it was opened."""
+
+    session: str
+    complaints: list[str] = field(default_factory=list)
+    """Errors of scripts, of the console and of the page's own policy."""
+    asked: list[str] = field(default_factory=list)
+    """Addresses of requests, the page itself among them."""
+
+
+class Browser:
+    """Skips the test where `make services` has not installed Chromium."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("chromium")
+        installed(Path(program or "/usr/bin/chromium"), "services")
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        # It reads file 3 and writes file 4; a shell puts our pipes there.
+        script = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        self._process = subprocess.Popen(
+            ["sh", "-c", script, "sh", program or "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._out, self._in = os.fdopen(ours_out, "wb"), os.fdopen(ours_in, "rb")
+        self._number, self._rest = 0, b""
+        self._pages: dict[str, Opened] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._send("Browser.close", {}, None)
+        self._process.wait(_ENDED)
+        self._out.close()
+        self._in.close()
+
+    def open(self, path: Path, scheme: Literal["light", "dark"] = "light", width: int = 840) -> Opened:
+        """A file, until it has loaded."""
+        target = self._call("Target.createTarget", {"url": "about:blank"})["targetId"]
+        session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        page = self._pages[session] = Opened(session)
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._call(f"{domain}.enable", {}, session)
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", size, session)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self._call("Emulation.setEmulatedMedia", media, session)
+        self._call("Page.navigate", {"url": path.as_uri()}, session)
+        while not self._loaded(self._event(), session):
+            pass
+        return page
+
+    def value(self, page: Opened, expression: str) -> Any:
+        """Of a JavaScript expression, as JSON has it."""
+        asked = {"expression": expression, "returnByValue": True}
+        return self._call("Runtime.evaluate", asked, page.session)["result"].get("value")
+
+    def picture(self, page: Opened) -> bytes:
+        """PNG of the whole page."""
+        asked = {"format": "png", "captureBeyondViewport": True, "optimizeForSpeed": False}
+        size = self._call("Page.getLayoutMetrics", {}, page.session)["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        return base64.b64decode(self._call("Page.captureScreenshot", {**asked, "clip": clip}, page.session)["data"])
+
+    def _call(self, method: str, params: Mapping[str, Any], session: str | None = None) -> dict[str, Any]:
+        number = self._send(method, params, session)
+        while (told := self._event()).get("id") != number:
+            pass
+        assert "error" not in told, f"{method}: {told['error']}"
+        found: dict[str, Any] = told["result"]
+        return found
+
+    def _send(self, method: str, params: Mapping[str, Any], session: str | None) -> int:
+        self._number += 1
+        asked = {"id": self._number, "method": method, "params": params}
+        self._out.write(json.dumps(asked | ({"sessionId": session} if session else {})).encode() + b"\0")
+        self._out.flush()
+        return self._number
+
+    def _event(self) -> dict[str, Any]:
+        """The next thing that it says; what a page says is kept with the page."""
+        while b"\0" not in self._rest:
+            more = os.read(self._in.fileno(), 1 << 16)
+            assert more, "Chromium has ended"
+            self._rest += more
+        text, _, self._rest = self._rest.partition(b"\0")
+        told: dict[str, Any] = json.loads(text)
+        if page := self._pages.get(told.get("sessionId", "")):
+            _note(page, told.get("method", ""), told.get("params", {}))
+        return told
+
+    @staticmethod
+    def _loaded(told: Mapping[str, Any], session: str) -> bool:
+        return told.get("method") == "Page.loadEventFired" and told["sessionId"] == session
+
+
+def _note(page: Opened, method: str, said: Mapping[str, Any]) -> None:
+    if method == "Network.requestWillBeSent":
+        page.asked.append(said["request"]["url"])
+    elif method == "Runtime.exceptionThrown":
+        page.complaints.append(said["exceptionDetails"]["text"])
+    elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning"):
+        page.complaints.append(str(said["args"]))
+    elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+        page.complaints.append(said["entry"]["text"])

@@ -1,0 +1,88 @@
+"""Kubeflow Pipelines' local runner in a folder: what it is asked, where the steps work, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .client import installed
+from .repository import ROOT
+
+BIN = ROOT / ".venv-kfp" / "bin"
+NEXUS = ROOT / ".venv" / "bin" / "nexus"
+PROGRAM = ROOT / "pipelines" / "release_kfp.py"
+_SECONDS = 280
+
+
+@dataclass(frozen=True)
+class KfpRun:
+    status: int
+    said: str
+    folder: Path
+    """One folder for each task, with an artifact or a parameter in each file."""
+    summary: Path
+
+    @property
+    def tasks(self) -> set[str]:
+        """Those that ended well; a branch's number is KFP's own."""
+        done = self.folder.glob("*/executor_output.json")
+        return {path.parent.name.partition("-")[0] for path in done}
+
+    def outcome(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.summary.read_bytes())
+        return found
+
+    def left(self, task: str) -> dict[str, Any]:
+        """What the task has told KFP: parameters, artifacts and their metadata."""
+        found: dict[str, Any] = json.loads((self.folder / task / "executor_output.json").read_bytes())
+        return found
+
+
+class KfpHome:
+    """Skips the test where `make setup-kfp` has not been run."""
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        installed(BIN / "python", "setup-kfp")
+        self.folder, self.state = folder, folder / "state"
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "tmp"),
+            "PYTHONWARNINGS": "error",
+            "NEXUS_BIN": str(NEXUS),
+            "NEXUS_STATE": str(self.state),
+            "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+            **variables,
+        }
+
+    def call(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "python", PROGRAM, *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+
+    def run(self, spec: Path, root: Path = ROOT) -> KfpRun:
+        """A release by the local runner, to its end."""
+        params = self.folder / "params.json"
+        params.write_text(params_of(spec, root))
+        into = self.folder / "pipeline"
+        ended = self.call("run", params, "--into", into)
+        (summary,) = self.state.glob("runs/*/summary.json")
+        folder = max(into.iterdir(), key=lambda path: path.name)  # KFP names each run by its time
+        return KfpRun(ended.returncode, ended.stdout + ended.stderr, folder, summary)
+
+
+def params_of(spec: Path, root: Path = ROOT) -> str:
+    words = ["params", str(spec), "--root", str(root)]
+    return subprocess.run([NEXUS, *words], capture_output=True, text=True, check=True).stdout
