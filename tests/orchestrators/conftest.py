@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from ..chaos.world import World
 from ..support.airflow_home import NEXUS, AirflowHome
+from ..support.kfp_home import KfpHome, KfpRun
 
 MakeHome = Callable[..., AirflowHome]
+Whole = tuple[World, KfpHome, KfpRun]
+"""What a release touches, where it ran, and how."""
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +34,22 @@ def airflow(tmp_path: Path, airflow_database: Path) -> MakeHome:
         return AirflowHome(tmp_path, entries, variables).migrated(airflow_database)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def refused_by_kfp(tmp_path_factory: pytest.TempPathFactory) -> tuple[KfpRun, Path]:
+    """The run, and its release file."""
+    folder = tmp_path_factory.mktemp("refused-by-kfp")
+    spec = bad_spec(folder)
+    return KfpHome(folder / "kfp", {}).run(spec), spec
+
+
+@pytest.fixture(scope="session")
+def whole_by_kfp(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> Whole:
+    folder = tmp_path_factory.mktemp("whole-by-kfp")
+    world = World.first(folder / "world", mlflow_server)
+    home = KfpHome(folder / "kfp", {"MLFLOW_TRACKING_URI": mlflow_server, "NEXUS_REMOTE": str(world.remote.path)})
+    return world, home, home.run(world.folder / "spec.yaml", world.folder / "root")
 
 
 def bad_spec(folder: Path, model: str = "chat") -> Path:

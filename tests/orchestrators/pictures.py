@@ -17,9 +17,10 @@ from ..support.browser import Browser
 from ..support.kfp_home import KfpHome, KfpRun
 from ..support.remotes import Remote, plant_house
 
-_SPEC = "model: pydoc-chat\ndataset: {dataset}\ntrain:\n  base: scratch://qwen2\nquantize:\n  scheme: W8A8\n"
+_SPEC = "model: pydoc-chat\ndataset: {dataset}\ntrain:\n  steps: 120\nquantize:\n  scheme: W8A8\n"
 _SHOWN = {"validate": "light", "quantize": "light", "evaluate": "light", "render": "light", "summary": "light"}
 _START_SECONDS = 180.0
+_LONGEST_SECONDS = 3600.0
 
 
 def main(into: Path) -> int:
@@ -49,7 +50,7 @@ def _release(folder: Path) -> KfpRun:
         url = f"http://127.0.0.1:{port}"
         wait_answering(server, f"{url}/health", _START_SECONDS)
         variables = {"MLFLOW_TRACKING_URI": url, "NEXUS_REMOTE": str(remote.path)}
-        return KfpHome(folder / "kfp", variables).run(folder / "spec.yaml")
+        return KfpHome(folder / "kfp", variables).run(folder / "spec.yaml", seconds=_LONGEST_SECONDS)
 
 
 def _html(task: Path, folder: Path) -> Path:

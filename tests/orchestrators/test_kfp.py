@@ -16,13 +16,12 @@ from nexus_release.config import Settings, load_settings
 from nexus_release.graph import NODES, feeds
 from nexus_release.pods import pod_of
 
-from ..chaos.world import World
 from ..support.client import installed
 from ..support.kfp_home import BIN, KfpHome, KfpRun
 from ..support.releases import plant_environments
 from ..support.remotes import Remote
 from ..support.repository import ROOT
-from .conftest import bad_spec, on_the_laptop, program
+from .conftest import Whole, bad_spec, on_the_laptop, program
 
 MakeKfp = Callable[..., KfpHome]
 DIGEST = "@sha256:" + "0" * 64
@@ -185,30 +184,22 @@ def test_the_pipeline_is_typed_where_kfp_is_installed() -> None:
         assert done.returncode == 0, done.stdout
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> tuple[KfpRun, Path]:
-    """The run, and its release file."""
-    folder = tmp_path_factory.mktemp("refused")
-    spec = bad_spec(folder)
-    return KfpHome(folder / "kfp", {}).run(spec), spec
-
-
-def test_a_refused_release_is_a_good_run_and_says_why(refused: tuple[KfpRun, Path]) -> None:
-    run, _ = refused
+def test_a_refused_release_is_a_good_run_and_says_why(refused_by_kfp: tuple[KfpRun, Path]) -> None:
+    run, _ = refused_by_kfp
     assert run.status == 0, run.said
     assert run.tasks == {"validate", "refused", "summary"}
     assert "10 of 10 rows break the contract" in (run.folder / "refused-2" / "text").read_text()
 
 
-def test_a_refused_release_leaves_the_laptops_summary(refused: tuple[KfpRun, Path], tmp_path: Path) -> None:
-    run, spec = refused
+def test_a_refused_release_leaves_the_laptops_summary(refused_by_kfp: tuple[KfpRun, Path], tmp_path: Path) -> None:
+    run, spec = refused_by_kfp
     laptop = on_the_laptop(spec, ROOT, {"NEXUS_STATE": str(tmp_path / "laptop")})
     assert run.outcome()["outcome"] == "refused"
     assert run.summary.read_bytes() == laptop.read_bytes()
 
 
-def test_a_step_hands_on_what_it_found_and_what_a_person_sees(refused: tuple[KfpRun, Path]) -> None:
-    run, _ = refused
+def test_a_step_hands_on_what_it_found_and_what_a_person_sees(refused_by_kfp: tuple[KfpRun, Path]) -> None:
+    run, _ = refused_by_kfp
     told = run.left("validate")
     assert told["parameterValues"]["accepted"] is False
     (step,) = run.outcome()["steps"]
@@ -248,16 +239,13 @@ def test_a_step_that_is_killed_is_told_of(kfp: MakeKfp, tmp_path: Path) -> None:
 
 @pytest.mark.train
 @pytest.mark.services
-def test_a_whole_release_is_the_laptops_and_is_made_once(kfp: MakeKfp, tmp_path: Path, mlflow_server: str) -> None:
-    world = World.first(tmp_path / "world", mlflow_server)
-    (tmp_path / "other").mkdir()
-    other = Remote.copied(world.house, tmp_path / "other")
-    spec, root = world.folder / "spec.yaml", world.folder / "root"
-    home = kfp(MLFLOW_TRACKING_URI=mlflow_server, NEXUS_REMOTE=str(world.remote.path))
-    first = home.run(spec, root)
+def test_a_whole_release_is_the_laptops_and_is_made_once(whole_by_kfp: Whole, tmp_path: Path) -> None:
+    world, home, first = whole_by_kfp
     assert first.status == 0, first.said
     assert first.tasks == {*NODES, "summary"}
-    laptop = {"MLFLOW_TRACKING_URI": mlflow_server, "NEXUS_STATE": str(tmp_path / "laptop")}
+    other = Remote.copied(world.house, tmp_path)
+    laptop = {"MLFLOW_TRACKING_URI": world.registry, "NEXUS_STATE": str(tmp_path / "laptop")}
+    spec, root = world.folder / "spec.yaml", world.folder / "root"
     path = on_the_laptop(spec, root, {**laptop, "NEXUS_REMOTE": str(other.path)})
     assert json.loads(path.read_bytes())["outcome"] == "done"
     assert first.summary.read_bytes() == path.read_bytes()

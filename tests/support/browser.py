@@ -41,10 +41,10 @@ class Browser:
         installed(Path(program or "/usr/bin/chromium"), "services")
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-        # It reads file 3 and writes file 4; a shell puts our pipes there.
+        # It reads file 3 and writes file 4; bash puts our pipes there (dash knows files below 10 alone).
         script = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self._process = subprocess.Popen(
-            ["sh", "-c", script, "sh", program or "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            ["bash", "-c", script, "bash", program or "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

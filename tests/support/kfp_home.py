@@ -61,23 +61,23 @@ class KfpHome:
             **variables,
         }
 
-    def call(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def call(self, *words: str | Path, seconds: float = _SECONDS) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "python", PROGRAM, *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
         )
 
-    def run(self, spec: Path, root: Path = ROOT) -> KfpRun:
+    def run(self, spec: Path, root: Path = ROOT, seconds: float = _SECONDS) -> KfpRun:
         """A release by the local runner, to its end."""
         params = self.folder / "params.json"
         params.write_text(params_of(spec, root))
         into = self.folder / "pipeline"
-        ended = self.call("run", params, "--into", into)
+        ended = self.call("run", params, "--into", into, seconds=seconds)
         (summary,) = self.state.glob("runs/*/summary.json")
         folder = max(into.iterdir(), key=lambda path: path.name)  # KFP names each run by its time
         return KfpRun(ended.returncode, ended.stdout + ended.stderr, folder, summary)

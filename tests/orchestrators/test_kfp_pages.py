@@ -1,0 +1,92 @@
+"""What KFP shows of a release, opened in a real Chromium: rendered whole, without an error, asking nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..support.browser import Browser, Opened
+from ..support.kfp_home import KfpRun
+from .conftest import Whole
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+def page_of(run: KfpRun, task: str, folder: Path) -> Path:
+    """KFP's file has no ending, by which a browser knows what it is."""
+    page = folder / f"{task}.html"
+    page.write_bytes((run.folder / task / "page").read_bytes())
+    return page
+
+
+def assert_quiet(opened: Opened, page: Path) -> None:
+    assert opened.complaints == []
+    assert opened.asked == [page.as_uri()]
+
+
+def test_a_refusal_is_shown_by_the_step_and_by_the_summary(
+    browser: Browser, refused_by_kfp: tuple[KfpRun, Path], tmp_path: Path
+) -> None:
+    run, _ = refused_by_kfp
+    for task in ("validate", "summary"):
+        page = page_of(run, task, tmp_path)
+        opened = browser.open(page)
+        assert "refused" in browser.value(opened, "document.querySelector('.said.bad').innerText")
+        assert "10 of 10 rows break the contract" in browser.value(opened, "document.body.innerText")
+        assert_quiet(opened, page)
+
+
+@pytest.mark.train
+@pytest.mark.services
+def test_the_gate_s_verdict_has_an_interval_for_each_figure(
+    browser: Browser, whole_by_kfp: Whole, tmp_path: Path
+) -> None:
+    _, _, run = whole_by_kfp
+    page = page_of(run, "evaluate", tmp_path)
+    opened = browser.open(page)
+    assert "accepted" in browser.value(opened, "document.querySelector('.said.good').innerText")
+    figures = [one["name"] for one in run.outcome()["steps"][3]["out"]["metrics"]]
+    labels = "[...document.querySelectorAll('svg.interval')].map(plot => plot.getAttribute('aria-label'))"
+    plots = browser.value(opened, labels)
+    assert [plot.split(" ")[0] for plot in plots] == figures
+    drawn = "[...document.querySelectorAll('svg.interval circle')].map(dot => dot.getBoundingClientRect().width > 5)"
+    assert browser.value(opened, drawn) == [True] * len(figures)
+    assert_quiet(opened, page)
+
+
+@pytest.mark.train
+@pytest.mark.services
+@pytest.mark.parametrize("task", ["train", "quantize", "register", "render", "propose", "summary"])
+def test_every_page_is_rendered_within_its_width(
+    task: str, browser: Browser, whole_by_kfp: Whole, tmp_path: Path
+) -> None:
+    _, _, run = whole_by_kfp
+    page = page_of(run, task, tmp_path)
+    opened = browser.open(page, width=420)
+    assert browser.value(opened, "document.querySelector('h1').innerText")
+    assert browser.value(opened, "document.documentElement.scrollWidth <= window.innerWidth")
+    assert_quiet(opened, page)
+
+
+def test_light_and_dark_are_the_readers(browser: Browser, refused_by_kfp: tuple[KfpRun, Path], tmp_path: Path) -> None:
+    page = page_of(refused_by_kfp[0], "validate", tmp_path)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, dark = (browser.value(browser.open(page, scheme), ground) for scheme in ("light", "dark"))
+    assert light == "rgb(255, 255, 255)"
+    assert dark == "rgb(22, 24, 27)"
+
+
+def test_a_page_that_would_ask_or_fail_is_told_of(browser: Browser, tmp_path: Path) -> None:
+    """Else the tests above could not fail."""
+    page = tmp_path / "noisy.html"
+    page.write_text("<img src='http://127.0.0.1:9/x.png'><script>console.error('no'); throw new Error('loud')</script>")
+    opened = browser.open(page)
+    assert "http://127.0.0.1:9/x.png" in opened.asked
+    assert any("no" in said for said in opened.complaints)
+    assert any("Uncaught" in said for said in opened.complaints)

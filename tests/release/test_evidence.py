@@ -1,0 +1,223 @@
+"""What a person sees of a step: true to what it found out, and harmless whatever is written in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from nexus_release.cli import nexus
+from nexus_release.evidence.figures import amounts_of, figures_in
+from nexus_release.evidence.html import html_text
+from nexus_release.evidence.making import plain_page
+from nexus_release.evidence.markdown import LONGEST_DIFF, markdown_text
+from nexus_release.evidence.models import evaluated_page, quantized_page
+from nexus_release.evidence.page import Changes, Facts, Figure, Figures, Page, Said, Table, Text, amount
+from nexus_release.evidence.plot import interval_plot
+from nexus_release.frozen import Artifact, Frozen
+from nexus_release.spec import asked_for
+from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, Metric, QualityGate
+from nexus_release.steps.quantize import QuantizeIn, QuantizeOut, QuantizeRecipe
+
+from ..orchestrators.conftest import bad_spec
+from ..support.repository import ROOT
+
+HOSTILE = "<script>alert(1)</script>\n# a heading\n| a | cell |\n[a](javascript:x) @someone `x` \u202e\x1b[2J &amp;"
+DIGEST = "sha256:" + "a" * 64
+BASE = Artifact(digest=DIGEST, bytes=2_000_000, files=3)
+SMALL = Artifact(digest=DIGEST, bytes=1_000_000, files=3)
+PERPLEXITY = Metric(
+    name="perplexity", base="12.00", candidate="12.24", difference="0.02000", low="0.01000", high="0.03000",
+    bound="0.05000", passed=True,
+)  # fmt: skip
+AGREEMENT = Metric(
+    name="agreement", base="1.000", candidate="0.9200", difference="0.9200", low="0.8900", high="0.9500",
+    bound="0.9000", passed=False,
+)  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """Tags and their attributes, and the text between them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def evaluated() -> Page:
+    given = EvaluateIn(base=BASE, artifact=SMALL, dataset=DIGEST, gate=QualityGate())
+    return evaluated_page(
+        given,
+        EvaluateOut(
+            suite=DIGEST, engine="ctranslate2", base_compute_type="float32", compute_type="float32", rows=200,
+            tokens=9000, metrics=(PERPLEXITY, AGREEMENT), accepted=False, reason="agreement 0.8900 to 0.9500",
+        ),
+    )  # fmt: skip
+
+
+def everything(text: str) -> Page:
+    """A page with the text in every place that it can be in."""
+    figure = Figure(text, "1", "0.5", "2", "", "3", "", "", True)
+    blocks = (Said(False, text, text), Text(text), Facts(((text, text),)), Table((text,), ((text,),)))
+    return Page(text, (*blocks, Figures((figure,), text), Changes(text)))
+
+
+def test_a_verdict_stands_first_and_is_a_word_besides_a_colour(evaluated: Page) -> None:
+    assert isinstance(evaluated.blocks[0], Said)
+    assert "✗ refused" in html_text(evaluated)
+    assert markdown_text(evaluated).splitlines()[2].startswith("**❌ refused**: agreement")
+
+
+def test_each_figure_has_a_plot_that_says_what_it_shows(evaluated: Page) -> None:
+    plots = [attributes for tag, attributes in Tags(html_text(evaluated)).tags if tag == "svg"]
+    assert [plot["aria-label"] for plot in plots] == [
+        "perplexity 0.02000 (0.01000 to 0.03000), at most 0.05000: passed",
+        "agreement 0.9200 (0.8900 to 0.9500), at least 0.9000: failed",
+    ]
+
+
+def test_size_and_quality_stand_before_and_after(evaluated: Page) -> None:
+    text = markdown_text(evaluated)
+    assert "| perplexity | 12.00 | 12.24 |" in text
+    assert "| quantized | 1 MB (1,000,000 bytes), 50% of the base |" in text
+
+
+def test_an_engine_is_given_numbers_to_plot(evaluated: Page) -> None:
+    assert evaluated.amounts["perplexity"] == 0.02
+    assert evaluated.amounts["agreement.low"] == 0.89
+    given = QuantizeIn(model=BASE, dataset=DIGEST, recipe=QuantizeRecipe())
+    assert quantized_page(given, QuantizeOut(artifact=SMALL)).amounts["bytes.ratio"] == 0.5
+
+
+def test_figures_are_found_wherever_a_gate_leaves_them() -> None:
+    one = {"name": "size", "subject": "lm_head", "value": "0.5", "low": "0.5", "high": "0.5", "passed": True}
+    found = figures_in({"gates": [{"figures": [{**one, "least": "", "most": "0.9", "base": "", "candidate": ""}]}]})
+    assert found == (Figure("size, lm_head", "0.5", "0.5", "0.5", "", "0.9", "", "", True),)
+    assert amounts_of(found)["size, lm_head"] == 0.5
+
+
+def test_a_step_without_a_page_of_its_own_has_its_verdict_and_its_figures() -> None:
+    class Found(Frozen):
+        accepted: bool = True
+        reason: str = "it fits"
+        figures: tuple[Metric, ...] = (PERPLEXITY,)
+        devices: int = 2
+
+    page = plain_page("fit", Found())
+    assert page.title == "Fit"
+    assert "**✅ accepted**: it fits" in markdown_text(page)
+    assert "<svg" in html_text(page)
+    assert "| devices | 2 |" in markdown_text(page)
+
+
+@pytest.mark.parametrize(("low", "high", "bound"), [("0", "0", "0"), ("-1e30", "1e30", "0"), ("5", "5", "5")])
+def test_a_plot_stays_within_itself_whatever_the_numbers(low: str, high: str, bound: str) -> None:
+    drawn = interval_plot(Figure("x", low, low, high, "", bound, "", "", True), "x")
+    places = [float(number) for number in re.findall(r' (?:x1|x2|cx|x)="([^"]+)"', drawn)]
+    assert all(0 <= place <= 640 for place in places), places
+
+
+def test_hostile_text_is_no_markup_in_html() -> None:
+    harmless, hostile = Tags(html_text(everything("x"))), Tags(html_text(everything(HOSTILE)))
+    kinds = {tag for tag, _ in hostile.tags}
+    assert kinds <= {tag for tag, _ in harmless.tags} | {"br"}
+    assert not [name for _, attributes in hostile.tags for name in attributes if name.startswith("on")]
+    assert "<script>alert(1)</script>" in hostile.text
+    assert "\u202e" not in html_text(everything(HOSTILE))
+
+
+def test_a_page_asks_nobody_for_anything(evaluated: Page) -> None:
+    page = Tags(html_text(evaluated))
+    assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "form", "a"}
+    assert not [name for _, attributes in page.tags for name in attributes if name in ("src", "href", "action")]
+    policies = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+    assert "://" not in html_text(evaluated)
+
+
+def test_hostile_text_is_no_markup_in_markdown() -> None:
+    text = markdown_text(everything(HOSTILE))
+    outside = re.sub(r"(`{3,})diff\n.*?\n\1", "", text, flags=re.DOTALL)
+    assert "<script>" not in outside
+    assert not re.search(r"(?<!\\)\[a\]|(?<!\\)`x|@someone|\x1b", outside)
+    assert [line for line in outside.splitlines() if re.match("# ", line)] == []
+    rows = [line for line in outside.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {2, 3, 5}
+
+
+def test_no_line_of_a_diff_ends_its_block() -> None:
+    text = markdown_text(Page("x", (Changes("+```\n+````\n+<b>"),)))
+    assert text.split("\n", 2)[2] == "`````diff\n+```\n+````\n+<b>\n`````\n"
+
+
+def test_a_long_diff_says_how_much_is_left_out() -> None:
+    page = Page("x", (Changes("+x\n" * (LONGEST_DIFF + 7)),))
+    assert markdown_text(page).count("+x") == html_text(page).count("+x") == LONGEST_DIFF
+    assert "and 7 more lines" in markdown_text(page)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB (1,000 bytes)"), (1_234_567, "1.23 MB (1,234,567 bytes)")],
+)
+def test_amounts_are_told_in_powers_of_ten_and_to_the_byte(count: int, said: str) -> None:
+    assert amount(count) == said
+
+
+@pytest.fixture
+def worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """A work folder in which the data of a release was refused, and what was asked for."""
+    monkeypatch.setenv("NEXUS_WORK", (tmp_path / "work").as_uri())
+    spec = bad_spec(tmp_path)
+    run("release", str(spec), "--root", str(ROOT), status=3)
+    return tmp_path, asked_for(spec, ROOT, "local", None).model_dump_json()
+
+
+def run(*words: str, status: int = 0) -> Any:
+    done = CliRunner().invoke(nexus, words)
+    ended = getattr(done.exception, "exit_status", done.exit_code)
+    assert ended == status, done.output
+    return done
+
+
+def test_the_pages_of_a_release_are_made_from_what_its_steps_have_left(worked: tuple[Path, str]) -> None:
+    folder, params = worked
+    run("evidence", "validate", "--params", params, "--into", str(folder / "data"))
+    run("evidence", "summary", "--params", params, "--into", str(folder / "all"))
+    assert {path.name for path in (folder / "data").iterdir()} == {"page.html", "page.md", "figures.json", "left.json"}
+    assert {path.name for path in (folder / "all").iterdir()} == {"page.html", "page.md", "figures.json"}
+    assert json.loads((folder / "data/figures.json").read_text())["rows.refused"] == 10
+    assert json.loads((folder / "data/left.json").read_text())["uri"].startswith("file://")
+    assert "row 1, (row): is JSON" in Tags((folder / "data/page.html").read_text()).text
+    assert "refused" in (folder / "all/page.md").read_text()
+
+
+def test_the_same_release_has_the_same_pages(worked: tuple[Path, str]) -> None:
+    folder, params = worked
+    for name in ("one", "other"):
+        run("evidence", "validate", "--params", params, "--into", str(folder / name))
+    for path in (folder / "one").iterdir():
+        assert path.read_bytes() == (folder / "other" / path.name).read_bytes()
+
+
+def test_a_step_that_has_not_run_has_no_page(worked: tuple[Path, str]) -> None:
+    folder, params = worked
+    done = run("evidence", "train", "--params", params, "--into", str(folder / "x"), status=1)
+    assert "train has left no result" in str(done.exception)
+    done = run("evidence", "dance", "--params", params, "--into", str(folder / "x"), status=2)
+    assert "validate, train" in str(done.exception)
+    assert not (folder / "x").exists()
