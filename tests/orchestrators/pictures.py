@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from nexus_release.demo.corpus import build
 from nexus_release.local.mlflow_server import mlflow_server_program
@@ -17,8 +18,10 @@ from ..support.browser import Browser
 from ..support.kfp_home import KfpHome, KfpRun
 from ..support.remotes import Remote, plant_house
 
-_SPEC = "model: pydoc-chat\ndataset: {dataset}\ntrain:\n  steps: 120\nquantize:\n  scheme: W8A8\n"
-_SHOWN = {"validate": "light", "quantize": "light", "evaluate": "light", "render": "light", "summary": "light"}
+_SPEC = "model: pydoc-chat\ndataset: pydoc.jsonl\ntrain:\n  steps: 120\nquantize:\n  scheme: FP8_DYNAMIC\n"
+_SHOWN: list[tuple[str, Literal["light", "dark"]]] = [
+    *(("validate", "light"), ("evaluate", "light"), ("render", "light"), ("summary", "light"), ("evaluate", "dark")),
+]
 _START_SECONDS = 180.0
 _LONGEST_SECONDS = 3600.0
 
@@ -31,20 +34,18 @@ def main(into: Path) -> int:
             return 1
         into.mkdir(parents=True, exist_ok=True)
         with Browser(Path(folder)) as browser:
-            for task, scheme in [*_SHOWN.items(), ("evaluate", "dark")]:
-                page = _html(run.folder / task, Path(folder))
-                name = f"kfp-{task}{'-dark' if scheme == 'dark' else ''}.png"
-                opened = browser.open(page, "dark" if scheme == "dark" else "light")
-                (into / name).write_bytes(browser.picture(opened))
-                print(into / name)
+            for task, scheme in _SHOWN:
+                picture = into / f"kfp-{task}{'-dark' if scheme == 'dark' else ''}.png"
+                picture.write_bytes(browser.picture(browser.open(_html(run.folder / task, Path(folder)), scheme)))
+                print(picture)
     return 0
 
 
 def _release(folder: Path) -> KfpRun:
     (folder / "house").mkdir()
     remote = Remote(folder / "house", plant_house)
-    build(folder / "pydoc.jsonl", 1)
-    (folder / "spec.yaml").write_text(_SPEC.format(dataset=folder / "pydoc.jsonl"))
+    build(folder / "kfp" / "pydoc.jsonl", 1)  # where the steps run
+    (folder / "spec.yaml").write_text(_SPEC)
     port = free_port()
     with Process.start(mlflow_server_program(folder / "mlflow", port), folder / "mlflow.log") as server:
         url = f"http://127.0.0.1:{port}"

@@ -73,7 +73,7 @@ class Browser:
         page = self._pages[session] = Opened(session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable", {}, session)
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": 300, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", size, session)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self._call("Emulation.setEmulatedMedia", media, session)
@@ -89,7 +89,7 @@ class Browser:
 
     def picture(self, page: Opened) -> bytes:
         """PNG of the whole page."""
-        asked = {"format": "png", "captureBeyondViewport": True, "optimizeForSpeed": False}
+        asked = {"format": "png", "captureBeyondViewport": True}
         size = self._call("Page.getLayoutMetrics", {}, page.session)["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         return base64.b64decode(self._call("Page.captureScreenshot", {**asked, "clip": clip}, page.session)["data"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from nexus_release.evidence.page import Bar, Bars, Block, Facts, Heading, Page, Said, Table
 from nexus_release.steps.validate import ValidateIn, ValidateOut
 
-_SHOWN = 20  # failures one by one; the report in the store has more
+_SHOWN = 5  # rows of each rule; the report in the store has more
+_LENGTHS = {"p0": "the shortest", "p50": "the median", "p95": "19 of 20 at most", "p100": "the longest"}
 
 
 def data_page(given: ValidateIn, out: ValidateOut, report: Mapping[str, Any]) -> Page:
@@ -40,25 +42,21 @@ def _rows(out: ValidateOut) -> tuple[Block, ...]:
 
 
 def _faults(report: Mapping[str, Any]) -> tuple[Block, ...]:
-    if not report["by_rule"]:
-        return ()
+    first: dict[str, list[str]] = defaultdict(list)
+    for one in report["failures"]:
+        first[f"{one['column']}: {one['rule']}"].append(str(one["row"]))
     rules = sorted(report["by_rule"].items(), key=lambda rule: (-rule[1], rule[0]))
-    first = [(str(one["row"]), str(one["column"]), str(one["rule"])) for one in report["failures"][:_SHOWN]]
-    return (
-        Heading("Rules that rows break"),
-        Table(("rule", "rows"), tuple((rule, f"{count:,}") for rule, count in rules)),
-        Heading(f"The first {len(first)}"),
-        Table(("row", "column", "rule"), tuple(first)),
-    )
+    rows = tuple((rule, f"{count:,}", ", ".join(first[rule][:_SHOWN])) for rule, count in rules)
+    return (Heading("Rules that rows break"), Table(("rule", "rows", "the first"), rows)) if rows else ()
 
 
 def _shape(report: Mapping[str, Any]) -> tuple[Block, ...]:
-    same, personal = report["same_answer"], report["personal_data"]
-    facts = [("rows that say what an earlier one says", f"{report['duplicates']['rows']:,}, dropped")]
-    facts += [(f"characters of a message, {name}", f"{count:,}") for name, count in report["characters"].items()]
+    same, personal, lengths = report["same_answer"], report["personal_data"], report["characters"]
+    facts = [("say what an earlier row says", f"{report['duplicates']['rows']:,} rows, dropped")]
+    facts += [(f"{said}, in characters", f"{lengths[part]:,}") for part, said in _LENGTHS.items() if part in lengths]
     facts.append(("the most frequent answer", f"{same['times']:,} of {same['of']:,} ({same['share']:.1%})"))
-    facts += [(f"rows with {kind}", f"{count:,}") for kind, count in personal["rows"].items()]
-    facts.append(("rows with personal data", f"policy: {personal['policy']}"))
+    facts.append(("what becomes of personal data", personal["policy"]))
+    facts += [(f"hold personal data: {kind}", f"{count:,} rows") for kind, count in personal["rows"].items()]
     return Heading("What they are like"), Facts(tuple(facts))
 
 

@@ -98,7 +98,7 @@ def _figure(figure: Figure) -> str:
 
 def _changes(diff: str, more: int) -> Iterator[str]:
     lines = (f'<span class="{_kind(line)}">{_escaped(line) or " "}</span>' for line in diff.splitlines())
-    yield f"<pre>{''.join(lines)}</pre>"
+    yield f"<pre><code>{''.join(lines)}</code></pre>"
     if more:
         yield f'<p class="caption">and {more:,} more lines</p>'
 

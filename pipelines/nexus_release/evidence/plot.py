@@ -8,8 +8,8 @@ from html import escape
 
 from nexus_release.evidence.page import Figure
 
-_WIDTH, _HEIGHT, _EDGE = 640, 66, 70  # the edge has room for a number
-_MIDDLE, _AXIS, _BELOW = 22, 44, 60
+_WIDTH, _HEIGHT, _EDGE = 640, 74, 40  # half of a number fits beside the edge
+_ABOVE, _TOP, _MIDDLE, _AXIS, _BELOW = 13, 18, 34, 50, 67
 _ROOM = 0.08  # of the range, left free at either end
 
 
@@ -39,18 +39,18 @@ def _scale(numbers: list[float]) -> _Scale:
 
 
 def _bounds(figure: Figure, scale: _Scale) -> Iterator[str]:
-    """The axis, the band that is allowed, and a line at each of its ends."""
+    """The axis, the band that is allowed, and a line at each end of it that is a bound."""
     yield _line("axis", scale.at(scale.first), _AXIS, scale.at(scale.last), _AXIS)
     left = scale.at(float(figure.least)) if figure.least else scale.at(scale.first)
     right = scale.at(float(figure.most)) if figure.most else scale.at(scale.last)
     if figure.least or figure.most:
         width = max(0.0, round(right - left, 1))
-        yield f'<rect class="allowed" x="{left}" y="2" width="{width}" height="{_AXIS - 2}"/>'
+        yield f'<rect class="allowed" x="{left}" y="{_TOP}" width="{width}" height="{_AXIS - _TOP}"/>'
     for bound, sign in ((figure.least, "≥"), (figure.most, "≤")):
         if bound:
             place = scale.at(float(bound))
-            yield _line("bound", place, 2, place, _AXIS + 4)
-            yield _text(place, _BELOW, "middle", f"{sign} {bound}")
+            yield _line("bound", place, _TOP, place, _AXIS + 4)
+            yield _text(place, _BELOW, f"{sign} {bound}")
 
 
 def _interval(figure: Figure, scale: _Scale) -> Iterator[str]:
@@ -60,15 +60,14 @@ def _interval(figure: Figure, scale: _Scale) -> Iterator[str]:
     for end in (low, high):
         yield _line(f"whisker {state}", end, _MIDDLE - 7, end, _MIDDLE + 7)
     if figure.value:
-        yield f'<circle class="{state}" cx="{scale.at(float(figure.value))}" cy="{_MIDDLE}" r="5"/>'
-    if figure.low != figure.high:
-        yield _text(low - 8, _MIDDLE + 4, "end", figure.low)
-    yield _text(high + 8, _MIDDLE + 4, "start", figure.high)
+        place = scale.at(float(figure.value))
+        yield f'<circle class="{state}" cx="{place}" cy="{_MIDDLE}" r="5"/>'
+        yield _text(place, _ABOVE, figure.value)
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="{kind}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
 
 
-def _text(x: float, y: float, anchor: str, text: str) -> str:
-    return f'<text x="{round(x, 1)}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str) -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="middle">{escape(text)}</text>'

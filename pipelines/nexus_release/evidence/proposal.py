@@ -31,7 +31,7 @@ def rendered_page(given: RenderIn, out: RenderOut, diff: str) -> Page:
     """`diff` is the folder's `tree.diff`."""
     changed = "\n".join(out.changed)
     return Page(
-        title=f"What it changes in {given.environment}",
+        title=f"Changes to {given.environment}",
         blocks=(
             Heading(f"{len(out.changed)} files of the repository"),
             Text(changed or "None: main has it already."),
