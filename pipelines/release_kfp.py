@@ -39,12 +39,10 @@ def release_kfp() -> None:
 def compile_pipeline(environment: str, root: Path, kubernetes: bool) -> None:
     """Print the compiled pipeline."""
     try:
-        settings = load_settings(root, environment)
+        pipeline = release_pipeline(Cluster(load_settings(root, environment)))
     except NexusError as error:
         _end(error)
-    pipeline = release_pipeline(Cluster(settings))
-    text = kubernetes_text(pipeline, settings.pods.namespace) if kubernetes else intermediate_text(pipeline)
-    click.echo(text, nl=False)
+    click.echo(kubernetes_text(pipeline) if kubernetes else intermediate_text(pipeline), nl=False)
 
 
 @release_kfp.command("run")

@@ -25,13 +25,13 @@ def version_name(intermediate: str) -> str:
     return f"{NAME}-{hashlib.sha256(intermediate.encode()).hexdigest()[:_MARK]}"
 
 
-def kubernetes_text(pipeline: BaseComponent, namespace: str) -> str:
-    """`Pipeline` and `PipelineVersion`, for a server in its Kubernetes-native mode."""
+def kubernetes_text(pipeline: BaseComponent) -> str:
+    """`Pipeline` and `PipelineVersion`, for a server in its Kubernetes-native mode. Their namespace is that of whoever
+    applies them: the server's own, or a user's where it has several."""
     options = KubernetesManifestOptions(
         pipeline_name=NAME,
         pipeline_display_name=TITLE,
         pipeline_version_name=version_name(intermediate_text(pipeline)),
-        namespace=namespace,
         include_pipeline_manifest=True,
     )
     return _compiled(pipeline, options)

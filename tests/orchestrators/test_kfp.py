@@ -56,6 +56,9 @@ class Compiled:
         task: Mapping[str, Any] = found
         return task
 
+    def names(self) -> list[str]:
+        return [name for tasks in self._tasks() for name in tasks]
+
     def conditions(self, name: str) -> list[str]:
         """Of the branches that the task stands in, outermost first."""
         for group, component in self.groups.items():
@@ -110,13 +113,19 @@ def test_each_task_is_fed_by_what_its_step_reads(compiled: Compiled) -> None:
 
 
 def test_what_follows_a_gate_stands_in_its_branch_and_a_no_has_a_task_of_its_own(compiled: Compiled) -> None:
-    data = "inputs.parameter_values['pipelinechannel--validate-accepted'] == true"
-    quality = "inputs.parameter_values['pipelinechannel--evaluate-accepted'] == true"
+    data, fit, artifact, quality = (
+        f"inputs.parameter_values['pipelinechannel--{gate}-accepted'] == true"
+        for gate in ("validate", "fit", "inspect", "evaluate")
+    )
     assert compiled.conditions("validate") == []
-    assert compiled.conditions("train") == compiled.conditions("evaluate") == [data]
-    assert compiled.conditions("register") == compiled.conditions("propose") == [data, quality]
-    assert compiled.conditions("refused") == [data, f"!({quality})"]
-    assert compiled.conditions("refused-2") == [f"!({data})"]
+    assert compiled.conditions("fit") == [data]
+    assert compiled.conditions("train") == compiled.conditions("inspect") == [data, fit]
+    assert compiled.conditions("evaluate") == [data, fit, artifact]
+    assert compiled.conditions("register") == compiled.conditions("propose") == [data, fit, artifact, quality]
+    refused = [compiled.conditions(name) for name in compiled.names() if name.startswith("refused")]
+    assert sorted(refused, key=len) == [
+        [f"!({data})"], [data, f"!({fit})"], [data, fit, f"!({artifact})"], [data, fit, artifact, f"!({quality})"]
+    ]  # fmt: skip
 
 
 def test_retries_and_deadlines_are_the_steps_own(compiled: Compiled) -> None:
@@ -152,7 +161,7 @@ def test_a_pod_is_what_the_environment_says(name: str, compiled: Compiled, dev: 
     assert pod["securityContext"]["runAsNonRoot"] is True
 
 
-@pytest.mark.parametrize("name", ["summary", "refused", "refused-2"])
+@pytest.mark.parametrize("name", ["summary", "refused", "refused-2", "refused-3", "refused-4"])
 def test_a_task_that_only_reads_sees_the_store_and_no_secret(name: str, compiled: Compiled, dev: Settings) -> None:
     pod = compiled.pods[f"exec-{name}"]
     assert "secretAsEnv" not in pod
@@ -188,7 +197,8 @@ def test_a_refused_release_is_a_good_run_and_says_why(refused_by_kfp: tuple[KfpR
     run, _ = refused_by_kfp
     assert run.status == 0, run.said
     assert run.tasks == {"validate", "refused", "summary"}
-    assert "10 of 10 rows break the contract" in (run.folder / "refused-2" / "text").read_text()
+    (refused,) = run.folder.glob("refused*")
+    assert "10 of 10 rows break the contract" in (refused / "text").read_text()
 
 
 def test_a_refused_release_leaves_the_laptops_summary(refused_by_kfp: tuple[KfpRun, Path], tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def test_the_gate_s_verdict_has_an_interval_for_each_figure(
     page = page_of(run, "evaluate", tmp_path)
     opened = browser.open(page)
     assert "accepted" in browser.value(opened, "document.querySelector('.said.good').innerText")
-    figures = [one["name"] for one in run.outcome()["steps"][3]["out"]["metrics"]]
+    (found,) = [step["out"] for step in run.outcome()["steps"] if step["step"] == "evaluate"]
+    figures = [one["name"] for one in found["figures"]]
     labels = "[...document.querySelectorAll('svg.interval')].map(plot => plot.getAttribute('aria-label'))"
     plots = browser.value(opened, labels)
     assert [plot.split(" ")[0] for plot in plots] == figures
@@ -62,7 +63,7 @@ def test_the_gate_s_verdict_has_an_interval_for_each_figure(
 
 @pytest.mark.train
 @pytest.mark.services
-@pytest.mark.parametrize("task", ["train", "quantize", "register", "render", "propose", "summary"])
+@pytest.mark.parametrize("task", ["fit", "train", "quantize", "inspect", "register", "render", "propose", "summary"])
 def test_every_page_is_rendered_within_its_width(
     task: str, browser: Browser, whole_by_kfp: Whole, tmp_path: Path
 ) -> None:

@@ -12,17 +12,21 @@ import pytest
 from click.testing import CliRunner
 
 from nexus_release.cli import nexus
-from nexus_release.evidence.figures import amounts_of, figures_in
+from nexus_release.evidence.figures import amounts_of
 from nexus_release.evidence.html import html_text
 from nexus_release.evidence.making import plain_page
 from nexus_release.evidence.markdown import LONGEST_DIFF, markdown_text
-from nexus_release.evidence.models import evaluated_page, quantized_page
-from nexus_release.evidence.page import Changes, Facts, Figure, Figures, Page, Said, Table, Text, amount
+from nexus_release.evidence.models import quantized_page
+from nexus_release.evidence.page import Changes, Facts, Figures, Page, Said, Table, Text, amount
 from nexus_release.evidence.plot import interval_plot
-from nexus_release.frozen import Artifact, Frozen
+from nexus_release.evidence.verdicts import evaluated_page
+from nexus_release.frozen import Artifact
+from nexus_release.gates import held
+from nexus_release.record import Figure, Verdict
 from nexus_release.spec import asked_for
-from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, Metric, QualityGate
+from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate
 from nexus_release.steps.quantize import QuantizeIn, QuantizeOut, QuantizeRecipe
+from nexus_release.suite import Suite
 
 from ..orchestrators.conftest import bad_spec
 from ..support.repository import ROOT
@@ -31,14 +35,9 @@ HOSTILE = "<script>alert(1)</script>\n# a heading\n| a | cell |\n[a](javascript:
 DIGEST = "sha256:" + "a" * 64
 BASE = Artifact(digest=DIGEST, bytes=2_000_000, files=3)
 SMALL = Artifact(digest=DIGEST, bytes=1_000_000, files=3)
-PERPLEXITY = Metric(
-    name="perplexity", base="12.00", candidate="12.24", difference="0.02000", low="0.01000", high="0.03000",
-    bound="0.05000", passed=True,
-)  # fmt: skip
-AGREEMENT = Metric(
-    name="agreement", base="1.000", candidate="0.9200", difference="0.9200", low="0.8900", high="0.9500",
-    bound="0.9000", passed=False,
-)  # fmt: skip
+PERPLEXITY = held("perplexity", 0.02, low=0.01, high=0.03, most=0.05, base="12.00", candidate="12.24")
+AGREEMENT = held("agreement", 0.92, low=0.89, high=0.95, least=0.9, base="1.000", candidate="0.9200")
+ERROR = held("relative error", 0.03, most=0.05, subject="lm_head")
 
 
 class Tags(HTMLParser):
@@ -59,19 +58,20 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def evaluated() -> Page:
-    given = EvaluateIn(base=BASE, artifact=SMALL, dataset=DIGEST, gate=QualityGate())
-    return evaluated_page(
-        given,
-        EvaluateOut(
-            suite=DIGEST, engine="ctranslate2", base_compute_type="float32", compute_type="float32", rows=200,
-            tokens=9000, metrics=(PERPLEXITY, AGREEMENT), accepted=False, reason="agreement 0.8900 to 0.9500",
-        ),
-    )  # fmt: skip
+    given = EvaluateIn(base=BASE, artifact=SMALL, dataset=DIGEST, suite=Suite(), gate=QualityGate())
+    verdict = {"accepted": False, "reason": "agreement 0.8900 to 0.9500", "evidence": DIGEST}
+    measured = {"engine": "ctranslate2", "base_compute_type": "float32", "compute_type": "float32", "rows": 200}
+    out = EvaluateOut.model_validate(
+        {**verdict, **measured, "figures": (PERPLEXITY, AGREEMENT), "suite": DIGEST, "tokens": 9000}
+    )
+    return evaluated_page(given, out, {"golden": [{"prompt": "2 + 2", "base": "4", "candidate": "5", "holds": False}]})
 
 
 def everything(text: str) -> Page:
     """A page with the text in every place that it can be in."""
-    figure = Figure(text, "1", "0.5", "2", "", "3", "", "", True)
+    figure = Figure.model_construct(
+        name=text, subject=text, value="1", low="0.5", high="2", least="", most="3", base="", candidate="", passed=True
+    )
     blocks = (Said(False, text, text), Text(text), Facts(((text, text),)), Table((text,), ((text,),)))
     return Page(text, (*blocks, Figures((figure,), text), Changes(text)))
 
@@ -93,6 +93,7 @@ def test_each_figure_has_a_plot_that_says_what_it_shows(evaluated: Page) -> None
 def test_size_and_quality_stand_before_and_after(evaluated: Page) -> None:
     text = markdown_text(evaluated)
     assert "| perplexity | 12.00 | 12.24 |" in text
+    assert "| 2 + 2 | 5 | no |" in text
     assert "| quantized | 1 MB (1,000,000 bytes), 50% of the base |" in text
 
 
@@ -103,30 +104,22 @@ def test_an_engine_is_given_numbers_to_plot(evaluated: Page) -> None:
     assert quantized_page(given, QuantizeOut(artifact=SMALL)).amounts["bytes.ratio"] == 0.5
 
 
-def test_figures_are_found_wherever_a_gate_leaves_them() -> None:
-    one = {"name": "size", "subject": "lm_head", "value": "0.5", "low": "0.5", "high": "0.5", "passed": True}
-    found = figures_in({"gates": [{"figures": [{**one, "least": "", "most": "0.9", "base": "", "candidate": ""}]}]})
-    assert found == (Figure("size, lm_head", "0.5", "0.5", "0.5", "", "0.9", "", "", True),)
-    assert amounts_of(found)["size, lm_head"] == 0.5
+def test_a_figure_without_an_interval_is_one_number() -> None:
+    assert amounts_of((ERROR,)) == {"relative error": 0.03}
+    drawn = html_text(Page("x", (Figures((ERROR,), ""),)))
+    assert 'aria-label="relative error of lm_head 0.03000, at most 0.05000: passed"' in drawn
 
 
-def test_a_step_without_a_page_of_its_own_has_its_verdict_and_its_figures() -> None:
-    class Found(Frozen):
-        accepted: bool = True
-        reason: str = "it fits"
-        figures: tuple[Metric, ...] = (PERPLEXITY,)
-        devices: int = 2
-
-    page = plain_page("fit", Found())
-    assert page.title == "Fit"
+def test_a_gate_without_a_page_of_its_own_has_its_verdict_and_its_figures() -> None:
+    page = plain_page("weigh", Verdict(accepted=True, reason="it fits", figures=(PERPLEXITY,), evidence=DIGEST))
+    assert page.title == "Weigh"
     assert "**✅ accepted**: it fits" in markdown_text(page)
     assert "<svg" in html_text(page)
-    assert "| devices | 2 |" in markdown_text(page)
 
 
 @pytest.mark.parametrize(("low", "high", "bound"), [("0", "0", "0"), ("-1e30", "1e30", "0"), ("5", "5", "5")])
 def test_a_plot_stays_within_itself_whatever_the_numbers(low: str, high: str, bound: str) -> None:
-    drawn = interval_plot(Figure("x", low, low, high, "", bound, "", "", True), "x")
+    drawn = interval_plot(Figure(name="x", value=low, low=low, high=high, most=bound, passed=True), "x")
     places = [float(number) for number in re.findall(r' (?:x1|x2|cx|x)="([^"]+)"', drawn)]
     assert all(0 <= place <= 640 for place in places), places
 
@@ -219,5 +212,5 @@ def test_a_step_that_has_not_run_has_no_page(worked: tuple[Path, str]) -> None:
     done = run("evidence", "train", "--params", params, "--into", str(folder / "x"), status=1)
     assert "train has left no result" in str(done.exception)
     done = run("evidence", "dance", "--params", params, "--into", str(folder / "x"), status=2)
-    assert "validate, train" in str(done.exception)
+    assert "validate, fit" in str(done.exception)
     assert not (folder / "x").exists()

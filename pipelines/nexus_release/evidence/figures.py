@@ -1,41 +1,32 @@
-"""The measurements in a step's output, whatever the step: what was measured, its interval, and its bounds."""
+"""A gate's figures in words and in numbers, the same in every form of a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from nexus_release.evidence.page import Figure
-
-
-def figures_in(out: Mapping[str, Any]) -> tuple[Figure, ...]:
-    """In the order in which they stand, at any depth."""
-    return tuple(_found(out))
+from nexus_release.record import Figure
 
 
-def amounts_of(figures: tuple[Figure, ...]) -> dict[str, float]:
-    """Figure -> number, with the ends of its interval and both models' own where there are such."""
+def name_of(figure: Figure) -> str:
+    return f"{figure.name} of {figure.subject}" if figure.subject else figure.name
+
+
+def interval_of(figure: Figure) -> str:
+    return figure.value if figure.low == figure.high else f"{figure.value} ({figure.low} to {figure.high})"
+
+
+def bounds_of(figure: Figure) -> str:
+    least = [f"at least {figure.least}"] if figure.least else []
+    most = [f"at most {figure.most}"] if figure.most else []
+    return " and ".join(least + most) or "no bound"
+
+
+def amounts_of(figures: Iterable[Figure]) -> dict[str, float]:
+    """Name -> number, with the ends of each interval and both models' own where there are such."""
     found: dict[str, float] = {}
     for figure in figures:
-        parts = {"": figure.value, ".low": figure.low, ".high": figure.high}
-        parts |= {".base": figure.base, ".candidate": figure.candidate}
+        parts = {"": figure.value, ".base": figure.base, ".candidate": figure.candidate}
+        if figure.low != figure.high:
+            parts |= {".low": figure.low, ".high": figure.high}
         found |= {f"{figure.name}{part}": float(text) for part, text in parts.items() if text}
     return found
-
-
-def _found(value: object) -> Iterator[Figure]:
-    if isinstance(value, Mapping):
-        if {"name", "low", "high", "passed"} <= value.keys():
-            yield _figure(value)
-            return
-        for inner in value.values():
-            yield from _found(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _found(inner)
-
-
-def _figure(one: Mapping[str, Any]) -> Figure:
-    name, subject = one["name"], one["subject"]
-    shown = {key: one[key] for key in ("value", "low", "high", "least", "most", "base", "candidate", "passed")}
-    return Figure(name=f"{name}, {subject}" if subject else name, **shown)

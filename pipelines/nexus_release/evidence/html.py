@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from nexus_release.evidence.markdown import bounds, interval, shortened
+from nexus_release.evidence.figures import bounds_of, interval_of, name_of
+from nexus_release.evidence.markdown import shortened
 from nexus_release.evidence.page import (
     Bar,
     Bars,
     Block,
     Changes,
     Facts,
-    Figure,
     Figures,
     Heading,
     Page,
@@ -22,6 +22,7 @@ from nexus_release.evidence.page import (
     Text,
 )
 from nexus_release.evidence.plot import interval_plot
+from nexus_release.record import Figure
 from nexus_release.terminal import plain
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -90,10 +91,11 @@ def _bar(bar: Bar, longest: float) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    said = f"{figure.name} {interval(figure)}, {bounds(figure)}: {'passed' if figure.passed else 'failed'}"
-    verdict = f'<b class="{_state(figure.passed)}">{_sign(figure.passed)} {"passed" if figure.passed else "failed"}</b>'
-    told = f"<span><b>{_escaped(figure.name)}</b> {_escaped(interval(figure))}, {_escaped(bounds(figure))}</span>"
-    return f"<figure><figcaption>{told}{verdict}</figcaption>{interval_plot(figure, plain(said))}</figure>"
+    word, measured, bounds = "passed" if figure.passed else "failed", interval_of(figure), bounds_of(figure)
+    told = f"<span><b>{_escaped(name_of(figure))}</b> {_escaped(measured)}, {_escaped(bounds)}</span>"
+    verdict = f'<b class="{_state(figure.passed)}">{_sign(figure.passed)} {word}</b>'
+    plot = interval_plot(figure, plain(f"{name_of(figure)} {measured}, {bounds}: {word}"))
+    return f"<figure><figcaption>{told}{verdict}</figcaption>{plot}</figure>"
 
 
 def _changes(diff: str, more: int) -> Iterator[str]:

@@ -11,16 +11,18 @@ from typing import Any
 from nexus_release.errors import BadInput, Missing
 from nexus_release.evidence.data import data_page
 from nexus_release.evidence.ending import release_page
-from nexus_release.evidence.figures import amounts_of, figures_in
 from nexus_release.evidence.html import html_text
 from nexus_release.evidence.markdown import markdown_text
-from nexus_release.evidence.models import evaluated_page, quantized_page, trained_page
-from nexus_release.evidence.page import Block, Facts, Figures, Page, Said
+from nexus_release.evidence.models import quantized_page, trained_page
+from nexus_release.evidence.page import Facts, Page
 from nexus_release.evidence.proposal import proposed_page, registered_page, rendered_page
+from nexus_release.evidence.verdicts import evaluated_page, fitted_page, inspected_page, verdict_page
 from nexus_release.frozen import Artifact, Frozen
+from nexus_release.gates import REPORT
 from nexus_release.graph import NODES, ReleaseParams
 from nexus_release.journal import StepResult, json_text, write_whole
 from nexus_release.ports import Store
+from nexus_release.record import Verdict
 from nexus_release.steps.render import DIFF
 from nexus_release.summary import NAME, TIMINGS, journalled, run_folder
 from nexus_release.wiring import Tools
@@ -65,17 +67,11 @@ def step_evidence(result: StepResult, store: Store) -> Evidence:
 
 
 def plain_page(name: str, out: Frozen) -> Page:
-    """Of a step that has no page of its own: its verdict, its figures, and everything else that is one line."""
-    found = out.model_dump(mode="json")
-    figures = figures_in(found)
-    blocks: list[Block] = []
-    if isinstance(accepted := found.get("accepted"), bool):
-        blocks.append(Said(accepted, "accepted" if accepted else "refused", str(found.get("reason", ""))))
-    if figures:
-        blocks.append(Figures(figures, ""))
-    lines = {key: value for key, value in found.items() if key not in ("accepted", "reason")}
-    blocks.append(Facts(tuple((key, str(value)) for key, value in lines.items() if isinstance(value, str | int))))
-    return Page(title=name.capitalize(), blocks=tuple(blocks), amounts=amounts_of(figures))
+    """Of a step that has no page of its own."""
+    if isinstance(out, Verdict):
+        return verdict_page(name.capitalize(), out)
+    found = out.model_dump(mode="json").items()
+    return Page(name.capitalize(), (Facts(tuple((key, str(value)) for key, value in found)),))
 
 
 def write_evidence(evidence: Evidence, into: Path) -> None:
@@ -91,7 +87,9 @@ _PAGES: Mapping[str, Callable[[Any, Any, Store], Page]] = {
     "validate": lambda given, out, store: data_page(given, out, _json(store.get(out.dataset) / "report.json")),
     "train": lambda given, out, _: trained_page(given, out),
     "quantize": lambda given, out, _: quantized_page(given, out),
-    "evaluate": lambda given, out, _: evaluated_page(given, out),
+    "fit": lambda given, out, _: fitted_page(given, out),
+    "inspect": lambda given, out, store: inspected_page(given, out, _report(out, store)),
+    "evaluate": lambda given, out, store: evaluated_page(given, out, _report(out, store)),
     "register": lambda given, out, _: registered_page(given, out),
     "render": lambda given, out, store: rendered_page(given, out, (store.get(out.diff) / DIFF).read_text("utf-8")),
     "propose": lambda given, out, _: proposed_page(given, out),
@@ -116,6 +114,10 @@ def _ending(params: ReleaseParams, tools: Tools) -> Page:
         return release_page(_json(folder / NAME), _json(folder / TIMINGS))
     except FileNotFoundError:
         raise Missing(f"{folder / NAME} is not there: run `nexus summary` first") from None
+
+
+def _report(out: Verdict, store: Store) -> Any:
+    return _json(store.get(out.evidence) / REPORT)
 
 
 def _json(path: Path) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from nexus_release.evidence.figures import bounds_of, interval_of, name_of
 from nexus_release.evidence.page import (
     Bars,
     Block,
     Changes,
     Facts,
-    Figure,
     Figures,
     Heading,
     Page,
@@ -35,16 +35,6 @@ def shortened(diff: str) -> tuple[str, int]:
     return "\n".join(lines[:LONGEST_DIFF]), max(0, len(lines) - LONGEST_DIFF)
 
 
-def bounds(figure: Figure) -> str:
-    least = [f"at least {figure.least}"] if figure.least else []
-    most = [f"at most {figure.most}"] if figure.most else []
-    return " and ".join(least + most) or "no bound"
-
-
-def interval(figure: Figure) -> str:
-    return figure.value if figure.low == figure.high else f"{figure.value} ({figure.low} to {figure.high})"
-
-
 def _lines(block: Block) -> Iterator[str]:
     match block:
         case Heading(text):
@@ -60,7 +50,9 @@ def _lines(block: Block) -> Iterator[str]:
         case Bars(bars):
             yield from _table(("", ""), tuple((bar.name, bar.said) for bar in bars))
         case Figures(figures, caption):
-            rows = tuple((one.name, interval(one), bounds(one), "✅" if one.passed else "❌") for one in figures)
+            rows = tuple(
+                (name_of(one), interval_of(one), bounds_of(one), "✅" if one.passed else "❌") for one in figures
+            )
             yield from _table(("", "measured", "bound", ""), rows)
             if caption:
                 yield f"\n{_escaped(caption)}"

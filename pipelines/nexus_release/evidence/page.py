@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nexus_release.record import Figure
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -51,23 +53,6 @@ class Bars:
     """Amounts of one kind, to be compared by their lengths."""
 
     bars: tuple[Bar, ...]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measurement with its interval and its bounds, as decimal texts; an empty text is one that there is not."""
-
-    name: str
-    value: str
-    low: str
-    high: str
-    least: str
-    """The interval's low end must not be below it."""
-    most: str
-    """The interval's high end must not be above it."""
-    base: str
-    candidate: str
-    passed: bool
 
 
 @dataclass(frozen=True)

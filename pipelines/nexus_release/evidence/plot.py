@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from nexus_release.evidence.page import Figure
+from nexus_release.record import Figure
 
 _WIDTH, _HEIGHT, _EDGE = 640, 74, 40  # half of a number fits beside the edge
 _ABOVE, _TOP, _MIDDLE, _AXIS, _BELOW = 13, 18, 34, 50, 67
@@ -59,10 +59,9 @@ def _interval(figure: Figure, scale: _Scale) -> Iterator[str]:
     yield _line(f"whisker {state}", low, _MIDDLE, high, _MIDDLE)
     for end in (low, high):
         yield _line(f"whisker {state}", end, _MIDDLE - 7, end, _MIDDLE + 7)
-    if figure.value:
-        place = scale.at(float(figure.value))
-        yield f'<circle class="{state}" cx="{place}" cy="{_MIDDLE}" r="5"/>'
-        yield _text(place, _ABOVE, figure.value)
+    place = scale.at(float(figure.value))
+    yield f'<circle class="{state}" cx="{place}" cy="{_MIDDLE}" r="5"/>'
+    yield _text(place, _ABOVE, figure.value)
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
