@@ -198,7 +198,7 @@ $(STATE)/setup/airflow: requirements/airflow.txt pyproject.toml | $(STATE)/setup
 
 # kfp pins kubernetes, protobuf, requests and others below the versions that Nexus has elsewhere.
 $(STATE)/setup/kfp: requirements/kfp.txt pyproject.toml | $(STATE)/setup/run
-	@echo "==> .venv-kfp (120 MB)"
+	@echo "==> .venv-kfp (90 MB)"
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-kfp
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-kfp/bin/python requirements/kfp.txt
 	$(BIN)/uv pip install --quiet --python .venv-kfp/bin/python --no-deps -e .

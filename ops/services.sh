@@ -62,6 +62,12 @@ if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
 fi
 say "node: $(node --version), npm $(npm --version)"
 
+if ! command -v chromium >/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends chromium
+fi
+say "chromium: $(chromium --version)"
+
 if ! have_kustomize; then
     apt-get update -qq
     apt-get install -y --no-install-recommends kustomize 2>/dev/null || from_trixie kustomize

@@ -117,3 +117,16 @@ def test_an_orchestrators_package_imports_nothing_of_nexus_but_the_release(folde
     assert {name for name in used if name.startswith("nexus_")} == {package, "nexus_release"}
     assert not {name for path in files for name in imports(path) if name.startswith("nexus_release.adapters")}
     assert not used & (HEAVY - {"httpx"})
+
+
+def test_the_kfp_package_imports_nothing_of_nexus_but_the_release() -> None:
+    files = [ROOT / "pipelines" / "release_kfp.py", *sorted((ROOT / "pipelines" / "nexus_kfp").rglob("*.py"))]
+    used = {name.partition(".")[0] for path in files for name in imports(path)}
+    assert {name for name in used if name.startswith("nexus_")} == {"nexus_kfp", "nexus_release"}
+    assert not {name for path in files for name in imports(path) if name.startswith("nexus_release.adapters")}
+    assert not used & HEAVY
+
+
+def test_what_kfp_ships_into_pods_needs_nothing_but_python() -> None:
+    used = {name.partition(".")[0] for name in imports(ROOT / "pipelines" / "nexus_kfp" / "inside.py")}
+    assert used <= sys.stdlib_module_names
