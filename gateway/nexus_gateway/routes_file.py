@@ -108,8 +108,8 @@ class MaskingFile(_Strict):
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] | None = None
     """What is looked for; all kinds where it is not given."""
     recognizers: tuple[Entity, ...] = ()
-    """Besides these kinds, in what engines are told: entities such as `US_SSN` that presidio-analyzer knows by their
-    form; the extra `presidio`."""
+    """Besides these kinds: entities such as `US_SSN` that presidio-analyzer knows by their form; the extra
+    `presidio`."""
     requests: bool = True
     """In what engines are told: each value becomes `<EMAIL_1>`, the same one the same throughout."""
     answers: bool = False
@@ -121,8 +121,6 @@ class MaskingFile(_Strict):
     def _masks(self) -> MaskingFile:
         if not (self.requests or self.answers):
             raise ValueError("requests and answers are both false, which masks nothing: leave masking out")
-        if self.recognizers and not self.requests:
-            raise ValueError("recognizers look at requests alone: leave them out, or leave requests true")
         return self
 
 

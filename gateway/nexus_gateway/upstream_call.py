@@ -25,7 +25,7 @@ async def body_of(request: Request, masking: Masking | None) -> bytes:
     """The client's body, as far as this engine may see it."""
     if masking is None:
         return request.body
-    size = LONG if masking.plan.recognizers else len(request.body)  # they take longer than a request should wait
+    size = LONG if masking.plan.recognized_requests else len(request.body)  # they take long
     return await aside(size, lambda: masking.of_body(request.body))
 
 

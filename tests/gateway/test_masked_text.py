@@ -127,7 +127,12 @@ DOCUMENT = {
     "tools": [
         {"function": {"name": "kim@example.org", "parameters": {"description": "kim@example.org", "const": "k@e.org"}}}
     ],
-    "metadata": {"id": "kim@example.org"},
+    "metadata": {
+        "id": "kim@example.org",
+        "card": 4111111111111111,
+        "time": 1700000000001,
+        "long": 41111111111111110000,
+    },
     "embedding": "QUFB" * 30,
     "number": 4111111111111111,
 }
@@ -148,9 +153,10 @@ def test_what_is_compared_or_looked_up_stays(written: str) -> None:
     assert found["messages"] == [{"role": "user", "name": "[email]", "content": "[email]"}]
     function = found["tools"][0]["function"]
     assert function == {"name": "kim@example.org", "parameters": {"description": "[email]", "const": "k@e.org"}}
-    assert found["metadata"] == {"id": "[email]"}
+    assert found["metadata"] == DOCUMENT["metadata"] | {"id": "[email]", "card": "[card]"}
 
 
 def test_a_document_without_values_keeps_its_bytes() -> None:
-    written = '{ "b" : "\\u0041\\/", "a":[1.0e3,"x"] }'
-    assert rewritten(written, lambda text: text) == written
+    numbers = "[ 4111111111111112,-4111111111111111, 4.111111111111111e15 ]"
+    written = '{ "b" : "\\u0041\\/", "a":[1.0e3,"x"], "metadata":{"n": ' + numbers + "} }"
+    assert rewritten(written, lambda text: masked(text, RULES, hide)) == written

@@ -1,20 +1,27 @@
-"""National numbers that the library presidio knows by their form, masked in what engines are told."""
+"""National numbers that the library presidio knows by their form, masked in what engines are told and what they say."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_gateway.masking import recognizers
+from nexus_gateway.masking.patterns import KINDS
+from nexus_gateway.masking.recognized import RecognizedText
+from nexus_gateway.masking.rules import Rules
+from nexus_gateway.masking.text import MaskedText
 
 from ..support.gateway import BIN, Gateway, write_routes
+from ..support.parrot import said, streamed
 from ..support.upstream import Engine
 
 SSN, NINO, MAIL = "536-22-1234", "AB 12 34 56 C", "kim@example.org"
@@ -32,6 +39,8 @@ def routes(masking: dict[str, Any], url: str = "mock://local") -> dict[str, Any]
 def recognizing(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("recognizers")
     files = routes({"recognizers": ["US_SSN", "UK_NINO"], "kinds": ["email"]}, engine.url("parrot-1"))
+    masking = {"recognizers": ["US_SSN", "UK_NINO"], "kinds": ["email"], "requests": False, "answers": True}
+    files["all"]["routes"]["said"] = {"strategy": "direct", "upstream": "u", "masking": masking}
     running = Gateway(folder, "--routes", str(write_routes(folder / "routes", files))).wait(60)
     yield running
     assert running.stop() == 0
@@ -78,10 +87,79 @@ def test_where_the_library_is_missing_the_mend_is_named(tmp_path: Path) -> None:
     assert "pip install 'nexus-platform[presidio]'" in serving.log.read_text()
 
 
-def test_recognizers_without_requests_are_refused(tmp_path: Path) -> None:
-    refused = check(tmp_path, {"recognizers": ["US_SSN"], "requests": False, "answers": True})
-    assert refused.returncode == 2
-    assert "recognizers look at requests alone" in refused.stderr
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_engine_says_is_looked_at_too_where_answers_are(recognizing: Gateway, path: str, stream: bool) -> None:
+    """The engine has been told the numbers as they are, and says them a character at a time."""
+    text = f"{TEXT}\nand {NINO}"
+    asked = {"prompt": text} if path == "/v1/completions" else {"messages": [{"role": "user", "content": text}]}
+    asked = {"input": text} if path == "/v1/responses" else asked
+    answer = httpx.post(
+        recognizing.url + path,
+        json={"model": "said", "max_tokens": 99, "stream": stream, **asked},
+        headers={"x-api-key": "dev-key"},
+        timeout=30,
+    )
+    hidden = f"{HIDDEN}\nand <UK_NINO_1>"
+    if not stream:
+        assert said(path, answer.json()) == hidden
+        return
+    data = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
+    assert streamed(path, [json.loads(one) for one in data]) == hidden
+    assert SSN not in answer.text
+    assert NINO not in answer.text
+
+
+ENTITIES = ("US_SSN", "UK_NINO")
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [SSN, NINO, MAIL, "<US_SSN_1>", "<US_", "\n", " ", "4111 1111 1111 1111", "word " * 40, "x" * 300]
+        ),
+        st.text(alphabet=" \n\tAB0123456789-<>_.", max_size=12),
+    ),
+    max_size=20,
+).map("".join)
+
+
+def in_pieces(text: str, cuts: list[int]) -> str:
+    def hide(kind: str, value: str) -> str:
+        return f"[{kind}]"
+
+    stream = RecognizedText(ENTITIES, KINDS, hide, MaskedText(Rules(KINDS), hide))
+    places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    out = [stream.feed(text[start:end]) for start, end in pairwise(places)]
+    return "".join([*out, stream.feed("", last=True)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(LINES, st.lists(st.integers(min_value=0, max_value=10_000), max_size=20))
+def test_pieces_say_what_the_whole_says(text: str, cuts: list[int]) -> None:
+    recognizers.load(ENTITIES)
+    assert in_pieces(text, cuts) == in_pieces(text, []) == in_pieces(text, list(range(len(text))))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(min_value=0, max_value=3000), st.sampled_from(["w", "word "]))
+def test_a_value_is_found_wherever_it_stands_in_a_long_line(place: int, unit: str) -> None:
+    recognizers.load(ENTITIES)
+    before = (unit * place)[:place] + " "
+    assert in_pieces(f"{before}{NINO} and {SSN}.{'word ' * 300}", [place]).startswith(
+        f"{before}[UK_NINO] and [US_SSN]."
+    )
+
+
+@pytest.mark.parametrize("unit", ["1", "1 ", "1-", "AB 12 34 56 C ", "<US_SSN_1>", " " * 1023 + "x"])
+@pytest.mark.parametrize("feed", [1, 4096])
+def test_the_library_is_shown_each_character_a_bounded_number_of_times(
+    unit: str, feed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizers.load(ENTITIES)
+    shown, find = list[int](), recognizers.find
+    monkeypatch.setattr(recognizers, "find", lambda text, all_: shown.append(len(text)) or find(text, all_))
+    text = (unit * 20_000)[:20_000]
+    in_pieces(text, list(range(0, len(text), feed)))
+    assert sum(shown) <= 2.5 * len(text)
 
 
 @settings(max_examples=50, deadline=None)

@@ -15,7 +15,11 @@ SPELT_OUT = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_token
 
 _SOURCE = frozenset({"arguments"})
 """Keys of texts that are JSON themselves."""
-_TOKEN = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(
+    r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|[\[\]{}]|(?<![0-9.eE+-])([0-9]{13,19}+)(?![0-9.eE])', re.DOTALL
+)
+"""A text, with the colon behind it where it is a key; a bracket; a number of so many digits as may be a card's."""
+_DIGITS_OF_A_CARD = range(13, 20)
 Rewrite = Callable[[str], str]
 
 
@@ -44,6 +48,10 @@ def rewritten(document: str, rewrite: Rewrite, gone: frozenset[str] = frozenset(
             continue
         elif token[2]:
             key = text_of(token[1])
+        elif token[3]:
+            if (new := _masked_number(token[3], holder, rewrite)) is not None:
+                pieces += [document[done : token.start()], quoted(new)]
+                done = token.end()
         elif (new := _masked(text_of(token[1]), holder, key, rewrite)) is not None:
             pieces += [document[done : token.start()], quoted(new)]
             done = token.end()
@@ -62,6 +70,9 @@ def rewritten_value(
     """The same for a document that is at hand as objects. The same object where nothing has changed."""
     if isinstance(value, str):
         new = _masked(value, holder, key, rewrite)
+        return value if new is None else new
+    if type(value) is int and len(digits := str(value)) in _DIGITS_OF_A_CARD:
+        new = _masked_number(digits, holder, rewrite)
         return value if new is None else new
     if isinstance(value, list):
         if key in gone and value:
@@ -95,6 +106,12 @@ def _masked(text: str, holder: Holder, key: str, rewrite: Rewrite) -> str | None
     if new == text:
         return None
     return SourceText().feed(new) if key in _SOURCE else new
+
+
+def _masked_number(digits: str, holder: Holder, rewrite: Rewrite) -> str | None:
+    """Of a document's own numbers: those of an object that holds what its caller likes. Elsewhere a long number is a
+    time or a count."""
+    return None if holder.rule != "free" or (new := rewrite(digits)) == digits else new
 
 
 def _same(old: Any, new: Any) -> Any:

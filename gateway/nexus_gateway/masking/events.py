@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nexus_gateway.exchange import Waiter
-from nexus_gateway.masking.aside import aside
+from nexus_gateway.masking.aside import LONG, aside
 from nexus_gateway.masking.deltas import Delta, Document, Key, deltas, ended
 from nexus_gateway.masking.documents import rewritten_value
 from nexus_gateway.masking.plan import Masking
+from nexus_gateway.masking.recognized import RecognizedText
 from nexus_gateway.masking.source_text import SourceText
 from nexus_gateway.masking.text import MaskedText
 from nexus_gateway.stream import BadStream, EventReader, field_of
@@ -24,7 +25,7 @@ _DONE = b"[DONE]"
 class _Text:
     """One that is going on."""
 
-    masked: MaskedText
+    masked: MaskedText | RecognizedText
     source: SourceText | None
     last: Delta
 
@@ -45,7 +46,8 @@ class MaskedEvents:
 
     def take(self, data: bytes) -> Waiter[Told]:
         """Fails with BadStream."""
-        return aside(self._reader.held + len(data), lambda: self._taken(data))
+        size = LONG if self._masking.plan.recognized_answers else self._reader.held + len(data)
+        return aside(size, lambda: self._taken(data))
 
     def _taken(self, data: bytes) -> Told:
         if not data:
@@ -92,7 +94,7 @@ class MaskedEvents:
         """What goes out of a piece."""
         text = self._texts.get(delta.key)
         if text is None:
-            masked = MaskedText(self._masking.of_answers, self._masking.show)
+            masked = self._masking.text_of_answer()
             text = self._texts[delta.key] = _Text(masked, SourceText() if delta.source else None, delta)
         elif delta.id or not text.last.id:
             text.last = delta

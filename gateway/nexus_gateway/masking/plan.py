@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from nexus_gateway.masking import recognizers
 from nexus_gateway.masking.documents import SPELT_OUT, rewritten
-from nexus_gateway.masking.patterns import KINDS, Found
+from nexus_gateway.masking.patterns import KINDS
+from nexus_gateway.masking.recognized import RecognizedText
 from nexus_gateway.masking.rules import PLACED, PLACEHOLDER, Rules
-from nexus_gateway.masking.text import HALF, masked
+from nexus_gateway.masking.text import HALF, MaskedText, masked, replaced
 from nexus_gateway.routes_file import MaskingFile
 
 Counts = dict[str, Counter[str]]
@@ -23,12 +24,9 @@ class Plan:
     """Kinds."""
     answers: frozenset[str]
     restore: bool
-    recognizers: frozenset[str] = frozenset()
+    recognized_requests: frozenset[str] = frozenset()
     """Entities of the library's, besides the kinds of requests."""
-
-    @property
-    def touches_requests(self) -> bool:
-        return bool(self.requests or self.recognizers)
+    recognized_answers: frozenset[str] = frozenset()
 
     @property
     def touches_answers(self) -> bool:
@@ -42,8 +40,9 @@ def plan_of(*wishes: MaskingFile | None) -> Plan | None:
         return None
     requests = frozenset[str]().union(*(wish.kinds or KINDS for wish in said if wish.requests))
     answers = frozenset[str]().union(*(wish.kinds or KINDS for wish in said if wish.answers))
-    recognizers = frozenset[str]().union(*(wish.recognizers for wish in said))
-    return Plan(requests, answers, all(wish.restore for wish in said), recognizers)
+    entities_told = frozenset[str]().union(*(wish.recognizers for wish in said if wish.requests))
+    entities_said = frozenset[str]().union(*(wish.recognizers for wish in said if wish.answers))
+    return Plan(requests, answers, all(wish.restore for wish in said), entities_told, entities_said)
 
 
 @dataclass(slots=True)
@@ -67,14 +66,14 @@ class Masking:
 
     def of_body(self, body: bytes) -> bytes:
         """A request's body as an engine is told it; `body` is sound JSON in UTF-8."""
-        if not self.plan.touches_requests:
+        if not self.plan.requests:
             return body
         self.takes(body)
         return rewritten(body.decode(), self._in_request).encode()
 
     def _in_request(self, text: str) -> str:
         hidden = masked(text, self.of_requests, self.hide)
-        return self._recognized(hidden) if self.plan.recognizers else hidden
+        return self._recognized(hidden) if self.plan.recognized_requests else hidden
 
     def _recognized(self, text: str) -> str:
         """Nothing is looked for in what is a placeholder already."""
@@ -82,19 +81,22 @@ class Masking:
         for placed in (*PLACEHOLDER.finditer(text), None):
             begin, end = placed.span() if placed else (len(text), len(text))
             between = text[done:begin]
-            pieces += [self._replaced(between, recognizers.find(between, self.plan.recognizers)), text[begin:end]]
+            found = recognizers.find(between, self.plan.recognized_requests)
+            pieces += [replaced(between, found, self.hide), text[begin:end]]
             done = end
         return "".join(pieces)
 
-    def _replaced(self, text: str, found: list[Found]) -> str:
-        pieces, done = list[str](), 0
-        for kind, start, end in found:
-            pieces += [text[done:start], self.hide(kind, text[start:end])]
-            done = end
-        return "".join(pieces) + text[done:]
-
     def in_answer(self, text: str) -> str:
+        if self.plan.recognized_answers:
+            return self.text_of_answer().feed(text, last=True)
         return masked(text, self.of_answers, self.show)
+
+    def text_of_answer(self) -> MaskedText | RecognizedText:
+        """For one text of an answer that comes in pieces."""
+        text = MaskedText(self.of_answers, self.show)
+        if not self.plan.recognized_answers:
+            return text
+        return RecognizedText(self.plan.recognized_answers, self.plan.answers, self.show, text)
 
     @property
     def spelt_out(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What the library presidio knows by its form: national numbers, passports, licences of some twenty countries.
 
 Only its patterns are used, with their checksums, and no language model. Some of them take quadratic time on hostile
-text, so each is shown `_WINDOW` characters at a time; that bounds a text's time by its length, and keeps the
+text, so each is shown `WINDOW` characters at a time; that bounds a text's time by its length, and keeps the
 interpreter from everybody else for no more than some milliseconds.
 """
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from presidio_analyzer import PatternRecognizer
 
 MISSING = "presidio-analyzer is not installed here: pip install 'nexus-platform[presidio]'"
-_WINDOW, _OVERLAP = 1024, 128  # characters; no value is longer than the second
+WINDOW, OVERLAP = 1024, 128
+"""Characters; no value is longer than the second."""
 _NOT_PERSONAL = frozenset({"URL"})
 _loaded: dict[str, list[PatternRecognizer]] = {}
 _loading = threading.Lock()
@@ -49,8 +50,8 @@ def find(text: str, entities: Collection[str]) -> list[Found]:
 
 
 def _spans(text: str, entity: str) -> Iterator[Found]:
-    for begin in range(0, max(1, len(text) - _OVERLAP), _WINDOW - _OVERLAP):
-        window = text[begin : begin + _WINDOW]
+    for begin in range(0, max(1, len(text) - OVERLAP), WINDOW - OVERLAP):
+        window = text[begin : begin + WINDOW]
         for recognizer in _loaded[entity]:
             results: list[Any] = recognizer.analyze(window, [entity], None)
             yield from (_without_blanks(text, Found(entity, begin + one.start, begin + one.end)) for one in results)

@@ -9,7 +9,7 @@ beginning, and one that is known for a key or an address by its beginning is swa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from nexus_gateway.masking.patterns import Found
@@ -62,6 +62,15 @@ Replace = Callable[[str, str], str]
 def masked(text: str, finder: Finder, replace: Replace) -> str:
     """A text that is whole."""
     return MaskedText(finder, replace).feed(text, last=True) if finder.may_hold(text) else text
+
+
+def replaced(text: str, found: Iterable[Found], replace: Replace) -> str:
+    """`found`: in the order of the text; none overlap."""
+    pieces, done = list[str](), 0
+    for kind, start, end in found:
+        pieces += [text[done:start], replace(kind, text[start:end])]
+        done = end
+    return "".join(pieces) + text[done:]
 
 
 class MaskedText:
@@ -157,7 +166,7 @@ class MaskedText:
             values[-1] = values[-1]._replace(end=end - self._edge)
             self._swallows = end == len(self._held)
             window, cut = self._held[self._edge : end], end - self._edge
-        out += self._told(window[:cut], values)
+        out += replaced(window[:cut], values, self._replace)
         self._move_to(self._edge + cut)
         return out
 
@@ -175,7 +184,7 @@ class MaskedText:
         text = self._held[self._done : end]
         self._done = self._edge = end
         self._seen = max(self._seen, end)
-        return self._told(text, self._found(text)) if text else ""
+        return replaced(text, self._found(text), self._replace) if text else ""
 
     def _move_to(self, place: int) -> None:
         self._done = self._edge = self._seen = place
@@ -185,13 +194,6 @@ class MaskedText:
         if not self._finder.may_hold(text):
             return []
         return self._finder.find(_ESCAPE.sub(lambda one: "\0" * len(one[0]), text) if "\\" in text else text)
-
-    def _told(self, text: str, values: list[Found]) -> str:
-        pieces, done = list[str](), 0
-        for kind, start, end in values:
-            pieces += [text[done:start], self._replace(kind, text[start:end])]
-            done = end
-        return "".join(pieces) + text[done:]
 
     def _forget(self) -> None:
         gone = self._done
