@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -13,10 +12,7 @@ from nexus_gateway import envelopes
 from nexus_gateway.asked import LONGEST_MODEL, Asked
 from nexus_gateway.errors import (
     CONDITIONS,
-    HEAD_TOO_LARGE,
-    INTERNAL,
     INVALID_API_KEY,
-    INVALID_HEAD,
     METHOD_NOT_ALLOWED,
     MISSING_SCOPE,
     PAGE_NOT_FOUND,
@@ -26,14 +22,10 @@ from nexus_gateway.errors import (
 )
 from nexus_gateway.idempotency.key import LONGEST_KEY
 from nexus_gateway.kept_responses.place import ID
+from nexus_gateway.openapi_pages import ADMIN, JSON, PAGES, TEXT, Document, Page
 from nexus_gateway.relay import PASSED_ON
 from nexus_gateway.surfaces import KEPT, SURFACES, Surface
 
-Document = dict[str, Any]
-
-_EVERYWHERE = (INVALID_HEAD, HEAD_TOO_LARGE, INTERNAL)
-_KEYED = (*_EVERYWHERE, INVALID_API_KEY)
-_ADMIN = (*_KEYED, MISSING_SCOPE)
 _ELSEWHERE = (MISSING_SCOPE, PAGE_NOT_FOUND, METHOD_NOT_ALLOWED, STREAM_BROKEN)
 """Of other pages, of no path at all, and of streams that have begun."""
 _RELAYED = tuple(condition for condition in CONDITIONS if condition not in _ELSEWHERE)
@@ -48,14 +40,13 @@ def _by_status(conditions: Iterable[Condition]) -> dict[int, list[Condition]]:
 
 _REFUSED = sorted({*_by_status(_RELAYED), *PASSED_ON})
 _SECURITY: list[Document] = [{"bearer": []}, {"key": []}]
-_TEXT: Document = {"type": "string"}
 _OF_BODIES = (408, 413, 415)
 _RESPONSE_ID: Document = {
     "name": "response_id",
     "in": "path",
     "required": True,
     "description": "As the engine gave it to this very caller.",
-    "schema": _TEXT | {"pattern": f"^{ID.pattern}$"},
+    "schema": TEXT | {"pattern": f"^{ID.pattern}$"},
 }
 _STREAM: Document = {
     "name": "stream",
@@ -63,7 +54,6 @@ _STREAM: Document = {
     "description": "The events of the answer; this and whatever else the query says goes to the engine as it came.",
     "schema": {"type": "boolean"},
 }
-_JSON = "application/json"
 _IDS = {
     "x-request-id": "The client's where it is well-formed, else made here.",
     "x-trace-id": "The client's, by `traceparent` or `x-trace-id`, else made here.",
@@ -105,7 +95,7 @@ def document() -> Document:
         "paths": {
             **{path: {"post": _relayed(surface)} for path, surface in SURFACES.items()},
             **{path: _kept(surface) for path, surface in KEPT.items()},
-            **{path: {"get": _get(page)} for path, page in _PAGES.items()},
+            **{path: {"get": _get(page)} for path, page in PAGES.items()},
         },
         "components": {
             "securitySchemes": {
@@ -116,7 +106,7 @@ def document() -> Document:
             "headers": _headers(),
             "responses": {
                 **{f"{api}-{status}": _refused(api, status) for api in ("openai", "messages") for status in _REFUSED},
-                **{f"page-{status}": _error("page", found) for status, found in _by_status(_ADMIN).items()},
+                **{f"page-{status}": _error("page", found) for status, found in _by_status(ADMIN).items()},
             },
             "schemas": {
                 "Asked": _asked(),
@@ -129,7 +119,7 @@ def document() -> Document:
 def _relayed(surface: Surface) -> Document:
     free: Document = {name: {} for name in sorted(surface.fields - _asked()["properties"].keys())}
     body = {"allOf": [{"$ref": "#/components/schemas/Asked"}], "type": "object", "properties": free}
-    content: Document = {_JSON: {"schema": {"type": "object"}}}
+    content: Document = {JSON: {"schema": {"type": "object"}}}
     told = "As the engine gave it."
     if surface.streams:
         content["text/event-stream"] = {}
@@ -141,7 +131,7 @@ def _relayed(surface: Surface) -> Document:
         "operationId": name.replace("/", "_"),
         "security": _SECURITY,
         "parameters": [{"$ref": "#/components/parameters/idempotency-key"}],
-        "requestBody": {"required": True, "content": {_JSON: {"schema": body}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
         "responses": {
             "200": {"description": told, "headers": _having(*_RELAYED_HEADERS, *_REPLAYED), "content": content},
             **{str(status): _reference(api, status) for status in _REFUSED},
@@ -151,7 +141,7 @@ def _relayed(surface: Surface) -> Document:
 
 def _kept(surface: Surface) -> Document:
     """Methods of a path about a response that an engine keeps."""
-    content: Document = {_JSON: {"schema": {"type": "object"}}}
+    content: Document = {JSON: {"schema": {"type": "object"}}}
     told = {"description": "As the engine gave it.", "headers": _having(*_RELAYED_HEADERS), "content": content}
     streamed = {**told, "content": {**content, "text/event-stream": {}}}
     name = surface.path.removeprefix("/v1/").replace("/{response_id}", "")
@@ -189,12 +179,12 @@ def _refused(api: str, status: int) -> Document:
     conditions = _by_status(_RELAYED).get(status, [])
     complaint: Document = {"$ref": "#/components/schemas/Complaint"}
     if not conditions:
-        content = {_JSON: {"schema": complaint}}
+        content = {JSON: {"schema": complaint}}
         return {"description": "The engine's own.", "headers": _having(*_RELAYED_HEADERS), "content": content}
     error = _error(api, conditions)
     error["headers"] |= _having(*_RELAYED_HEADERS, *_REPLAYED)
     if status in PASSED_ON:
-        error["content"][_JSON]["schema"] = {"anyOf": [error["content"][_JSON]["schema"], complaint]}
+        error["content"][JSON]["schema"] = {"anyOf": [error["content"][JSON]["schema"], complaint]}
     return error
 
 
@@ -209,24 +199,24 @@ def _error(api: str, conditions: list[Condition]) -> Document:
     }
     meanings = "; ".join(f"`{condition.code}`: {condition.meaning}" for condition in conditions)
     headers = _having(*_IDS, *_BESIDES.get(conditions[0].status, ()))
-    return {"description": meanings, "headers": headers, "content": {_JSON: {"schema": schema}}}
+    return {"description": meanings, "headers": headers, "content": {JSON: {"schema": schema}}}
 
 
 def _shape(example: Any) -> Document:
     if isinstance(example, dict):
         properties = {name: _shape(value) for name, value in example.items()}
         return {"type": "object", "properties": properties, "required": list(example), "additionalProperties": False}
-    return {"type": "null"} if example is None else dict(_TEXT)
+    return {"type": "null"} if example is None else dict(TEXT)
 
 
 def _headers() -> Document:
     return {
-        **{name: {"description": told, "required": True, "schema": _TEXT} for name, told in _IDS.items()},
-        **{name: {"description": told, "schema": _TEXT} for name, told in _ORIGIN.items()},
+        **{name: {"description": told, "required": True, "schema": TEXT} for name, told in _IDS.items()},
+        **{name: {"description": told, "schema": TEXT} for name, told in _ORIGIN.items()},
         **{name: {"description": told, "schema": {"type": "integer", "minimum": 0}} for name, told in _LIMITS.items()},
-        "www-authenticate": {"description": "How to say who asks.", "schema": _TEXT},
+        "www-authenticate": {"description": "How to say who asks.", "schema": TEXT},
         "retry-after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
-        **{name: {"description": told, "schema": _TEXT} for name, told in _REPLAYED.items()},
+        **{name: {"description": told, "schema": TEXT} for name, told in _REPLAYED.items()},
         "x-should-retry": {"description": "`false` where to ask again does not help.", "schema": {"const": "false"}},
     }
 
@@ -238,7 +228,7 @@ def _idempotency_key() -> Document:
         "in": "header",
         "description": "The client's own name for the request: sent again, it gets the same answer, and no engine is "
         "asked twice.",
-        "schema": _TEXT | {"maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        "schema": TEXT | {"maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
 
 
@@ -250,17 +240,7 @@ def _reference(api: str, status: int) -> Document:
     return {"$ref": f"#/components/responses/{api}-{status}"}
 
 
-@dataclass(frozen=True)
-class _Page:
-    summary: str
-    answer: Document = field(default_factory=dict)
-    conditions: tuple[Condition, ...] = _EVERYWHERE
-    media: str = _JSON
-    also: Document = field(default_factory=dict)
-    """Status -> schema of what it answers besides."""
-
-
-def _get(page: _Page) -> Document:
+def _get(page: Page) -> Document:
     answers = {"200": page.answer, **page.also}
     return {
         "summary": page.summary,
@@ -271,49 +251,3 @@ def _get(page: _Page) -> Document:
             **{str(status): _reference("page", status) for status in sorted(_by_status(page.conditions))},
         },
     }  # fmt: skip
-
-
-def _object(**properties: Document) -> Document:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _one(*values: str) -> Document:
-    return {"enum": list(values)}
-
-
-def _many(schema: Document) -> Document:
-    return {"type": "array", "items": schema}
-
-
-_MODEL = _object(id=_TEXT, object=_one("model"), created={"type": "integer"}, owned_by=_one("nexus"))
-_REFUSAL = {"anyOf": [_object(revision=_TEXT, reason=_TEXT), {"type": "null"}]}
-_PAGES = {
-    "/health": _Page("The process lives.", _object(status=_one("ok"))),
-    "/ready": _Page(
-        "Requests may be sent here; 503 while it drains.",
-        _object(status=_one("ready"), revision=_TEXT),
-        also={"503": _object(status=_one("draining"), revision=_TEXT)},
-    ),
-    "/metrics": _Page("Figures for Prometheus.", _TEXT, media="text/plain"),
-    "/openapi.json": _Page("This document.", {"type": "object"}),
-    "/v1/models": _Page(
-        "The models that the key may use.", _object(object=_one("list"), data=_many(_MODEL)), _KEYED
-    ),
-    "/v1/circuit-breakers": _Page(
-        "Which engines are left alone, by endpoint; for a key with the scope `admin`.",
-        {"type": "object", "additionalProperties": {"type": "object"}},
-        _ADMIN,
-    ),
-    "/admin/config": _Page(
-        "What is served, and what was refused since; for a key with the scope `admin`.",
-        _object(
-            revision=_TEXT,
-            loaded={"type": "number", "description": "Unix seconds."},
-            files=_many(_TEXT),
-            routes=_many(_TEXT),
-            refusal=_REFUSAL,
-            workers=_many(_object(pid={"type": "integer"}, revision=_TEXT, refusal=_REFUSAL)),
-        ),
-        _ADMIN,
-    ),
-}  # fmt: skip

@@ -36,7 +36,7 @@ from nexus_gateway.snapshot import build
 from nexus_gateway.surfaces import SURFACES
 from nexus_gateway.telemetry.logs import LogWriter
 
-from ..support.gateway import Gateway, direct, write_routes
+from ..support.gateway import PLAIN, Gateway, direct, write_routes
 from ..support.redis_server import RedisServer
 from ..support.upstream import Engine
 
@@ -182,6 +182,6 @@ def test_what_a_client_has_got_whole_is_never_paid_twice(
 
 def retry(gateway: Gateway, name: str, body: bytes) -> bytes:
     headers = {"authorization": "Bearer dev-key", "content-type": "application/json", "idempotency-key": name}
-    answer = httpx.post(gateway.url + PATH, content=body, headers=headers, timeout=30)
+    answer = httpx.post(gateway.url + PATH, content=body, headers=headers, timeout=30, verify=PLAIN)
     assert answer.status_code == 200
     return answer.content

@@ -18,7 +18,7 @@ from nexus_gateway.kept_responses.place import NOBODYS, Place
 from nexus_gateway.keys import digest
 
 from ..support.decision_log import PATH, Repository, replay
-from ..support.gateway import RELEASE, Gateway, code, until, write_routes
+from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
 from ..support.keeper import Keeper, events, text_of
 from ..support.redis_server import RedisServer
 
@@ -76,12 +76,14 @@ def client_of(gateway: Gateway, key: str = "dev-key") -> OpenAI:
 
 
 def ask(gateway: Gateway, method: str, target: str, key: str = "dev-key") -> httpx.Response:
-    return httpx.request(method, f"{gateway.url}/v1/responses/{target}", headers={"x-api-key": key}, timeout=30)
+    return httpx.request(
+        method, f"{gateway.url}/v1/responses/{target}", headers={"x-api-key": key}, timeout=30, verify=PLAIN
+    )
 
 
 def create(gateway: Gateway, key: str = "dev-key", **body: Any) -> httpx.Response:
     asked = {"model": "m", "input": "hello", **body}
-    return httpx.post(f"{gateway.url}/v1/responses", json=asked, headers={"x-api-key": key}, timeout=30)
+    return httpx.post(f"{gateway.url}/v1/responses", json=asked, headers={"x-api-key": key}, timeout=30, verify=PLAIN)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -13,7 +13,7 @@ import pytest
 
 from nexus_gateway.keys import digest
 
-from ..support.gateway import Gateway, code, until, write_routes
+from ..support.gateway import PLAIN, Gateway, code, until, write_routes
 from ..support.parrot import CUTS, PATHS, said, streamed
 from ..support.upstream import Engine
 
@@ -74,7 +74,9 @@ def masking(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def ask(gateway: Gateway, path: str, body: dict[str, Any], key: str = "dev-key") -> httpx.Response:
-    return httpx.post(gateway.url + path, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
+    return httpx.post(
+        gateway.url + path, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30, verify=PLAIN
+    )
 
 
 def events(answer: httpx.Response) -> list[dict[str, Any]]:

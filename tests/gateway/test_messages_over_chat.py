@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..support.gateway import RELEASE, Gateway, until, write_routes
+from ..support.gateway import PLAIN, RELEASE, Gateway, until, write_routes
 from ..support.upstream import USAGE, WORDS, Engine
 
 CALLS = ("call-of-nothing", "call-of-no-json", "call-too-deep")
@@ -37,7 +37,7 @@ def chatting(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def ask(gateway: Gateway, model: str, path: str = "/v1/messages", **more: Any) -> httpx.Response:
     document = {"model": model, "max_tokens": 64, "messages": HELLO, **more}
-    return httpx.post(gateway.url + path, json=document, headers={"x-api-key": "dev-key"}, timeout=30)
+    return httpx.post(gateway.url + path, json=document, headers={"x-api-key": "dev-key"}, timeout=30, verify=PLAIN)
 
 
 def told(answer: httpx.Response) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import socket
 import httpx
 import pytest
 
-from ..support.gateway import Gateway, code
+from ..support.gateway import PLAIN, Gateway, code
 from ..support.upstream import Engine
 
 KEY = {"authorization": "Bearer dev-key"}
@@ -16,7 +16,7 @@ KEY = {"authorization": "Bearer dev-key"}
 
 def post(gateway: Gateway, body: bytes, **headers: str) -> httpx.Response:
     given = {**KEY, "content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
-    return httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given, timeout=30)
+    return httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given, timeout=30, verify=PLAIN)
 
 
 def raw(gateway: Gateway, data: bytes) -> bytes:

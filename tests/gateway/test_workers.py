@@ -20,7 +20,7 @@ import pytest
 
 from nexus_gateway.telemetry.merged import Figures, add
 
-from ..support.gateway import BIN, Gateway, direct, free_port, until, write_routes
+from ..support.gateway import BIN, PLAIN, Gateway, direct, free_port, until, write_routes
 from ..support.redis_server import RedisServer
 from ..support.upstream import Engine
 
@@ -60,7 +60,7 @@ def test_a_scrape_of_any_of_them_counts_what_all_have_done(three: Gateway) -> No
     for number in range(30):  # each request and each scrape is a new connection, and so any of the three
         assert three.ask("ok").status_code == 200
         counted(three, number + 1)
-        seen.add(httpx.get(f"{three.url}/metrics").text.count("gateway_config_info{"))
+        seen.add(httpx.get(f"{three.url}/metrics", verify=PLAIN).text.count("gateway_config_info{"))
     assert seen == {1}, "all serve the same revision"
     assert metric(three, "gateway_workers", '{state="answering"}') == 3
     text = three.get("/metrics").text
@@ -133,7 +133,7 @@ def test_one_that_hangs_is_counted_as_it_was_and_named_silent(three: Gateway) ->
 
 def _scrape(gateway: Gateway) -> str:
     try:
-        return httpx.get(f"{gateway.url}/metrics", timeout=4).text
+        return httpx.get(f"{gateway.url}/metrics", timeout=4, verify=PLAIN).text
     except httpx.TimeoutException:
         return ""
 
@@ -269,13 +269,16 @@ def test_the_admin_port_has_the_operators_pages_and_the_public_one_has_not(engin
         inside = f"http://127.0.0.1:{admin}"
         key = {"authorization": "Bearer dev-key"}
         for path in ("/metrics", "/admin/config", "/v1/circuit-breakers", "/openapi.json"):
-            public, own = httpx.get(gateway.url + path, headers=key), httpx.get(inside + path, headers=key)
+            public, own = (
+                httpx.get(gateway.url + path, headers=key, verify=PLAIN),
+                httpx.get(inside + path, headers=key, verify=PLAIN),
+            )
             assert (public.status_code, public.json()["error"]["code"]) == (404, "page_not_found"), path
             assert own.status_code == 200, path
-        assert httpx.get(f"{inside}/admin/config").status_code == 401, "the scope is still wanted"
+        assert httpx.get(f"{inside}/admin/config", verify=PLAIN).status_code == 401, "the scope is still wanted"
         for path in ("/health", "/ready"):
-            assert {httpx.get(url + path).status_code for url in (gateway.url, inside)} == {200}
+            assert {httpx.get(url + path, verify=PLAIN).status_code for url in (gateway.url, inside)} == {200}
         assert gateway.ask("ok").status_code == 200
         assert gateway.get("/v1/models").status_code == 200
-        assert httpx.post(f"{inside}/v1/chat/completions", json={}, headers=key).status_code == 404
+        assert httpx.post(f"{inside}/v1/chat/completions", json={}, headers=key, verify=PLAIN).status_code == 404
         assert gateway.stop() == 0

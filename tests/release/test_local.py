@@ -60,6 +60,7 @@ def test_a_first_release_answers_through_the_gateway(laptop: Laptop, cluster: Cl
     commit = laptop.plan(admitted(None, MODEL, first))
     cluster.apply(commit)
     assert ask(cluster.state.gateway) == first.release
+    assert ask(cluster.state.gateway, "/v1/messages") == first.release, "our own worker is asked by chat"
     assert cluster.state.applied == commit
     (engine,) = cluster.state.engines
     assert (engine.model, engine.release) == (MODEL, first.release)

@@ -139,13 +139,13 @@ def cluster_of(laptop: Laptop, registry: NotedRegistry, engine: str = "mock") ->
         cluster.stop()
 
 
-def ask(gateway: str) -> str:
-    """The release that answers."""
+def ask(gateway: str, path: str = "/v1/chat/completions") -> str:
+    """The release that answers, in chat completions or in Anthropic's Messages."""
     body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2})
     connection = http.client.HTTPConnection(gateway.removeprefix("http://"), timeout=_SECONDS)
     try:
         headers = {"Authorization": "Bearer dev-key", "Content-Type": "application/json"}
-        connection.request("POST", "/v1/chat/completions", body, headers)
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         return answer.headers["x-nexus-release"]
