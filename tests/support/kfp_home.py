@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .client import installed
 from .repository import ROOT
@@ -48,7 +49,7 @@ class KfpHome:
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         installed(BIN / "python", "setup-kfp")
-        self.folder, self.state = folder, folder / "state"
+        self.folder = folder
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -56,7 +57,7 @@ class KfpHome:
             "TMPDIR": str(folder / "tmp"),
             "PYTHONWARNINGS": "error",
             "NEXUS_BIN": str(NEXUS),
-            "NEXUS_STATE": str(self.state),
+            "NEXUS_WORK": (folder / "work").as_uri(),
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
             **variables,
         }
@@ -78,7 +79,8 @@ class KfpHome:
         params.write_text(params_of(spec, root))
         into = self.folder / "pipeline"
         ended = self.call("run", params, "--into", into, seconds=seconds)
-        (summary,) = self.state.glob("runs/*/summary.json")
+        work = Path(urlsplit(self.environment["NEXUS_WORK"]).path)
+        (summary,) = work.glob("runs/*/summary.json")
         folder = max(into.iterdir(), key=lambda path: path.name)  # KFP names each run by its time
         return KfpRun(ended.returncode, ended.stdout + ended.stderr, folder, summary)
 
