@@ -205,18 +205,24 @@ class Tools:
 def open_health(environ: Mapping[str, str], resolve: Path | None) -> Health:
     """Gateway and engines of an environment: NEXUS_GATEWAY with NEXUS_GATEWAY_KEY, or this machine's own. `resolve`
     says where hosts of routes are to be found. Raises Missing where no gateway is named and none runs here."""
-    from nexus_release.adapters.http_health import HttpHealth
     from nexus_release.local.gateway import KEY
     from nexus_release.local.paths import Paths, state_folder
     from nexus_release.local.state import read_state
 
     if gateway := environ.get("NEXUS_GATEWAY", ""):
-        return HttpHealth(gateway, environ.get("NEXUS_GATEWAY_KEY", ""), resolve)
+        return health_at(gateway, environ.get("NEXUS_GATEWAY_KEY", ""), resolve)
     home = state_folder(environ)
     state = read_state(home)
     if state is None:
         raise Missing("no gateway to ask: set NEXUS_GATEWAY (and NEXUS_GATEWAY_KEY), or run `nexus up`")
-    return HttpHealth(state.gateway, KEY, resolve or Paths(home).resolve)
+    return health_at(state.gateway, KEY, resolve or Paths(home).resolve)
+
+
+def health_at(gateway: str, key: str, resolve: Path | None) -> Health:
+    """`key` has the scope `admin`."""
+    from nexus_release.adapters.http_health import HttpHealth
+
+    return HttpHealth(gateway, key, resolve)
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

@@ -227,7 +227,7 @@ def test_people_read_the_answer_first_and_then_every_link(remote: Remote, commit
     for link in (
         *(commits["shifted"], "shifted", f"{ROUTES}/{model_slug(MODEL)}.yaml"),
         *(TWO.release, service_name(MODEL, TWO.release), commits["record two"][:12]),
-        *(f"models:/{MODEL}/2, run run-2", content.artifact.digest),
+        *(f"models:/{MODEL}/2, LoggedModel m-{2:032x}, run run-2", content.artifact.digest),
         *("perplexity 21.51, base 21.30", "0.00712 to 0.01243", "quantize.scheme=W8A8", "scratch://qwen2"),
         *(content.dataset.digest, "4211 rows", content.dataset.contract, content.code.steps),
     ):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nexus_release.adapters.http_health import HttpHealth
 from nexus_release.errors import Missing, NexusError, Unreachable
 from nexus_release.local.desired import ENVIRONMENT, Desired, DesiredEngine, read_desired
 from nexus_release.local.engines import EngineChoice, engine_program
@@ -29,7 +28,7 @@ from nexus_release.local.routes import drop_other_routes, link_routes, linked_ro
 from nexus_release.local.state import EngineState, LocalState, write_state
 from nexus_release.local.waiting import wait_until
 from nexus_release.mirror import mirror
-from nexus_release.wiring import Tools
+from nexus_release.wiring import Tools, health_at
 
 _log = logging.getLogger("nexus.local")
 
@@ -215,7 +214,7 @@ class Cluster:
         """The registry's aliases follow main; they decide nothing. Where an earlier commit is brought up again after a
         restart, main names something else by now, and what it names waits until it is brought up itself."""
         wait_until(self._registry_answers, _REGISTRY_SECONDS, "the registry", self._pause)
-        health = HttpHealth(self._sites.gateway, KEY, self.paths.resolve)
+        health = health_at(self._sites.gateway, KEY, self.paths.resolve)
         found = mirror(self._tools.repository, self._tools.registry, health, ENVIRONMENT)
         if found.commit != commit:
             return
