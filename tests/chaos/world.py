@@ -110,6 +110,7 @@ class World:
             "branches": sorted(self.remote.refs()),
             "versions": self._versions(ids),
             "runs": self._runs(),
+            "logged models": self._logged_models(),
             "lies": [lie for one in ids for lie in self._lies(one)],
             "broken entries": self._broken(),
         }
@@ -131,6 +132,13 @@ class World:
         client = client_of(self.registry)
         experiment = client.get_experiment_by_name(self.model)
         return len(client.search_runs([experiment.experiment_id])) if experiment else 0
+
+    def _logged_models(self) -> list[str]:
+        """By their states."""
+        client = client_of(self.registry)
+        experiment = client.get_experiment_by_name(self.model)
+        found = client.search_logged_models([experiment.experiment_id]) if experiment else []
+        return [str(model.status) for model in found]
 
     def _broken(self) -> list[str]:
         """Entries of the store that are not what their names say."""

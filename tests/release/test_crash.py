@@ -20,6 +20,8 @@ BOUNDARIES = {
     "a store entry appears": r"quantize: os\.rename work/store/sha256/<digest>",
     "the end of each step": rf"({'|'.join(NODES)}): os\.rename work/steps/",
     "the run in the registry": r"register: POST .*/runs/create",
+    "the LoggedModel in the registry": r"register: POST .*/logged-models",
+    "the upload of what it is": r"register: PUT .*MLmodel",
     "the upload of the content": r"register: PUT .*content\.json",
     "the version in the registry": r"register: POST .*/model-versions/create",
     "the diff in the store": r"render: os\.rename work/store/sha256/<digest>",

@@ -140,7 +140,7 @@ def test_models_of_others_are_not_touched(world: Mirrored, mlflow_server: str) -
     world.registry.register(entry_of(theirs))
     world.registry.set_alias("of-another-remote", "local", 1)
     client = client_of(mlflow_server)
-    client.create_registered_model("a-person-s-model")
+    client.create_registered_model("a-person-s-model", tags={"nexus.model": world.model})
     client.create_model_version("a-person-s-model", "s3://x/y", await_creation_for=0)
     client.set_registered_model_alias("a-person-s-model", "local", "1")
     world.mirror()
@@ -227,6 +227,8 @@ def test_the_command_checks_tells_and_ends_as_it_says(
     assert "set NEXUS_GATEWAY" in nexus("mirror").err
     monkeypatch.setenv("NEXUS_GATEWAY", "https://gateway")
     assert nexus("mirror").status == 2
+    monkeypatch.setenv("NEXUS_GATEWAY", "http://127.0.0.1:9")
+    assert "does not say what it serves" in nexus("mirror", "--wait", "0.1").err
     checked = nexus("mirror", "--check")
     assert checked.status == 1
     assert f"{world.model}: the registry's alias local: " in checked.out

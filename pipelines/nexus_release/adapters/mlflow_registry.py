@@ -100,9 +100,10 @@ class MlflowRegistry:
     def aliases(self) -> dict[str, dict[str, int]]:
         """Of models with the tag `nexus.model`; other people's are not looked at."""
         with self._asking("reading the aliases"):
-            ours = ((model.tags.get("nexus.model"), model.aliases) for model in self._models())
+            models = ((model.tags.get("nexus.model"), model) for model in self._models())
+            ours = ((name, model.aliases) for name, model in models if name and registered_name(name) == model.name)
             # REST gives versions as text, the SQL store as numbers.
-            return {name: {alias: int(version) for alias, version in there.items()} for name, there in ours if name}
+            return {name: {alias: int(version) for alias, version in there.items()} for name, there in ours}
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Raises Missing where there is no such version."""

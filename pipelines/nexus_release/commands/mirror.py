@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nexus_release.mirror import Mirror
     from nexus_release.wiring import Tools
 
+_PAUSE_SECONDS = 2.0  # between two looks; each clones main's history
+
 
 @click.command("mirror", epilog="Example: nexus mirror --env prod --wait 300")
 @click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
@@ -44,23 +46,25 @@ def command(environment: str, check: bool, seconds: float, resolve: Path | None,
 
 
 def _mirrored(tools: Tools, environment: str, resolve: Path | None, seconds: float) -> Mirror:
-    """What the last try has come to."""
+    """What the last try has come to. Raises Unreachable where one does not answer until the time is over."""
     import os
     import time
 
+    from nexus_release.errors import Unreachable
     from nexus_release.mirror import mirror
     from nexus_release.wiring import open_health
 
     health = open_health(os.environ, resolve)
     deadline = time.monotonic() + seconds
     while True:
-        found = mirror(tools.repository, tools.registry, health, environment)
-        if not found.which("waits") or time.monotonic() >= deadline:
-            return found
+        try:
+            found = mirror(tools.repository, tools.registry, health, environment)
+            if not found.which("waits") or time.monotonic() >= deadline:
+                return found
+        except Unreachable:
+            if time.monotonic() >= deadline:
+                raise
         time.sleep(min(_PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))
-
-
-_PAUSE_SECONDS = 2.0  # between two looks; each clones main's history
 
 
 def _check(tools: Tools, environment: str, as_json: bool) -> None:
