@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.adapters.store import FolderStore
+from nexus_release.capacity.planner import place
+from nexus_release.capacity.target import FitGate
 from nexus_release.code import environment_digest, steps_digest
+from nexus_release.config import load_settings
 from nexus_release.digests import digest_json
 from nexus_release.frozen import Artifact
 from nexus_release.plan import plan_path
@@ -37,10 +41,12 @@ from nexus_release.suite import held_out_task, suite_document
 from nexus_release.wiring import Connections, Tools
 
 from ..support.mlflow_server import client_of
-from ..support.releases import make_record
+from ..support.releases import SHAPE, make_record
 from ..support.remotes import Remote, plant_house
+from ..support.repository import ROOT
 
 MODEL = "pydoc-chat"
+TARGET = load_settings(ROOT, "prod").target
 ROWS = [{"id": str(n), "messages": [{"role": "user", "content": f"question {n}"}]} for n in range(5)]
 
 
@@ -65,7 +71,8 @@ class World:
             shutil.rmtree(folder)
 
     def record(self, seed: int, **lies: Any) -> Record:
-        """`lies` replace parts of the content before the id is made: `rows`, `suite`, `asked`, `high`, `reported`."""
+        """`lies` replace parts of the content before the id is made: `rows`, `suite`, `asked`, `high`, `reported`,
+        `placed`."""
         made = make_record(MODEL, seed)
         lines = [json.dumps(row).encode() + b"\n" for row in ROWS]
         dataset = self.entry({"train.jsonl": b"".join(lines[:3]), "holdout.jsonl": b"".join(lines[3:])})
@@ -74,7 +81,7 @@ class World:
         gates = [
             result.model_copy(update={"evidence": dataset.digest})
             if result.gate == "data"
-            else self.result(result, lies.get("high", "0.01243"), suite, lies.get("reported"))
+            else self.result(result, lies.get("high", "0.01243"), suite, lies.get("reported"), lies.get("placed"))
             for result in made.content.gates
         ]
         content = Content(
@@ -97,16 +104,28 @@ class World:
         )
         return Record(content=content, observed=made.observed)
 
-    def result(self, made: GateResult, high: str, suite: Mapping[str, Any], reported: str | None) -> GateResult:
-        """With evidence that says what the result says, unless `reported` is another value."""
+    def result(
+        self,
+        made: GateResult,
+        high: str,
+        suite: Mapping[str, Any],
+        reported: str | None,
+        placed: Mapping[str, int] | None,
+    ) -> GateResult:
+        """With evidence that says what the result says, unless `reported` or `placed` say otherwise."""
         figures = tuple(
             figure.model_copy(update={"high": high} if figure.name == "perplexity" else {}) for figure in made.figures
         )
         shown = [{**figure.model_dump(), **({"value": reported} if reported else {})} for figure in figures]
-        files = {"report.json": json.dumps({"gate": made.gate, "figures": shown}).encode()}
+        report: dict[str, Any] = {"figures": shown}
+        settings = {"max_rows": "2", "max_questions": "2"}
+        if made.gate == "fit":
+            report |= {"scheme": "W8A8", "target": TARGET.model_dump()}
+            report |= {"placement": asdict(place(SHAPE, "W8A8", TARGET, FitGate())) | (placed or {})}
+            settings = {"min_context_tokens": "512", "weight_only": "refuse"}
+        files = {"report.json": json.dumps(report).encode()}
         if made.gate == "quality":
             files["suite.json"] = json.dumps(suite).encode()
-        settings = {"max_rows": "2", "max_questions": "2"}
         evidence = self.entry(files).digest
         return made.model_copy(update={"figures": figures, "evidence": evidence, "settings": settings})
 
@@ -159,7 +178,7 @@ def test_a_release_that_nobody_has_touched_holds_in_every_link(world: World, rel
     findings = json.loads(done.stdout)["findings"]
     assert {one["link"] for one in findings} == {
         *("record", "history", "trailer", "verdict", "plan"),
-        *("artifact", "base", "dataset", "evidence", "suite", "code", "packages"),
+        *("artifact", "base", "dataset", "evidence", "fit", "suite", "code", "packages"),
     }
     assert {one["state"] for one in findings} == {"holds"}
 
@@ -284,6 +303,7 @@ def test_what_another_machine_has_is_unproved_and_no_lie(world: World, release: 
 LIES: dict[str, tuple[dict[str, Any], str]] = {
     "rows": ({"rows": 6}, "dataset: it has 5 rows, the record says 6"),
     "suite": ({"suite": "sha256:" + "0" * 64}, "suite: its evidence gives sha256:"),
+    "placement": ({"placed": {"tensor_parallel": 2}}, "fit: planned anew it is placed otherwise"),
     "rows asked": (
         {"asked": suite_document([], [], (), SCORED)},
         "suite: its rows or questions are not those that the held-out rows give",

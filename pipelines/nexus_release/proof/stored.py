@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+from nexus_release.capacity.planner import place
+from nexus_release.capacity.target import FitGate, Target
 from nexus_release.code import steps_digest
 from nexus_release.digests import digest_json
 from nexus_release.errors import DigestMismatch, Missing
@@ -14,6 +17,7 @@ from nexus_release.ports import Store
 from nexus_release.proof.finding import Finding, holds, lies, unproved
 from nexus_release.record import Content, GateResult
 from nexus_release.steps.evaluate import choose
+from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import read_rows
 from nexus_release.suite import HELD_OUT, SUITE, document, held_out_task
 
@@ -27,8 +31,8 @@ def stored(content: Content, store: Store) -> Iterator[Finding]:
     if dataset is not None:
         yield from _rows(content, dataset)
     for result in content.gates:
-        evidence, finding = _entry("evidence", result.evidence, store)
-        yield _reported(result, evidence) or finding if evidence else finding
+        if result.evidence != content.dataset.digest:  # of which every byte has been hashed above
+            yield from _evidence(content, result, store)
     if dataset is not None:
         yield _suite(content, dataset, store)
 
@@ -52,16 +56,42 @@ def _rows(content: Content, dataset: Path) -> Iterator[Finding]:
         yield lies("dataset", content.dataset.digest, f"it has {rows} rows, the record says {content.dataset.rows}")
 
 
+def _evidence(content: Content, result: GateResult, store: Store) -> Iterator[Finding]:
+    folder, finding = _entry("evidence", result.evidence, store)
+    if folder is None:
+        yield finding
+        return
+    yield _reported(result, folder) or finding
+    if result.gate == "fit":
+        yield _planned(content, result, folder)
+
+
 def _reported(result: GateResult, evidence: Path) -> Finding | None:
-    """A report has the figures that the record has; the dataset's own has counts instead."""
-    if result.gate == "data":
-        return None
+    """None where its report has the figures that the record has."""
     try:
         report = json.loads((evidence / REPORT).read_bytes())
         same = report["figures"] == [figure.model_dump() for figure in result.figures]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return lies("evidence", result.evidence, f"its {REPORT} cannot be read as ours: {type(error).__name__}")
     return None if same else lies("evidence", result.evidence, f"its {REPORT} has other figures than the record")
+
+
+def _planned(content: Content, result: GateResult, evidence: Path) -> Finding:
+    """The placement follows from the record's shape and settings, and from the machines that the evidence names."""
+    shape = digest_json(content.shape.model_dump())
+    if content.code.steps != steps_digest():
+        return unproved("fit", shape, "other code planned it")
+    try:
+        report = json.loads((evidence / REPORT).read_bytes())
+        target, gate = Target.model_validate(report["target"]), FitGate.model_validate(result.settings)
+        placement = place(content.shape, QuantizeRecipe(scheme=report["scheme"]).scheme, target, gate)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return lies("fit", shape, f"its evidence cannot be read as ours: {type(error).__name__}")
+    if report["scheme"] != content.recipe.get("quantize.scheme"):
+        return lies("fit", shape, f"it was planned for {report['scheme']}")
+    if report.get("placement") != asdict(placement) or result.accepted == bool(placement.refusal):
+        return lies("fit", shape, "planned anew it is placed otherwise")
+    return holds("fit", shape, "planned anew")
 
 
 def _suite(content: Content, dataset: Path, store: Store) -> Finding:
