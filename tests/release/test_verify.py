@@ -343,6 +343,7 @@ def test_a_record_whose_dataset_is_something_else_is_named_and_does_not_stop_the
     told = world.lies(pointer.release)
     assert told == {
         made.content.artifact.digest: "dataset: its rows cannot be read as ours: FileNotFoundError",
+        made.content.gate("data").evidence: "evidence: its report.json cannot be read as ours: FileNotFoundError",
         made.content.evaluation.suite: "suite: it cannot be read as ours: FileNotFoundError",
     }
 
