@@ -34,15 +34,20 @@ def held(
     record comes to the same answer; `said` are the figure's texts (`subject`, `base`, `candidate`)."""
     figure = Figure(
         name=name,
-        value=decimal(value),
-        low=decimal(value if low is None else low),
-        high=decimal(value if high is None else high),
-        least="" if least is None else decimal(least),
-        most="" if most is None else decimal(most),
+        value=_number(value),
+        low=_number(value if low is None else low),
+        high=_number(value if high is None else high),
+        least="" if least is None else _number(least),
+        most="" if most is None else _number(most),
         passed=False,
         **said,
     )
     return figure.model_copy(update={"passed": within(figure)})
+
+
+def _number(value: float) -> str:
+    """A count as it is, a measurement by its 4 digits."""
+    return str(value) if isinstance(value, int) else decimal(value)
 
 
 def within(figure: Figure) -> bool:

@@ -39,7 +39,7 @@ class CodeContent(Frozen):
 
 
 class Figure(Frozen):
-    """One measurement and its bounds; decimal strings of 4 significant digits (`decimal`)."""
+    """One measurement and its bounds: counts as they are, else decimal strings of 4 significant digits (`decimal`)."""
 
     name: Line
     subject: Line = ""

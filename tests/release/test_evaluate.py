@@ -186,7 +186,7 @@ def test_golden_prompts_must_all_hold(trained: Trained) -> None:
     assert kept.accepted, kept.reason
     broken = GoldenPrompt(prompt="What is 6 plus 6?", contains=("a word that it never says",))
     out = evaluated(trained, artifact, suite=Suite(golden=(known, broken)))
-    assert out.reason == ("not as good as its base: golden prompts of What is 6 plus 6? 1.000, at least 2.000")
+    assert out.reason == ("not as good as its base: golden prompts of What is 6 plus 6? 1, at least 2")
     told = evidence(trained, out, "report.json")["golden"]
     assert [one["holds"] for one in told] == [True, False]
     assert told[0]["candidate"] == answer
