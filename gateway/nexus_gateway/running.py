@@ -165,7 +165,7 @@ def _places(settings: Settings, logs: LogWriter) -> Places:
 
     def changed(up: bool, reason: str) -> None:
         if up:
-            logs.write(event_line("where responses are is remembered in Redis again"))
+            logs.write(event_line("kept responses are noted in Redis again"))
         else:
             message = "Redis does not answer for kept responses; only those of this process are found"
             logs.write(event_line(message, "error", reason=reason))

@@ -49,6 +49,7 @@ def routes(keepers: list[Keeper], **more: Any) -> dict[str, Any]:
             "m": {"strategy": "direct", "upstream": "fleet"},
             "whole": {"strategy": "direct", "upstream": "whole"},
             "masked": {"strategy": "direct", "upstream": "fleet", "masking": {"answers": True, "restore": False}},
+            "copied": {"strategy": "direct", "upstream": "fleet", "shadow": {"upstream": "whole", "percent": 100}},
             "stands-in": {"strategy": "direct", "upstream": "chat-only", "fallbacks": ["whole"]},
         },
         "policies": {f"env-{digest(NARROW.encode()).hex()[:8]}": {"requests_per_minute": 2}},
@@ -213,6 +214,14 @@ def test_an_answer_that_is_masked_is_masked_later_too(keeping: Gateway, keepers:
     keeper.kept[made["id"]]["output"][0]["content"][0]["text"] = "or lee@example.org"
     for target in (made["id"], f"{made['id']}?stream=true"):
         assert "lee@example.org" not in ask(keeping, "GET", target).text
+
+
+def test_what_goes_on_from_a_response_is_not_copied(keeping: Gateway, keepers: list[Keeper]) -> None:
+    before = len(keepers[2].asked)
+    first = create(keeping, model="copied").json()["id"]
+    assert text_of(create(keeping, model="copied", previous_response_id=first).json()) == "hello hello"
+    create(keeping, model="copied")
+    until(lambda: len(keepers[2].asked) == before + 2, "the other two have been")
 
 
 def test_to_ask_for_responses_counts_as_requests(keeping: Gateway) -> None:
