@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nexus_release.capacity.target import FitGate, Target
+from nexus_release.digests import Digest
 from nexus_release.documents import validated_json
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
@@ -37,6 +38,8 @@ class ReleaseParams(Frozen):
     fit_gate: FitGate
     artifact_gate: ArtifactGate
     quality_gate: QualityGate
+    reason: Digest | None = None
+    """The drift report that asks for it. The proposal tells it; the release's id does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,7 @@ _STEPS: tuple[Node, ...] = (
             "release": "register.release",
             "content": "register.content",
             "diff": "render.diff",
+            "reason": "params.reason",
         },
     ),
 )

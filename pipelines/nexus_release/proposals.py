@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from nexus_release.config import load_settings
@@ -49,8 +50,8 @@ def own_paths(environment: str, model: str) -> tuple[str, ...]:
     )
 
 
-def admission(environment: str, model: str, release: str, record: bytes) -> list[Commit]:
-    """The two commits of a new release: its record, then the plan that points at it."""
+def admission(environment: str, model: str, release: str, record: bytes, reason: str | None = None) -> list[Commit]:
+    """The two commits of a new release: its record, then the plan that points at it. `reason`: what asks for it."""
     pointer = Pointer(release=release, record=digest_bytes(record))
 
     def change(clone: Path, now: Plan | None) -> str | None:
@@ -62,7 +63,7 @@ def admission(environment: str, model: str, release: str, record: bytes) -> list
     message = f"Admit release {release[:12]} of {model} to {environment}"
     return [
         record_commit(model, pointer, record),
-        plan_commit("admit", environment, model, pointer, message, change),
+        plan_commit("admit", environment, model, pointer, message, change, {"Nexus-Reason": reason} if reason else {}),
     ]
 
 
@@ -86,8 +87,9 @@ def plan_commit(
     pointer: Pointer,
     message: str,
     change: Change,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Commit:
-    """Writes the plan that `change` gives, and renders what follows from it."""
+    """Writes the plan that `change` gives, and renders what follows from it. `more`: further trailers."""
     path = plan_path(environment, model)
 
     def edit(clone: Path) -> Sequence[str]:
@@ -99,7 +101,7 @@ def plan_commit(
         return own_paths(environment, model)
 
     names = {"Nexus-Change": kind, "Nexus-Environment": environment}
-    return Commit(message, {**names, **_trailers(model, pointer)}, edit)
+    return Commit(message, {**names, **_trailers(model, pointer), **more}, edit)
 
 
 @contextmanager

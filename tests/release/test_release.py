@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ..support.releases import plant_environments
+from ..support.remotes import Remote
 from ..support.repository import ROOT
 
 BIN = Path(sys.executable).parent
@@ -32,6 +34,13 @@ def summary(folder: Path) -> dict[str, Any]:
     (path,) = (folder / "state" / "runs").glob("*/summary.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
+
+
+@pytest.fixture(autouse=True)
+def remote(tmp_path: Path) -> Remote:
+    """It has no release of the model yet."""
+    (tmp_path / "state").mkdir()
+    return Remote(tmp_path / "state", plant_environments)
 
 
 @pytest.fixture

@@ -25,7 +25,9 @@ def nexus(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Path:
-    """The folder of a release whose dataset no gate accepts."""
+    """The folder of a release whose dataset no gate accepts, and of a remote that has none of its model."""
+    (tmp_path / "state").mkdir()
+    Remote(tmp_path / "state", plant_environments)
     (tmp_path / "bad.jsonl").write_text("no JSON\n" * 10)
     (tmp_path / "spec.yaml").write_text(json.dumps({"model": "chat", "dataset": "bad.jsonl"}))
     done = nexus(tmp_path, "params", "spec.yaml", "--root", str(ROOT))
@@ -51,7 +53,7 @@ def test_steps_apart_leave_the_summary_that_the_whole_leaves(asked: Path) -> Non
     nexus(asked, "release", "spec.yaml", "--root", str(ROOT))
     (path,) = (asked / "state" / "runs").glob("*/summary.json")
     whole = path.read_bytes()
-    (asked / "state").rename(asked / "whole")
+    (asked / "state" / "steps").rename(asked / "whole")
     done = nexus(asked, "step", "validate", "--params", "@params.json", "--out", "out.json", "--flags", "flags")
     assert done.returncode == 0, done.stderr
     assert summary(asked)["outcome"] == "refused"

@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from .client import installed
+from .releases import plant_environments
+from .remotes import Remote
 from .repository import ROOT
 
 BIN = ROOT / ".venv-airflow" / "bin"
@@ -41,6 +43,7 @@ class AirflowHome:
             "NEXUS_ROOT": str(ROOT),
             "NEXUS_STATE": str(folder / "state"),
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+            "NEXUS_REMOTE": variables.get("NEXUS_REMOTE") or str(Remote(folder, plant_environments).path),
             **variables,
         }
 

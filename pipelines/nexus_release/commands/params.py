@@ -16,8 +16,9 @@ from nexus_release.commands import arguments
 
 if TYPE_CHECKING:
     from nexus_release.step import Effect
+    from nexus_release.wiring import Tools
 
-EFFECTS: tuple[Effect, ...] = ("read:git",)  # with --from-main
+EFFECTS: tuple[Effect, ...] = ("read:git",)  # what is stable; and with --from-main all that is read
 
 
 @click.command("params", epilog="Example: nexus params pipelines/specs/pydoc-chat.yaml --env staging")
@@ -28,6 +29,9 @@ EFFECTS: tuple[Effect, ...] = ("read:git",)  # with --from-main
 )  # fmt: skip
 @click.option("--dataset", help="URI that stands in for the file's `dataset`; {day} in it is --day.")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Day of the dataset.")
+@click.option(
+    "--reason", metavar="DIGEST", help="The drift report that asks for it; then drift is no reason to refuse."
+)
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
 @click.option(
     "--from-main", is_flag=True,
@@ -39,17 +43,24 @@ def command(
     environment: str,
     dataset: str | None,
     day: datetime | None,
+    reason: str | None,
     root: Path,
     from_main: bool,
     out: Path | None,
 ) -> None:
-    """Print the release that SPEC describes, with the gates of its environment, as one line of JSON."""
+    """Print the release that SPEC describes, with the gates of its environment, as one line of JSON.
+
+    What is stable there is asked of the remote, whose dataset the new one is held against.
+    """
     from nexus_release.journal import write_whole
-    from nexus_release.spec import asked_for, of_the_day
+    from nexus_release.spec import Ask, asked_for, of_the_day
+    from nexus_release.wiring import Connections, Tools
 
     of_day = of_the_day(dataset, day.date() if day else None) if dataset else None
-    with _main() if from_main else nullcontext(root) as place:
-        asked = asked_for(place / spec if from_main else spec, place, environment, of_day)
+    tools = Tools(Connections.from_environment()).limited(EFFECTS)
+    with _main(tools) if from_main else nullcontext(root) as place:
+        ask = Ask(place, environment, lambda: tools.repository, of_day, reason)
+        asked = asked_for(place / spec if from_main else spec, ask)
     if out:
         write_whole(out, asked.model_dump_json())
     else:
@@ -57,12 +68,11 @@ def command(
 
 
 @contextmanager
-def _main() -> Iterator[Path]:
+def _main(tools: Tools) -> Iterator[Path]:
     """A checkout of the remote's main, for as long as it is read."""
-    from nexus_release.wiring import Connections, Tools, forget_secrets
+    from nexus_release.wiring import forget_secrets
 
-    connections = Connections.from_environment()
     forget_secrets(os.environ, EFFECTS)
     with tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
-        Tools(connections).limited(EFFECTS).repository.checkout(Path(folder))
+        tools.repository.checkout(Path(folder))
         yield Path(folder)

@@ -22,19 +22,23 @@ if TYPE_CHECKING:
     help="Environment that it is proposed for.",
 )  # fmt: skip
 @click.option("--dataset", help="URI that stands in for the file's `dataset`.")
+@click.option(
+    "--reason", metavar="DIGEST", help="The drift report that asks for it; then drift is no reason to refuse."
+)
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def command(spec: Path, environment: str, dataset: str | None, root: Path, as_json: bool) -> None:
+def command(spec: Path, environment: str, dataset: str | None, reason: str | None, root: Path, as_json: bool) -> None:
     """Run the release that SPEC describes. Ends with 3 where a gate refuses it."""
     from nexus_release.errors import GateRefused
     from nexus_release.release import run_release
-    from nexus_release.spec import asked_for
+    from nexus_release.spec import Ask, asked_for
     from nexus_release.wiring import Connections, Tools
 
-    asked = asked_for(spec, root, environment, dataset)
+    tools = Tools(Connections.from_environment())
+    asked = asked_for(spec, Ask(root, environment, lambda: tools.repository, dataset, reason))
     logging.basicConfig(level=logging.WARNING, format="  %(message)s")
     logging.getLogger("nexus").setLevel(logging.INFO)
-    done = run_release(asked, Tools(Connections.from_environment()), None if as_json else _told())
+    done = run_release(asked, tools, None if as_json else _told())
     if as_json:
         click.echo(json.dumps(json.loads(done.summary.read_text()), indent=2))
     else:

@@ -20,7 +20,7 @@ from nexus_release.plan import Plan, read_plan
 from nexus_release.plan_changes import PlanChange, canary, make, promote, rollback
 from nexus_release.record import Figure, Verdict
 from nexus_release.release import Listener, StepDone, run_release
-from nexus_release.spec import parameters
+from nexus_release.spec import Ask, parameters
 from nexus_release.steps.register import RegisterOut
 from nexus_release.wiring import Tools, plant_remote
 
@@ -81,7 +81,8 @@ def release_edition(stage: Stage, say: Narrator, edition: int) -> str:
     built = corpus.build(path, edition)
     say.say(f"dataset {path.name}: {built.rows} rows from {built.sources} documents of this Python")
     spec = stage.scale.spec.model_copy(update={"dataset": path.absolute().as_uri()})
-    done = run_release(parameters(spec, stage.root, ENVIRONMENT), stage.tools, _listener(say))
+    ask = Ask(stage.root, ENVIRONMENT, lambda: stage.tools.repository)
+    done = run_release(parameters(spec, ask), stage.tools, _listener(say))
     if done.outcome == "refused":
         raise GateRefused(done.reason)
     release = cast(RegisterOut, done.outs["register"]).release

@@ -20,6 +20,8 @@ class ProposeIn(Frozen):
     content: str
     diff: Digest
     """What `render` has shown. Nothing is proposed that nobody can look at."""
+    reason: Digest | None = None
+    """The drift report that asks for the release; a trailer of the commit that admits it."""
 
 
 class ProposeOut(Frozen):
@@ -36,7 +38,7 @@ def propose(given: ProposeIn, tools: Tools) -> ProposeOut:
         base = tools.repository.checkout(Path(main))
         record = record_file(given.content, given.environment, tools, Path(main), base)
     branch = admission_branch(given.environment, given.model, given.release)
-    commits = admission(given.environment, given.model, given.release, record)
+    commits = admission(given.environment, given.model, given.release, record, given.reason)
     done = land_or_leave(tools.repository, given.environment, branch, commits)
     tools.notes.update(branch=branch, commits=" ".join(done.commits))
     return ProposeOut(branch=branch, landed=done.landed)

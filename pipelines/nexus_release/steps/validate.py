@@ -6,16 +6,16 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from nexus_release.contract import Checked, Pii, check, contract_digest
 from nexus_release.digests import Digest, canonical_json, digest_bytes
-from nexus_release.drift import drift
+from nexus_release.drift import Data, FeatureDrift, measure
 from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.journal import json_text
@@ -25,6 +25,7 @@ from nexus_release.wiring import Tools
 
 _SHOWN = 100  # failures and duplicates that the report lists one by one
 _SIDES = ("train.jsonl", "holdout.jsonl")
+_REPORT = "report.json"
 
 
 class DataGate(Frozen):
@@ -42,10 +43,18 @@ class DataGate(Frozen):
     """Share of all answers, 0 to 1, that may be one and the same; above it a model would learn that answer alone."""
     pii: Pii = "refuse"
     """What becomes of rows that hold personal data or secrets (personal_data.py)."""
-    reference: Digest | None = None
-    """An earlier dataset's folder in the store, which this one must not have drifted from; null measures no drift."""
+    reference: Digest | Literal["stable"] | None = None
+    """What this dataset is held against: `stable`, the dataset of the release that is stable in the environment when
+    the release is asked for; or a dataset's folder in the store; null measures no drift."""
+    on_drift: Literal["refuse", "report"] = "refuse"
+    """What becomes of a dataset that has drifted. A release that a drift report asks for is `report`."""
     max_drift: float = Field(default=0.2, gt=0, allow_inf_nan=False)
-    """Population stability index above which a column has drifted (drift.py)."""
+    """Population stability index above which a feature of categories has drifted (distributions.py)."""
+    max_gap: float = Field(default=0.2, gt=0, le=1)
+    """Kolmogorov-Smirnov statistic, 0 to 1, above which a feature of numbers has drifted: so great a share of the rows
+    lies elsewhere."""
+    significance: float = Field(default=0.001, gt=0, lt=1)
+    """Probability that small samples of the same data count as drifted in any feature."""
 
 
 class ValidateIn(Frozen):
@@ -66,6 +75,11 @@ class ValidateOut(Frozen):
     train_rows: int
     holdout_rows: int
     refused_rows: int
+    reference: Digest | None
+    """The dataset that this one was held against."""
+    drift: tuple[FeatureDrift, ...]
+    """By feature; empty without a reference. It is not in the dataset's folder, for what a dataset is does not depend
+    on what it is compared with: neither does its digest, nor the release's id."""
     accepted: bool
     reason: str
 
@@ -74,14 +88,16 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
     """Raises Missing or Unreachable for the dataset, Missing or BadInput for the reference; a gate's no is
     `accepted=False`."""
     gate = given.gate
+    if gate.reference == "stable":
+        raise BadInput("gate.reference", gate.reference, "give a digest or null; `nexus params` says which is stable")
     earlier = _reference(gate.reference, tools) if gate.reference else None
     data = tools.datasets.read(given.dataset)
     checked = check(data, gate.max_characters, gate.pii)
     train, holdout = split(checked.rows, gate.holdout_share)
-    drifted = None if earlier is None else drift(checked.rows, earlier)
-    accepted, reason = verdict(checked, len(train), len(holdout), gate, drifted)
+    drift = _drift(checked, earlier, gate) if earlier else ()
+    accepted, reason = verdict(checked, len(train), len(holdout), gate, drift)
     with tempfile.TemporaryDirectory(prefix="nexus-dataset-") as folder:
-        _write(Path(folder), train, holdout, report(checked, gate, drifted))
+        _write(Path(folder), train, holdout, report(checked, gate))
         kept = tools.store.put(Path(folder))
     return ValidateOut(
         source=digest_bytes(data),
@@ -91,24 +107,28 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
         train_rows=len(train),
         holdout_rows=len(holdout),
         refused_rows=checked.refused_rows,
+        reference=gate.reference,
+        drift=drift,
         accepted=accepted,
         reason=reason,
     )
 
 
 def verdict(
-    checked: Checked, train_rows: int, holdout_rows: int, gate: DataGate, drifted: Mapping[str, float] | None = None
+    checked: Checked, train_rows: int, holdout_rows: int, gate: DataGate, drift: Sequence[FeatureDrift] = ()
 ) -> tuple[bool, str]:
     """(accepted, why): the first objection, or the figures of what is accepted."""
     objections = [
         *_about_rows(checked, gate),
         *_about_sides(train_rows, holdout_rows, gate),
         *_about_answers(checked, gate),
-        *_about_drift(drifted or {}, gate),
     ]
+    drifted = [*_about_drift(drift, gate)]
+    if gate.on_drift == "refuse":
+        objections += drifted
     if objections:
         return False, objections[0]
-    return True, f"{_refused(checked)}, {_dropped(checked)}"
+    return True, "; ".join([f"{_refused(checked)}, {_dropped(checked)}", *drifted])
 
 
 def _refused(checked: Checked) -> str:
@@ -147,23 +167,36 @@ def _about_answers(checked: Checked, gate: DataGate) -> Iterator[str]:
         )
 
 
-def _about_drift(drifted: Mapping[str, float], gate: DataGate) -> Iterator[str]:
-    for column, index in drifted.items():
-        if index > gate.max_drift:
-            yield f"{column}: drifted by {index} from {gate.reference}, {gate.max_drift} is allowed"
+def _about_drift(drift: Sequence[FeatureDrift], gate: DataGate) -> Iterator[str]:
+    for one in drift:
+        if one.drifted:
+            figure = f"{one.measure} {one.value}, {one.bound} is allowed and {one.chance} may be chance"
+            yield f"{one.feature}: drifted from {gate.reference}: {figure}"
 
 
-def _reference(digest: Digest, tools: Tools) -> list[Row]:
+def _drift(checked: Checked, earlier: Data, gate: DataGate) -> tuple[FeatureDrift, ...]:
+    fates = _fates(len(checked.rows), len(checked.duplicates), checked.refused_rows)
+    return measure(Data(checked.rows, fates), earlier, {"psi": gate.max_drift, "ks": gate.max_gap}, gate.significance)
+
+
+def _reference(digest: Digest, tools: Tools) -> Data:
     try:
         folder = tools.store.get(digest)
         sides = [read_lines((folder / name).read_bytes()) for name in _SIDES]
+        told = json.loads((folder / _REPORT).read_bytes())
     except Missing:
-        raise Missing(f"gate.reference: {digest} is not in the store; name an earlier dataset that is") from None
+        mend = "share the work folder that made it, name another, or set gates.data.reference to null"
+        raise Missing(f"gate.reference: {digest} is not in the store; {mend}") from None
     except FileNotFoundError:
         raise BadInput("gate.reference", digest, "it is no dataset; give what an earlier `validate` left") from None
     if any(side.failures for side in sides):
         raise BadInput("gate.reference", digest, "its rows are no chats; give what an earlier `validate` left")
-    return [row for side in sides for row in side.rows.values()]
+    rows = [row for side in sides for row in side.rows.values()]
+    return Data(rows, _fates(len(rows), told["duplicates"]["rows"], told["refused"]))
+
+
+def _fates(kept: int, repeated: int, refused: int) -> dict[str, int]:
+    return {"kept": kept, "repeated": repeated, "refused": refused}
 
 
 def split(rows: Sequence[Row], holdout_share: float) -> tuple[list[Row], list[Row]]:
@@ -175,9 +208,9 @@ def split(rows: Sequence[Row], holdout_share: float) -> tuple[list[Row], list[Ro
     return sides
 
 
-def report(checked: Checked, gate: DataGate, drifted: Mapping[str, float] | None) -> dict[str, Any]:
+def report(checked: Checked, gate: DataGate) -> dict[str, Any]:
     """What a person reads: counts by rule, the first refused rows, nulls, duplicates, lengths, personal data by its
-    kind, the most frequent answer, drift where there is a reference."""
+    kind, the most frequent answer."""
     lengths = sorted(checked.lengths)
     return {
         "rows": checked.total,
@@ -190,7 +223,6 @@ def report(checked: Checked, gate: DataGate, drifted: Mapping[str, float] | None
         "characters": {f"p{p}": lengths[(len(lengths) - 1) * p // 100] for p in (0, 50, 95, 100)} if lengths else {},
         "personal_data": {"policy": gate.pii, "rows": dict(sorted(checked.personal.items()))},
         "same_answer": {**asdict(checked.same_answer), "share": round(checked.same_answer.share, 4)},
-        "drift": drifted and {"reference": gate.reference, "bound": gate.max_drift, "index": dict(drifted)},
     }
 
 
@@ -202,4 +234,4 @@ def _write(folder: Path, train: list[Row], holdout: list[Row], told: dict[str, A
     for name, rows in zip(_SIDES, (train, holdout), strict=True):
         lines = (json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
         (folder / name).write_text("".join(lines), encoding="utf-8")
-    (folder / "report.json").write_text(json_text(told), encoding="utf-8")
+    (folder / _REPORT).write_text(json_text(told), encoding="utf-8")
