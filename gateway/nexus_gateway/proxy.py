@@ -65,6 +65,7 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
         caller = caller_of(key, snapshot.table)
         shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
         sent = await exchange.body()
+        record.request_bytes = len(sent)
         place = await of_path(gateway, caller, head.path) if surface.path in KEPT else None
         asked = read(head, sent) if place is None else asked_about(place, head.query)
         record.considered = gateway.considered(snapshot, surface, asked) if place is None else None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nexus_gateway.breaker import is_failure
+from nexus_gateway.endings import ending_in, ending_of
 from nexus_gateway.errors import (
     API_NOT_SERVED,
     STREAM_BROKEN,
@@ -128,6 +129,8 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     finally:
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events
+        if record.considered is not None:
+            record.ending = ending_in(reader.last)
     exchange.end()
 
 
@@ -151,6 +154,7 @@ async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeo
         raise _unspoken()  # the web framework's 404: the engine has no such path
     if heard.status == 200:
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = usage_of(document) or Usage()
+        record.ending = ending_of(document)
         await first(document)
     record.status, record.first_byte, record.answer_bytes = heard.status, time.monotonic(), len(body)
     exchange.start(

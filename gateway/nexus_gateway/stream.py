@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ _FAILED = ("error", "response.failed")
 _COUNTS = {"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"}
 _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 """Two ends of line, which end an event. Atomic: one CRLF is one end and not two."""
+_LAST = 3  # events: the one with the reason, the one with usage, and one that only ends the stream
 _BORDER = 3  # bytes before new ones in which such an end may have begun
 
 
@@ -50,6 +52,8 @@ class EventReader:
         self.usage: Usage | None = None
         self.first: dict[str, Any] = {}
         """What the first event says; empty where that is no document."""
+        self.last: deque[bytes] = deque(maxlen=_LAST)
+        """What the newest events say, end marks apart: why the answer ended is in one of them."""
 
     def feed(self, data: bytes) -> int:
         """How many bytes of `data` belong to the answer. Raises BadStream for what must not be relayed.
@@ -86,7 +90,10 @@ class EventReader:
         self.events += 1
         if data == _DONE and not self._ends:
             self.done = True
-        elif self.events == 1 or any(mark in data for mark in self._marks):
+            self.heard(data)
+            return
+        self.last.append(data)
+        if self.events == 1 or any(mark in data for mark in self._marks):
             self._read(_json(data))
         self.heard(data)
 

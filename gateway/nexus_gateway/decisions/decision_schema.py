@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from nexus_gateway.breaker import State
 from nexus_gateway.routing import BUCKETS
 
-VERSION = 1
+VERSION = 2
 LONGEST_MODEL = 64
 """Characters of a model's name that no route has."""
 Count = Annotated[int, Field(ge=0)]
@@ -64,11 +64,23 @@ class ChoiceSeen(_Line):
     asked: AskedThen | None = Field(description="Null where none could be.")
 
 
+class Figures(_Line):
+    """How much was asked and answered, and nothing of what was said. Tokens are by the engine's account, 0 where it
+    gave none."""
+
+    stream: bool
+    request_bytes: Count = Field(description="Of its body; 0 where none was read.")
+    answer_bytes: Count = Field(description="Of its body, as the engine gave it.")
+    prompt_tokens: Count
+    completion_tokens: Count
+    ending: str | None = Field(description="Why the answer ended: a word of the API, or `other`; null where none.")
+
+
 class Decision(_Line):
     """One for each request whose model was known, at its end."""
 
     kind: Literal["decision"]
-    version: Literal[1] = Field(description="Of this schema.")
+    version: Literal[2] = Field(description="Of this schema.")
     time: Moment
     trace_id: str
     revision: str = Field(pattern="^[0-9a-f]{64}$", description="Of the route files that it was decided by.")
@@ -89,6 +101,8 @@ class Decision(_Line):
     choices: tuple[ChoiceSeen, ...] = Field(description="In the order in which they were made.")
     status: int = Field(ge=0, le=599, description="As the client got it; 499 where it had gone.")
     code: str | None = Field(description="Of the condition that ended it; null for an answer.")
+    release: str | None = Field(description="Release id of the engine that was asked last; null where it has none.")
+    figures: Figures
 
 
 class Gap(_Line):

@@ -36,6 +36,15 @@ def decision_line(time: float, record: RequestRecord, considered: Considered) ->
         "choices": _choices(record, considered),
         "status": record.status,
         "code": record.code or None,
+        "release": record.release or None,
+        "figures": {
+            "stream": record.stream,
+            "request_bytes": record.request_bytes,
+            "answer_bytes": record.answer_bytes,
+            "prompt_tokens": record.prompt_tokens,
+            "completion_tokens": record.completion_tokens,
+            "ending": record.ending or None,
+        },
     }
 
 

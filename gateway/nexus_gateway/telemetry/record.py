@@ -74,12 +74,17 @@ class RequestRecord:
     completion_tokens: int = 0
     cached_tokens: int = 0
     """Of the prompt's."""
+    request_bytes: int = 0
+    """Of the request's body."""
     answer_bytes: int = 0
     """Of the answer's body, as the engine gave it."""
     gaps: Gaps | None = None
     """Of a stream that has begun."""
     events: int = 0
     """Of a stream that were relayed; about a token each."""
+    ending: str = ""
+    """Why the answer ended, by the engine's account (endings.py); empty where it gave none, and for a stream also
+    where no decisions are kept."""
     model: str = ""
     """The route that was asked for."""
     fallback_model: str = ""
