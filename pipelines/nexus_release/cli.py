@@ -16,6 +16,7 @@ from nexus_release.terminal import plain
 COMMANDS = {
     "release": "Run a release from data to a proposal.",
     "params": "Print what a release is asked for, as engines take it.",
+    "drift": "Say whether live traffic has drifted, and ask for a release where it is due.",
     "step": "Run one step, as containers do.",
     "summary": "Write how a release ended that an engine ran.",
     "render": "Render an environment's manifests, or check that they are fresh.",

@@ -24,6 +24,7 @@ from nexus_release.kubernetes_values import (
     Memory,
     QualifiedName,
 )
+from nexus_release.monitoring.policy import DriftPolicy
 from nexus_release.names import EnvironmentName
 from nexus_release.pod_settings import StepPods
 from nexus_release.steps.evaluate import QualityGate
@@ -153,6 +154,8 @@ class Settings(Section):
     """What a release must pass to be proposed here."""
     pods: StepPods
     """Where the steps of a release run on a cluster."""
+    drift: DriftPolicy
+    """When live traffic asks for a release (`nexus drift`)."""
 
     @property
     def target(self) -> Target:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nexus_release.errors import NexusError
+from nexus_release.errors import Missing, NexusError
 from nexus_release.manifests.gateway import ROUTES_FOLDER
 from nexus_release.manifests.tree import tree_path
 from nexus_release.plan import Plan, parse_plan, plan_path
-from nexus_release.ports import History, LoggedCommit
+from nexus_release.ports import History, LoggedCommit, Repository
 from nexus_release.revisions import routes_revision
 
 
@@ -38,6 +38,22 @@ def plans(history: History, environment: str, model: str) -> Iterator[PlanAt]:
             yield PlanAt(logged.hash, parse_plan(data, path), data.decode())
         except NexusError:
             continue  # a plan of another schema is no place to go back to
+
+
+def stable_since(repository: Repository, environment: str, model: str) -> tuple[str, str]:
+    """(release, when its commit made it stable, as committed). Raises Missing where main has no plan of the model."""
+    path = plan_path(environment, model)
+    with repository.history() as history:
+        now = history.file("HEAD", path)
+        if now is None:
+            raise Missing(f"{path}: main has no such plan; release {model} to {environment} first")
+        stable, since = parse_plan(now, path).stable, ""
+        for logged in history.commits(path):
+            data = history.file(logged.hash, path)
+            if data is None or parse_plan(data, path).stable != stable:
+                break
+            since = logged.time
+    return stable.release, since
 
 
 def plans_at(history: History, environment: str, commit: str) -> dict[str, Plan]:

@@ -139,6 +139,16 @@ class Weights(Protocol):
         """Both without an engine, decoded as the serving engine does it. Raises BadInput."""
 
 
+class DriftEvents(Protocol):
+    """Who is told of a declared drift, so that a release follows. Raises Unreachable, Missing or NexusError."""
+
+    def knows(self, model: str, report: str) -> bool:
+        """Whether the event of this report has arrived there before."""
+
+    def tell(self, model: str, extra: Mapping[str, str]) -> None:
+        """`extra`: `report`, its digest; `at`, a time; and where a dataset is named, `dataset`."""
+
+
 class RegisteredVersion(Frozen):
     version: int
     run: str

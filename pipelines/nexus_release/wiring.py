@@ -14,6 +14,7 @@ from nexus_release.frozen import Frozen
 from nexus_release.ports import (
     BaseModels,
     Datasets,
+    DriftEvents,
     Evaluator,
     Health,
     Quantizer,
@@ -44,6 +45,8 @@ class Connections(Frozen):
     """MLFLOW_EXPERIMENT_ID, where an orchestrator has begun a run of its own: ours goes there."""
     parent_run: str = ""
     """MLFLOW_RUN_ID: the orchestrator's run, of which ours becomes a child."""
+    airflow_token: str = ""
+    """NEXUS_AIRFLOW_TOKEN: bearer token of Airflow's API."""
     dirty: bool = False
     """NEXUS_DIRTY=1: the code that runs is not what is committed. Recorded with each release."""
 
@@ -58,6 +61,7 @@ class Connections(Frozen):
             push=environ.get("NEXUS_PUSH_REMOTE", ""),
             experiment=environ.get("MLFLOW_EXPERIMENT_ID", ""),
             parent_run=environ.get("MLFLOW_RUN_ID", ""),
+            airflow_token=environ.get("NEXUS_AIRFLOW_TOKEN", ""),
             dirty=environ.get("NEXUS_DIRTY") == "1",
         )
 
@@ -70,6 +74,7 @@ class Connections(Frozen):
                 else "",
                 "remote": self.remote if {"read:git", "write:git"} & {*effects} else "",
                 "push": self.push if "write:git" in effects else None,
+                "airflow_token": "",
             }
         )
 
@@ -86,9 +91,10 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
         ("read:registry", "write:registry", "read:base-model"),
     ),
     "NEXUS_GATEWAY_KEY": (),
+    "NEXUS_AIRFLOW_TOKEN": (),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
-"""Variable that carries a credential -> the effects of which one lets a step keep it; no step asks the gateway."""
+"""Variable that carries a credential -> the effects of which one lets a step keep it; no step asks the gateway or Airflow."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
@@ -200,6 +206,11 @@ class Tools:
         if not self.connections.remote:
             raise NexusError("this step declares no effect on Git, so it is not told where the remote is")
         return GitRepository(self.connections.remote, push=self.connections.push)
+
+    def drift_events(self, url: str) -> DriftEvents:
+        from nexus_release.adapters.airflow import AirflowEvents
+
+        return AirflowEvents(url, self.connections.airflow_token)
 
 
 def open_health(environ: Mapping[str, str], resolve: Path | None) -> Health:

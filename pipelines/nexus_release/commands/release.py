@@ -38,7 +38,7 @@ def command(spec: Path, environment: str, dataset: str | None, reason: str | Non
     asked = asked_for(spec, Ask(root, environment, lambda: tools.repository, dataset, reason))
     logging.basicConfig(level=logging.WARNING, format="  %(message)s")
     logging.getLogger("nexus").setLevel(logging.INFO)
-    done = run_release(asked, tools, None if as_json else _told())
+    done = run_release(asked, tools, None if as_json else told())
     if as_json:
         click.echo(json.dumps(json.loads(done.summary.read_text()), indent=2))
     else:
@@ -47,7 +47,7 @@ def command(spec: Path, environment: str, dataset: str | None, reason: str | Non
         raise GateRefused(done.reason)
 
 
-def _told() -> Listener:
+def told() -> Listener:
     from nexus_release.release import Listener, StepDone
 
     def ended(step: StepDone) -> None:
