@@ -43,22 +43,27 @@ def told(root: Path, *words: str) -> str:
     return done.stdout
 
 
-def asked(entry: Entry, root: Path, dataset: str | None) -> str:
-    """The parameters as one line of JSON."""
-    other = [f"--dataset={dataset}"] if dataset else []
+def asked(task: BaseOperator, context: Context, entry: Entry, root: Path, drift: Asset) -> str:
+    """The parameters of this run as one line of JSON."""
+    dataset, reason = _dataset_of(task, context, entry, drift), _last(context, drift, "report")
+    other = [*([f"--dataset={dataset}"] if dataset else []), *([f"--reason={reason}"] if reason else [])]
     return told(root, "params", entry.spec, "--env", entry.environment, "--root", str(root), *other)
 
 
-def dataset_of(task: BaseOperator, context: Context, entry: Entry, drift: Asset) -> str | None:
+def _dataset_of(task: BaseOperator, context: Context, entry: Entry, drift: Asset) -> str | None:
     """What stands in for the dataset of the release file: what a person gave for this run, else what the last report
     of drift names, else the entry's own template for the run's date."""
     if given := context["params"].get("dataset"):
         return str(given)
-    reported = context["triggering_asset_events"]
-    extras = [event.extra for event in reported.get(drift, [])]
-    if named := [extra["dataset"] for extra in extras if extra.get("dataset")]:
-        return str(named[-1])
+    if named := _last(context, drift, "dataset"):
+        return named
     return _rendered(task, context, entry.dataset) if entry.dataset else None
+
+
+def _last(context: Context, drift: Asset, field: str) -> str | None:
+    """What the last event that started this run says; None where none does."""
+    extras = [event.extra for event in context["triggering_asset_events"].get(drift, [])]
+    return next((str(extra[field]) for extra in reversed(extras) if extra.get(field)), None)
 
 
 def _rendered(task: BaseOperator, context: Context, template: str) -> str:

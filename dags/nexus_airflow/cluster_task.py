@@ -13,7 +13,7 @@ from typing import Any
 from airflow.sdk import Asset, BaseHook, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from nexus_airflow.asking import asked, dataset_of
+from nexus_airflow.asking import asked
 from nexus_airflow.cluster_api import Refused, Unanswered, address_of, submitted
 from nexus_airflow.cluster_trigger import ClusterRunTrigger
 from nexus_airflow.clusters import Argo, Kfp, Run
@@ -52,7 +52,7 @@ class ClusterRelease(BaseOperator):
         return event["run"]
 
     def _submitted(self, context: Context) -> Run:
-        params = asked(self.entry, self.root, dataset_of(self, context, self.entry, self.drift))
+        params = asked(self, context, self.entry, self.root, self.drift)
         address = address_of(BaseHook.get_connection(self.cluster.connection))
         try:
             return asyncio.run(submitted(self.cluster, address, _name(params, context), params))

@@ -12,7 +12,7 @@ from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from nexus_airflow.asking import argv, asked, check, dataset_of, environment, run_folder, told, work_folder
+from nexus_airflow.asking import argv, asked, check, environment, run_folder, told, work_folder
 from nexus_airflow.releases import Entry
 from nexus_release.digests import digest_bytes
 from nexus_release.graph import NODES, feeds
@@ -30,7 +30,7 @@ class Ask(BaseOperator):
         self.entry, self.root, self.drift = entry, root, drift
 
     def execute(self, context: Context) -> str:
-        params = asked(self.entry, self.root, dataset_of(self, context, self.entry, self.drift))
+        params = asked(self, context, self.entry, self.root, self.drift)
         write_whole(run_folder(self.root, context) / _PARAMS, params)
         return digest_bytes(params.encode())
 

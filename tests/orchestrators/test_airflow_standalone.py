@@ -14,11 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from nexus_release.adapters.airflow import AirflowEvents
+from nexus_release.errors import Missing, NexusError, Unreachable
 from nexus_release.local.processes import free_port
 
 from ..support.airflow_home import BIN, AirflowHome
 from ..support.clusters import TOKEN, Clusters
 from ..support.gateway import until
+from ..support.traffic import at
+from ..support.watched import DRIFT, QUIET, House
 from .conftest import bad_spec
 
 pytestmark = pytest.mark.services
@@ -34,7 +38,7 @@ class Standalone:
 
     def __init__(self, home: AirflowHome) -> None:
         self.home, port = home, free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.url, self.token = f"http://127.0.0.1:{port}", ""
         home.environment |= {
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -52,7 +56,8 @@ class Standalone:
 
     def wait(self) -> Standalone:
         until(self._healthy, "Airflow is healthy", _START_SECONDS)
-        self._client.headers["authorization"] = f"Bearer {self._client.get('/auth/token').json()['access_token']}"
+        self.token = str(self._client.get("/auth/token").json()["access_token"])
+        self._client.headers["authorization"] = f"Bearer {self.token}"
         return self
 
     def get(self, path: str, **query: str) -> Any:
@@ -175,15 +180,49 @@ def test_the_clock_starts_a_release_and_clearing_it_changes_nothing(airflow: Sta
     assert step.stat().st_mtime_ns == found_at  # the step has reused what it had found
 
 
-def test_a_report_of_drift_starts_a_release_of_the_dataset_that_it_names(airflow: Standalone, tmp_path: Path) -> None:
+def test_drift_of_live_traffic_starts_one_release_of_the_dataset_that_it_names(
+    airflow: Standalone, tmp_path: Path
+) -> None:
     (tmp_path / "fresh.jsonl").write_text("no JSON\n")
     airflow.unpause("release-drifting-local")
-    (asset,) = airflow.get("assets", uri_pattern="nexus://drift/drifting")["assets"]
-    airflow.post("assets/events", {"asset_id": asset["id"], "extra": {"dataset": str(tmp_path / "fresh.jsonl")}})
+    house = House.built(tmp_path, "drifting")
+    for day in (*QUIET, *DRIFT[:2]):
+        house.look(day)
+
+    def look() -> str:
+        words = ("--since", at(DRIFT[2]), "--until", at(DRIFT[3]), "--dataset", str(tmp_path / "fresh.jsonl"), "--json")
+        done = house.command(*words, "--airflow", airflow.url, NEXUS_AIRFLOW_TOKEN=airflow.token)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["verdict"]["report"] == told["digest"]
+        return str(told["verdict"]["action"])
+
+    assert look() == "send"
     run = airflow.run("release-drifting-local", lambda run: run["state"] == "success")
     assert run["run_type"] == "asset_triggered"
     (path,) = summaries(airflow, "drifting")
-    assert json.loads(path.read_bytes())["inputs"]["dataset"] == str(tmp_path / "fresh.jsonl")
+    inputs = json.loads(path.read_bytes())["inputs"]
+    assert inputs["dataset"] == str(tmp_path / "fresh.jsonl")
+
+    assert look() == "sent"
+    (note,) = (house.folder / "state" / "drift").glob("staging/drifting/events/*.json")
+    assert json.loads(note.read_bytes())["report"] == inputs["reason"]
+    note.unlink()  # as if the look had died after it was sent
+    assert look() == "send"
+    assert note.exists()
+    (asset,) = airflow.get("assets", uri_pattern="nexus://drift/drifting")["assets"]
+    (event,) = airflow.get("assets/events", asset_id=str(asset["id"]))["asset_events"]
+    assert event["extra"]["report"] == inputs["reason"]
+
+
+def test_airflow_without_the_token_or_without_the_asset_is_told_of(airflow: Standalone) -> None:
+    stranger, known = AirflowEvents(airflow.url, "no token"), AirflowEvents(airflow.url, airflow.token)
+    with pytest.raises(NexusError, match="NEXUS_AIRFLOW_TOKEN"):
+        stranger.knows("timed", "sha256:0")
+    with pytest.raises(Missing, match="nexus://drift/time_"):
+        known.knows("time_", "sha256:0")  # to the server it is a pattern that finds `timed`
+    with pytest.raises(Unreachable, match="nothing is sent twice"):
+        AirflowEvents("http://127.0.0.1:9", "").knows("timed", "sha256:0")
 
 
 def test_a_backfill_releases_each_days_own_dataset(airflow: Standalone) -> None:

@@ -6,12 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,37 +16,12 @@ import yaml
 from nexus_release.errors import Conflict, NexusError, Unreachable
 from nexus_release.journal import StepResult, keep_result
 from nexus_release.monitoring.report import get_report, report_text
-from nexus_release.monitoring.watch import Asked, NoReferenceYet, Watched, watch
-from nexus_release.plan import Plan
-from nexus_release.wiring import Connections, Tools
+from nexus_release.monitoring.watch import NoReferenceYet
 
 from ..chaos.effects import Fault
 from ..chaos.effects import Watched as WatchedProcess
-from ..support.gateway import BIN
-from ..support.releases import make_record, plant_environments
-from ..support.remotes import Remote
-from ..support.repository import ROOT
 from ..support.traffic import DAY, MODEL, START, at, day, write_log
-
-SETTINGS = {"measuring": {"min_records": 100}, "windows": 3, "cooldown_hours": 72}
-QUIET, DRIFT = (7, 8), (9, 10, 11, 12, 13)
-
-
-@dataclass(frozen=True)
-class Told:
-    """The port `DriftEvents`, which keeps what it is told in a file."""
-
-    path: Path
-
-    def knows(self, model: str, report: str) -> bool:
-        return any((one["model"], one["report"]) == (model, report) for one in self.all())
-
-    def tell(self, model: str, extra: Mapping[str, str]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps({"model": model, **extra}) + "\n")
-
-    def all(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+from ..support.watched import DRIFT, QUIET, House
 
 
 class Deaf:
@@ -62,59 +34,9 @@ class Deaf:
         raise AssertionError("nothing is sent before it is looked for")
 
 
-@dataclass(frozen=True)
-class House:
-    folder: Path
-    remote: Remote
-    log: Path
-    release: str
-
-    @property
-    def tools(self) -> Tools:
-        state = self.folder / "state"
-        return Tools(Connections(work=state.as_uri(), registry="", remote=str(self.remote.path)))
-
-    @property
-    def told(self) -> Told:
-        return Told(self.folder / "told.jsonl")
-
-    def asked(self, number: float) -> Asked:
-        return Asked(MODEL, "staging", self.folder / "root", self.log, at(number), at(number + 1))
-
-    def look(self, number: float, events: Any = None, **changes: Any) -> Watched:
-        return watch(replace(self.asked(number), **changes), self.tools, events or self.told, START)
-
-    def settle(self, **drift: Any) -> None:
-        path = self.folder / "root" / "environments" / "staging" / "settings.yaml"
-        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "drift": {**SETTINGS, **drift}}))
-
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "NEXUS_STATE": str(self.folder / "state"), "NEXUS_REMOTE": str(self.remote.path)}
-        words = ("drift", MODEL, "--env", "staging", "--decisions", str(self.log), *words)
-        root = str(self.folder / "root")
-        return subprocess.run(
-            [str(BIN / "nexus"), *words, "--root", root], env=environment, capture_output=True, text=True, timeout=120
-        )
-
-
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    """A release that is stable since START, a quiet week, and then traffic that has moved."""
-    remote = Remote(tmp_path, plant_environments)
-    pointer = remote.record(make_record(MODEL, 1))
-    monkeypatch.setenv("GIT_COMMITTER_DATE", at(0))
-    remote.plan(Plan(model=MODEL, stable=pointer), environment="staging")
-    monkeypatch.delenv("GIT_COMMITTER_DATE")
-    shutil.copytree(ROOT / "environments", tmp_path / "root" / "environments")
-    for number in range(7):
-        write_log(tmp_path / "log", day(number, pointer.release))
-    for number in QUIET:
-        write_log(tmp_path / "log", day(number, pointer.release))
-    for number in DRIFT:
-        write_log(tmp_path / "log", day(number, pointer.release, longer=2))
-    made = House(tmp_path, remote, tmp_path / "log", pointer.release)
-    made.settle()
-    return made
+def house(tmp_path: Path) -> House:
+    return House.built(tmp_path)
 
 
 def test_drift_asks_for_one_release_and_not_for_two(house: House) -> None:
@@ -186,13 +108,10 @@ def test_where_nobody_answers_nothing_is_noted_and_the_next_look_asks(house: Hou
     assert [one["at"] for one in house.told.all()] == [at(13)]
 
 
-def test_a_promotion_begins_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_begins_anew(house: House) -> None:
     for number in (*QUIET, *DRIFT[:3]):
         house.look(number)
-    pointer = house.remote.record(make_record(MODEL, 2))
-    monkeypatch.setenv("GIT_COMMITTER_DATE", at(14))
-    house.remote.plan(Plan(model=MODEL, stable=pointer), environment="staging")
-    monkeypatch.delenv("GIT_COMMITTER_DATE")
+    pointer = house.stable(2, at(14))
     with pytest.raises(NoReferenceYet, match=f"from {at(14)} to {at(21)}"):
         house.look(20)
     early = house.command("--since", at(20), "--until", at(21))

@@ -51,7 +51,9 @@ def line(time: datetime, release: str, number: int, figures: Mapping[str, Any], 
     }  # fmt: skip
 
 
-def day(number: int, release: str, *, records: int = 300, longer: float = 1.0, seed: int = 0) -> list[dict[str, Any]]:
+def day(
+    number: int, release: str, *, records: int = 300, longer: float = 1.0, seed: int = 0, model: str = MODEL
+) -> list[dict[str, Any]]:
     """A day of answers, counted from START; `longer`: factor of what is asked."""
     drawn = random.Random(f"{seed} {number}")
     begin = START + DAY * number
@@ -67,6 +69,8 @@ def day(number: int, release: str, *, records: int = 300, longer: float = 1.0, s
                 "stream": drawn.random() < 0.6,
                 "ending": "length" if drawn.random() < 0.05 else "stop",
             },
+            model=model,
+            route=model,
         )
         for order in range(records)
     ]
