@@ -60,13 +60,16 @@ class Machine:
         )
         return render(given, self.tools)
 
-    def propose(self, record: Record, rendered: RenderOut, environment: str = "local") -> ProposeOut:
+    def propose(
+        self, record: Record, rendered: RenderOut, environment: str = "local", reason: str | None = None
+    ) -> ProposeOut:
         given = ProposeIn(
             environment=environment,
             model=record.content.model,
             release=release_id(record.content),
             content=content_json(record.content).decode(),
             diff=rendered.diff,
+            reason=reason,
         )
         return propose(given, self.tools)
 
@@ -90,6 +93,24 @@ def machine(remote: Remote, tmp_path: Path) -> Machine:
 
 
 ONE, TWO = make_record(MODEL, 1), make_record(MODEL, 2)
+
+
+def test_what_asked_for_a_release_is_a_trailer_of_its_plan_and_changes_nothing_else(
+    house: Remote, remote: Remote, machine: Machine, tmp_path: Path
+) -> None:
+    reason = "sha256:" + "d" * 64
+    asked = machine.propose(ONE, machine.render(ONE), reason=reason)
+    assert remote.trailers("main")["Nexus-Reason"] == reason
+    assert "Nexus-Reason" not in remote.trailers("main~1")
+    (tmp_path / "other").mkdir()
+    other = Remote.copied(house, tmp_path / "other")
+    plain = Machine(other, tmp_path / "other-work").release(ONE)
+    assert plain == asked
+    assert "Nexus-Reason" not in other.trailers("main")
+    kept = ("environments", f"gitops/local/{MODEL}", "gitops/local/gateway")
+    assert other.files(*kept).keys() == remote.files(*kept).keys()
+    (record,) = (path for path in remote.files("gitops/releases"))
+    assert record in other.files("gitops/releases")  # the same id
 
 
 def test_a_release_becomes_its_record_and_then_its_plan(remote: Remote, machine: Machine, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def gateway_program(paths: Paths, port: int) -> Program:
         (
             *(beside_python("nexus-gateway"), "serve", "--host", "127.0.0.1", "--port", str(port)),
             *("--routes", str(paths.routes), "--resolve", str(paths.resolve), "--state", str(paths.gateway)),
+            *("--decisions", str(paths.decisions)),
         ),
     )
 

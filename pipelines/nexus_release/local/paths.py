@@ -49,5 +49,10 @@ class Paths:
         return self.local / "gateway"
 
     @property
+    def decisions(self) -> Path:
+        """The gateway's decision log, which `nexus drift` reads."""
+        return self.local / "decisions"
+
+    @property
     def mlflow(self) -> Path:
         return self.home / "mlflow"
