@@ -94,7 +94,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "NEXUS_AIRFLOW_TOKEN": (),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
-"""Variable that carries a credential -> the effects of which one lets a step keep it; no step asks the gateway or Airflow."""
+"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway or Airflow."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
