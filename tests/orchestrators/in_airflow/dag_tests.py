@@ -1,7 +1,7 @@
 """Runs DAGs one after another by Airflow's `dag.test()`, and tells on the last line how each run has ended.
 
-Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date or null, "timeout": seconds for each task}.
-Tasks are tried again at once.
+Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date or null, "timeout": seconds for each task that
+has a deadline}. Tasks are tried again at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def run(bag: DagBag, case: dict[str, Any]) -> dict[str, Any]:
     dag = bag.dags[case["dag"]]
     for task in dag.tasks:
         task.retry_delay = timedelta(0)
-        if "timeout" in case:
+        if "timeout" in case and task.execution_timeout:
             task.execution_timeout = timedelta(seconds=case["timeout"])
     date = datetime.now(UTC)
     if "date" in case:
