@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_SYSTEM_CERTS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -95,6 +95,13 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	.venv-kfp/bin/python pipelines/release_kfp.py compile --kubernetes > pipelines/release_kfp_kubernetes.yaml
 	.venv-hera/bin/python workflows/release_hera.py
 	$(BIN)/nexus render
+
+bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, from the locks
+	@mkdir -p $(STATE)/bom
+	$(BIN)/nexus bom requirements/run.txt requirements/torch.txt --name nexus-run > $(STATE)/bom/run.cdx.json
+	@for lock in gateway worker litellm vllm airflow kfp hera; do \
+	  $(BIN)/nexus bom requirements/$$lock.txt --name nexus-$$lock > $(STATE)/bom/$$lock.cdx.json || exit 1; done
+	@ls $(STATE)/bom
 
 kfp-upload: setup-kfp ## upload the pipeline for ENV=dev to the KFP server at KFP_HOST
 	.venv-kfp/bin/python pipelines/release_kfp.py upload --env $(or $(ENV),dev)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,14 @@ def test_a_named_base_is_fine_tuned_with_its_own_tokenizer(trained: Trained) -> 
     vocabularies = [Tokenizer.from_file(str(at / "tokenizer.json")).get_vocab() for at in (folder, trained.folder)]
     assert vocabularies[0] == vocabularies[1]
     assert float(tuned.first_loss) < float(trained.out.first_loss) - 0.5  # it goes on from where the base was
+
+
+def test_what_is_made_from_a_base_keeps_the_base_s_terms(trained: Trained, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(trained.folder, base)
+    (base / "LICENSE.txt").write_text("Under these terms.")
+    tuned = trained.train(changed(base=base.as_uri(), steps=1))
+    assert (trained.tools.store.get(tuned.model.digest) / "LICENSE.txt").read_text() == "Under these terms."
 
 
 def test_with_no_steps_a_base_is_taken_byte_for_byte(trained: Trained) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from nexus_release.bill_of_materials.licences import licence_files
 from nexus_release.digests import Digest, digest_folder
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Artifact, Frozen
@@ -76,12 +78,20 @@ def train(given: TrainIn, tools: Tools) -> TrainOut:
         into = Path(folder, "model")
         into.mkdir()
         result = tools.trainer.train(rows=rows, base=base, recipe=recipe, into=into)
+        if base:
+            _keep_licences(base, into)
         return TrainOut(
             model=tools.store.put(into),
             source=source,
             first_loss=decimal(result.first_loss),
             last_loss=decimal(result.last_loss),
         )
+
+
+def _keep_licences(base: Path, into: Path) -> None:
+    """What is made from a model is given on under the model's own terms."""
+    for name in licence_files(base):
+        shutil.copyfile(base / name, into / name)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,197 @@
+"""Bills of materials: valid CycloneDX 1.6, the same bytes for the same parts, and nothing that the files do not say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from nexus_release.bill_of_materials.licences import licences
+from nexus_release.commands.bom import command
+from nexus_release.digests import digest_bytes, digest_file
+from nexus_release.errors import BadInput
+from nexus_release.frozen import Artifact
+from nexus_release.record import Figure
+from nexus_release.steps.describe import DescribeIn, describe
+from nexus_release.steps.evaluate import EvaluateOut
+from nexus_release.steps.quantize import QuantizeRecipe
+from nexus_release.steps.train import TrainOut, TrainRecipe
+from nexus_release.steps.validate import ValidateOut
+from nexus_release.wiring import Connections, Tools
+
+from ..support.repository import ROOT
+
+VALIDATED = ValidateOut(
+    source=digest_bytes(b"source"),
+    dataset=digest_bytes(b"dataset"),
+    contract=digest_bytes(b"contract"),
+    rows=4200,
+    train_rows=4000,
+    holdout_rows=200,
+    refused_rows=17,
+    accepted=True,
+    reason="",
+)
+EVALUATED = EvaluateOut(
+    suite=digest_bytes(b"suite"),
+    engine="ctranslate2 4.8.5",
+    base_compute_type="float32",
+    compute_type="float32",
+    rows=200,
+    tokens=18044,
+    accepted=True,
+    reason="within every bound",
+    figures=(
+        Figure(name="perplexity", value="0.00986", low="0.00712", high="0.01243", most="0.05", passed=True),
+        Figure(name="accuracy", subject="capitals", value="0", low="0", high="0", passed=True),
+    ),
+    evidence=digest_bytes(b"evidence"),
+)
+BASE, SOURCE = "hf://somebody/base", digest_bytes(b"base")
+LOCKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "requirements").glob("*.txt"))
+
+
+def valid(text: str) -> dict[str, Any]:
+    fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    assert fault is None, fault
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def checkpoint(folder: Path, **config: object) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(folder.name.encode())
+    return folder
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    return Tools(Connections(work=(tmp_path / "work").as_uri(), registry="", remote="none"))
+
+
+def bill(tools: Tools, artifact: Path, base: Path) -> str:
+    stored: tuple[Artifact, Artifact] = (tools.store.put(artifact), tools.store.put(base))
+    given = DescribeIn(
+        model="acme/Llama-4:8B@chat",
+        validated=VALIDATED,
+        train_recipe=TrainRecipe(base=BASE),
+        trained=TrainOut(model=stored[1], source=SOURCE, first_loss="7.600", last_loss="2.100"),
+        quantize_recipe=QuantizeRecipe(scheme="W8A8"),
+        artifact=stored[0],
+        evaluated=EVALUATED,
+    )
+    out = describe(given, tools)
+    assert describe(given, tools) == out
+    return (tools.store.get(out.bill_of_materials) / "bom.cdx.json").read_text()
+
+
+def test_a_model_s_bill_is_valid_and_says_what_it_is_made_of(tools: Tools, tmp_path: Path) -> None:
+    artifact = checkpoint(tmp_path / "artifact", architectures=["Qwen2ForCausalLM"], model_type="qwen2")
+    found = valid(bill(tools, artifact, checkpoint(tmp_path / "base", license="apache-2.0")))
+    model = found["metadata"]["component"]
+    assert (model["type"], model["name"]) == ("machine-learning-model", "acme/Llama-4:8B@chat")
+    assert model["licenses"] == [{"license": {"id": "Apache-2.0"}}], "as its base states"
+    (base,) = model["pedigree"]["ancestors"]
+    assert base["name"] == SOURCE
+    card = model["modelCard"]
+    assert card["modelParameters"]["modelArchitecture"] == "Qwen2ForCausalLM"
+    assert card["modelParameters"]["datasets"] == [{"ref": "dataset"}]
+    perplexity, accuracy = card["quantitativeAnalysis"]["performanceMetrics"]
+    assert accuracy["slice"] == "capitals"
+    assert perplexity["confidenceInterval"] == {"lowerBound": "0.00712", "upperBound": "0.01243"}
+    properties = {one["name"]: one["value"] for one in model["properties"]}
+    assert properties["nexus:quantize.scheme"] == "W8A8"
+    assert BASE not in json.dumps(found), "an address is not what a model is made of"
+    files = {one["name"]: one["hashes"] for one in found["components"] if one["type"] == "file"}
+    assert files == {
+        path.name: [{"alg": "SHA-256", "content": digest_file(path).removeprefix("sha256:")}]
+        for path in artifact.iterdir()
+    }
+
+
+def test_it_has_no_clock_and_no_serial_number(tools: Tools, tmp_path: Path) -> None:
+    found = valid(bill(tools, checkpoint(tmp_path / "artifact"), checkpoint(tmp_path / "base")))
+    assert "serialNumber" not in found
+    assert "timestamp" not in found["metadata"]
+
+
+def test_every_reference_has_its_part(tools: Tools, tmp_path: Path) -> None:
+    found = valid(bill(tools, checkpoint(tmp_path / "artifact"), checkpoint(tmp_path / "base")))
+    parts = {part["bom-ref"] for part in walk(found) if "bom-ref" in part}
+    assert {part["ref"] for part in walk(found) if "ref" in part} <= parts
+    assert {name for one in found["dependencies"] for name in one.get("dependsOn", [])} <= parts
+
+
+def walk(value: Any) -> list[dict[str, Any]]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return ([value] if isinstance(value, dict) else []) + [found for one in inner for found in walk(one)]
+
+
+@pytest.mark.parametrize("config", [[], "text", {"license": 7}, {"architectures": "x"}, {"license": "a\nb"}, None])
+def test_an_odd_configuration_states_nothing_and_stops_nothing(tools: Tools, tmp_path: Path, config: object) -> None:
+    artifact, base = checkpoint(tmp_path / "artifact"), checkpoint(tmp_path / "base")
+    for folder in (artifact, base):
+        (folder / "config.json").write_text(json.dumps(config) if config is not None else "no JSON")
+    assert "licenses" not in valid(bill(tools, artifact, base))["metadata"]["component"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "names"),
+    [
+        ("mit", [{"license": {"id": "MIT"}}]),
+        ("llama3.3", [{"license": {"name": "llama3.3"}}]),
+        (["apache-2.0", "other"], [{"license": {"id": "Apache-2.0"}}, {"license": {"name": "other"}}]),
+    ],
+)
+def test_a_licence_is_what_the_files_state(tmp_path: Path, stated: object, names: list[object]) -> None:
+    folder = checkpoint(tmp_path / "base", license=stated)
+    (folder / "NOTICE.txt").write_text("Made by people.")
+    assert licences(folder) == [*names, {"license": {"name": "NOTICE.txt"}}]
+
+
+def bom(*words: str) -> str:
+    done = CliRunner().invoke(command, ["--name", "nexus-test", *words])
+    if done.exception:
+        raise done.exception
+    return done.output
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_s_bill_lists_each_package_with_its_hashes(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = bom(lock)
+    assert bom(lock) == text
+    found = {part["purl"]: part for part in valid(text)["components"]}
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)
+    assert {(part["name"], part["version"]) for part in found.values()} == set(pins)
+    hashes = [one["content"] for part in found.values() for one in part["hashes"]]
+    assert sorted(hashes) == sorted(re.findall(r"--hash=sha256:(\S+)", (ROOT / lock).read_text()))
+
+
+def test_several_locks_are_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    names = {part["name"] for part in valid(bom("requirements/run.txt", "requirements/torch.txt"))["components"]}
+    assert {"torch", "mlflow"} <= names
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("six==1.17.0\n", "pin it by hash"),
+        ("six>=1\n", "a lock holds"),
+        ("-r other.txt\n", "a lock holds"),
+        ("six @ https://example.org/six.whl\n", "a lock holds"),
+        ("six==1.17.0 \\\n    --hash=md5:00\n", "pin it by hash|a lock holds"),
+    ],
+)
+def test_what_is_not_pinned_by_its_bytes_is_in_no_bill(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "lock.txt").write_text(text)
+    with pytest.raises(BadInput, match=told):
+        bom(str(tmp_path / "lock.txt"))
