@@ -30,6 +30,7 @@ from nexus_release.pod_settings import StepPods
 from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
+from nexus_release.trust.settings import SignatureSettings
 
 BASE = "environments/base.yaml"
 NOT_ENVIRONMENTS = frozenset({"argocd", "overlays", "releases"})
@@ -150,6 +151,8 @@ class Settings(Section):
     """Deadlines of each model's route."""
     retain: int = Field(ge=0)
     """Former stable releases that stay warm, so that a rollback moves traffic and starts nothing."""
+    signatures: SignatureSettings
+    """Who must have signed what is released here."""
     gates: Gates
     """What a release must pass to be proposed here."""
     pods: StepPods
@@ -174,6 +177,8 @@ class Settings(Section):
     def _runs_in_a_cluster(self) -> Settings:
         if self.landing == "review" and self.image is None:
             raise ValueError("image is null, but what people review runs in a cluster: give repository:tag@sha256:...")
+        if self.signatures.accept == "own" and self.image is not None:
+            raise ValueError("signatures.accept is own, but a cluster has no key of its own: name keys and say trusted")
         return self
 
 

@@ -16,6 +16,9 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 HexId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """64 lower-case hex digits: a release id or a routes revision."""
 
+Listing = list[list[str | int]]
+"""`[path, bytes, digest]` of every file of a folder, sorted by path."""
+
 _BLOCK = 1 << 20  # bytes read at a time: large enough to keep the disk busy, small beside any model
 
 
@@ -52,7 +55,7 @@ def digest_folder(folder: Path) -> str:
     return digest_json(folder_listing(folder))
 
 
-def folder_listing(folder: Path) -> list[list[str | int]]:
+def folder_listing(folder: Path) -> Listing:
     return [
         [path.relative_to(folder).as_posix(), path.stat().st_size, digest_file(path)] for path in sorted(_files(folder))
     ]

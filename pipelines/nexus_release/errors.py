@@ -6,6 +6,7 @@ NexusError                  exit 1, not retried
 ├── Unreachable             exit 1, retried within bounds: a server, store or remote did not answer
 ├── Missing                 exit 1: the thing asked for is not there; asking again does not help
 ├── DigestMismatch          exit 1: bytes are not what their digest says
+├── SignatureRefused        exit 1: nobody whom the environment trusts has signed these bytes
 ├── RemoteRefused           exit 1: the Git remote answered no (policy); not retried
 ├── RegistryRefused         exit 1: the registry answered no (who asks, or what that one may do); not retried
 ├── Conflict                exit 1: somebody else changed the same thing first
@@ -63,6 +64,10 @@ class DigestMismatch(NexusError):
 
     def __init__(self, what: str, expected: str, found: str) -> None:
         super().__init__(f"{what}: expected {expected}, found {found}")
+
+
+class SignatureRefused(NexusError):
+    """Bytes that nobody answers for whom the environment trusts. Closed: nothing goes on without a signature."""
 
 
 class RemoteRefused(NexusError):

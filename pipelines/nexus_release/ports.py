@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nexus_release.digests import Listing
 from nexus_release.frozen import Artifact, Frozen
+from nexus_release.trust.keys import PublicKey
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -23,8 +25,33 @@ class Store(Protocol):
     def get(self, digest: str) -> Path:
         """Raises Missing, or DigestMismatch where the bytes have changed."""
 
+    def listing(self, digest: str) -> Listing:
+        """The entry's files, each hashed again. Raises what `get` raises."""
+
     def uri(self, digest: str) -> str:
         """Where the artifact is, as the registry records it."""
+
+
+class Signatures(Protocol):
+    """Signatures of the store's entries. They are no part of an entry, since the same bytes may be signed again."""
+
+    def of(self, digest: str) -> Mapping[str, bytes]:
+        """Fingerprint of the key -> bundle, of an entry of the store. Nothing of it is verified here."""
+
+    def keep(self, digest: str, fingerprint: str, bundle: bytes) -> None:
+        """One bundle a key; a later one takes an earlier one's place, whole or not at all."""
+
+    def own_key(self) -> PublicKey | None:
+        """The key that this machine has made for itself; None where it has signed nothing yet."""
+
+
+class Signer(Protocol):
+    @property
+    def key(self) -> PublicKey:
+        """The public half of what signs."""
+
+    def sign(self, digest: str, listing: Listing) -> bytes:
+        """A bundle over the files of a store's entry. Not deterministic: a curve's signature has a random part."""
 
 
 class Datasets(Protocol):

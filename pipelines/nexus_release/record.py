@@ -101,6 +101,8 @@ class Content(Frozen):
     """`train.<field>`, `quantize.<field>` -> value as text."""
     code: CodeContent
     artifact: Artifact
+    bill_of_materials: Digest
+    """Of the folder that holds the artifact's `bom.cdx.json`."""
     shape: ModelShape
     evaluation: EvaluationContent
     gates: tuple[GateResult, ...]

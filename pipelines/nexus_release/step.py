@@ -14,6 +14,7 @@ Effect = Literal[
     "read:base-model",
     "read:store",
     "write:store",
+    "read:signing-key",
     "read:registry",
     "write:registry",
     "read:git",

@@ -20,6 +20,8 @@ from nexus_release.ports import (
     Quantizer,
     Registry,
     Repository,
+    Signatures,
+    Signer,
     Store,
     Trainer,
     Weights,
@@ -47,6 +49,9 @@ class Connections(Frozen):
     """MLFLOW_RUN_ID: the orchestrator's run, of which ours becomes a child."""
     airflow_token: str = ""
     """NEXUS_AIRFLOW_TOKEN: bearer token of Airflow's API."""
+    signing_key: str | None = ""
+    """NEXUS_SIGNING_KEY: path of the private key that signs releases, or its PEM as a Secret gives it; empty for a key
+    of this machine's own, made in the work folder when it first signs. None for who may not sign."""
     dirty: bool = False
     """NEXUS_DIRTY=1: the code that runs is not what is committed. Recorded with each release."""
 
@@ -62,6 +67,7 @@ class Connections(Frozen):
             experiment=environ.get("MLFLOW_EXPERIMENT_ID", ""),
             parent_run=environ.get("MLFLOW_RUN_ID", ""),
             airflow_token=environ.get("NEXUS_AIRFLOW_TOKEN", ""),
+            signing_key=environ.get("NEXUS_SIGNING_KEY", ""),
             dirty=environ.get("NEXUS_DIRTY") == "1",
         )
 
@@ -75,6 +81,7 @@ class Connections(Frozen):
                 "remote": self.remote if {"read:git", "write:git"} & {*effects} else "",
                 "push": self.push if "write:git" in effects else None,
                 "airflow_token": "",
+                "signing_key": self.signing_key if "read:signing-key" in effects else None,
             }
         )
 
@@ -82,6 +89,7 @@ class Connections(Frozen):
 SECRETS: Mapping[str, tuple[str, ...]] = {
     "NEXUS_PUSH_REMOTE": ("write:git",),
     "NEXUS_REMOTE": ("read:git", "write:git"),
+    "NEXUS_SIGNING_KEY": ("read:signing-key",),
     **dict.fromkeys(
         ("GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CERT", "GIT_SSL_KEY", "SSH_AUTH_SOCK"),
         ("read:git", "write:git"),
@@ -114,13 +122,14 @@ def _local_registry(home: Path) -> str:
 
 _PORTS: Mapping[str, tuple[str, ...]] = {
     "store": ("read:store", "write:store"),
+    "signatures": ("read:store", "write:store"),
     "datasets": ("read:dataset",),
     "base_models": ("read:base-model",),
     "registry": ("read:registry", "write:registry"),
     **dict.fromkeys(("trainer", "quantizer", "evaluator", "weights"), ("read:store",)),
 }
-"""Port -> effects that need it, for the ports that steps may share. The repository is made for each step: two may
-differ in whether they push."""
+"""Port -> effects that need it, for the ports that steps may share. Repository and signer are made for each step: two
+may differ in whether they push or sign."""
 
 
 class Tools:
@@ -152,6 +161,20 @@ class Tools:
         from nexus_release.adapters.store import FolderStore
 
         return FolderStore(self.work / "store")
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        from nexus_release.adapters.signatures import FolderSignatures
+
+        return FolderSignatures(self.work / "store", self.work / "signing")
+
+    @cached_property
+    def signer(self) -> Signer:
+        from nexus_release.adapters.signer import KeySigner
+
+        if self.connections.signing_key is None:
+            raise NexusError("this step declares no effect on the signing key, so it is not told of it")
+        return KeySigner(self.connections.signing_key, self.work / "signing")
 
     @cached_property
     def datasets(self) -> Datasets:
@@ -234,6 +257,14 @@ def health_at(gateway: str, key: str, resolve: Path | None) -> Health:
     from nexus_release.adapters.http_health import HttpHealth
 
     return HttpHealth(gateway, key, resolve)
+
+
+def volume(root: Path) -> tuple[Store, Signatures]:
+    """The store as a cluster mounts it, and its signatures. Neither is written to."""
+    from nexus_release.adapters.signatures import FolderSignatures
+    from nexus_release.adapters.store import FolderStore
+
+    return FolderStore(root), FolderSignatures(root, root / "signing")
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

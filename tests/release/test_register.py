@@ -73,6 +73,7 @@ GIVEN = RegisterIn(
     artifact=Artifact(digest=digest("artifact"), bytes=5, files=2),
     artifact_gate=ArtifactGate(),
     inspected=InspectOut(**PASSED, evidence=digest("inspected")),
+    bill_of_materials=digest("bill"),
     quality_gate=QualityGate(),
     evaluated=EvaluateOut(
         suite=digest("suite"),

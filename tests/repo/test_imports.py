@@ -14,9 +14,9 @@ from ..support.repository import PACKAGES, ROOT, module_name, sources
 
 ALL = [path for package in PACKAGES for path in sources(package)]
 HEAVY = {
-    "ctranslate2", "datasets", "fastapi", "fsspec", "httpx", "huggingface_hub", "kserve", "kubernetes",
-    "llmcompressor", "mlflow", "numpy", "openai", "pandas", "pandera", "rich", "safetensors", "tokenizers",
-    "torch", "transformers", "uvicorn",
+    "cryptography", "ctranslate2", "datasets", "fastapi", "fsspec", "httpx", "huggingface_hub", "kserve", "kubernetes",
+    "llmcompressor", "mlflow", "model_signing", "numpy", "openai", "pandas", "pandera", "rich", "safetensors",
+    "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 
 

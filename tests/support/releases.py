@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Literal
 
 from nexus_release.capacity.shape import ModelShape
-from nexus_release.digests import digest_bytes
+from nexus_release.digests import digest_bytes, digest_json
 from nexus_release.frozen import Artifact
 from nexus_release.manifests.tree import load_inputs, render, write
 from nexus_release.plan import Plan, Pointer, admitted, plan_path, plan_text, promoted, shifted
@@ -26,6 +27,8 @@ from nexus_release.record import (
     record_text,
     release_id,
 )
+from nexus_release.trust.signed import sign_release
+from nexus_release.wiring import Tools
 
 from .repository import ROOT
 
@@ -43,6 +46,7 @@ SHAPE = ModelShape(
     tied=False,
     width=2,
 )
+ENTRY = "model.safetensors"
 MODELS = ("pydoc-chat", "acme/Llama-4:8B@chat")
 """One whose name is its slug, and one with everything that an alias may hold."""
 
@@ -70,7 +74,8 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
         base_source="scratch://qwen2",
         recipe={"train.steps": "400", "quantize.scheme": "W8A8"},
         code=CodeContent(steps=digest("steps"), environment=digest("environment")),
-        artifact=Artifact(digest=digest("artifact"), bytes=3_407_872, files=6),
+        artifact=Artifact(digest=_entry(digest("base")), bytes=71, files=1),
+        bill_of_materials=_entry(digest("source")),
         shape=SHAPE,
         evaluation=EvaluationContent(
             suite=digest("suite"),
@@ -113,6 +118,23 @@ def make_result(gate: GateName, evidence: str, figure: Figure) -> GateResult:
         evidence=evidence,
         settings={"max_perplexity_increase": figure.most} if gate == "quality" else {},
     )
+
+
+def keep_signed(content: Content, tools: Tools) -> str:
+    """Puts what a content of `make_record` names into the store and signs it; returns the digest of what is signed."""
+    for text, wanted in (
+        (content.base, content.artifact.digest),
+        (content.dataset.source, content.bill_of_materials),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, ENTRY).write_text(text)
+            assert tools.store.put(Path(folder)).digest == wanted
+    return sign_release(content, tools.store, tools.signatures, tools.signer)
+
+
+def _entry(text: str) -> str:
+    """The digest of a folder of one file, as `keep_signed` puts it into a store."""
+    return digest_json([[ENTRY, len(text), digest_bytes(text.encode())]])
 
 
 def make_pointer(record: Record) -> Pointer:

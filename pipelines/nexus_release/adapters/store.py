@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nexus_release.adapters.store_listing import keep_listing, place
-from nexus_release.digests import digest_folder, folder_listing
+from nexus_release.digests import Listing, digest_folder, digest_json, folder_listing
 from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.frozen import Artifact
 
@@ -43,23 +43,32 @@ class FolderStore:
                 _sync(copy)
                 _publish(copy, target, digest)
                 _sync_folder(entries)
-            if not self._listing(digest).exists():
-                keep_listing(self._listing(digest), target)
+            if not self._blocks(digest).exists():
+                keep_listing(self._blocks(digest), target)
         return Artifact(digest=digest, bytes=sum(int(size) for _, size, _ in listing), files=len(listing))
 
     def get(self, digest: str) -> Path:
+        self.listing(digest)
+        return self._path(digest)
+
+    def listing(self, digest: str) -> Listing:
         path = self._path(digest)
         if not path.is_dir():
             raise Missing(f"{digest}: not in the store {self._root}; remove the work folder's steps/ to make it anew")
-        if (found := _digest(path)) != digest:
-            where = place(self._listing(digest), path)
+        try:
+            listing = folder_listing(path)
+            found = digest_json(listing)
+        except ValueError as error:
+            raise DigestMismatch(str(path), digest, str(error)) from None
+        if found != digest:
+            where = place(self._blocks(digest), path)
             raise DigestMismatch(f"{path}: {where}" if where else str(path), digest, found)
-        return path
+        return listing
 
     def uri(self, digest: str) -> str:
         return self._path(digest).as_uri()
 
-    def _listing(self, digest: str) -> Path:
+    def _blocks(self, digest: str) -> Path:
         return self._root / "listings" / f"{digest.removeprefix('sha256:')}.json"
 
     def _path(self, digest: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nexus_release.capacity.target import FitGate
 from nexus_release.code import environment_digest, steps_digest
-from nexus_release.digests import HexId
+from nexus_release.digests import Digest, HexId
 from nexus_release.documents import validated
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.gates import held, line, result, texts
@@ -39,6 +39,7 @@ class RegisterIn(Frozen):
     trained: TrainOut
     quantize_recipe: QuantizeRecipe
     artifact: Artifact
+    bill_of_materials: Digest
     artifact_gate: ArtifactGate
     inspected: InspectOut
     quality_gate: QualityGate
@@ -91,11 +92,10 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
             },
             "base": given.trained.model.digest,
             "base_source": given.trained.source,
-            # Where the base was found is an address; what it was is `base_source`.
-            "recipe": _recipe("train.", given.train_recipe, without="base")
-            | _recipe("quantize.", given.quantize_recipe),
+            "recipe": recipe_texts(given.train_recipe, given.quantize_recipe),
             "code": code,
             "artifact": given.artifact,
+            "bill_of_materials": given.bill_of_materials,
             "shape": given.fitted.shape,
             "evaluation": {
                 "suite": evaluated.suite,
@@ -124,6 +124,11 @@ def _held_data(data: ValidateOut, gate: DataGate) -> Verdict:
         held("rows", data.rows, least=gate.min_rows),
     )
     return Verdict(accepted=data.accepted, reason=line(data.reason), figures=figures, evidence=data.dataset)
+
+
+def recipe_texts(train: TrainRecipe, quantize: QuantizeRecipe) -> dict[str, str]:
+    """Without the base: where it was found is an address; what it was is `base_source`."""
+    return _recipe("train.", train, without="base") | _recipe("quantize.", quantize)
 
 
 def _recipe(prefix: str, recipe: Frozen, without: str = "") -> dict[str, str]:

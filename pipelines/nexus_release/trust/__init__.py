@@ -1,0 +1,1 @@
+"""Who answers for a release: keys, signatures, and what they cover."""
