@@ -12,6 +12,7 @@ from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, Line, ModelName
 from nexus_release.step import Resources, Step
+from nexus_release.steps.describe import DescribeIn, DescribeOut, describe
 from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate, evaluate
 from nexus_release.steps.fit import FitIn, FitOut, fit
 from nexus_release.steps.inspect import ArtifactGate, InspectIn, InspectOut, inspect
@@ -19,6 +20,7 @@ from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
 from nexus_release.steps.quantize import QuantizeIn, QuantizeOut, QuantizeRecipe, quantize
 from nexus_release.steps.register import RegisterIn, RegisterOut, register
 from nexus_release.steps.render import RenderIn, RenderOut, render
+from nexus_release.steps.sign import SignIn, SignOut, sign
 from nexus_release.steps.train import TrainIn, TrainOut, TrainRecipe, train
 from nexus_release.steps.validate import DataGate, ValidateIn, ValidateOut, validate
 from nexus_release.suite import Suite
@@ -159,6 +161,30 @@ _STEPS: tuple[Node, ...] = (
     ),
     Node(
         Step(
+            name="describe",
+            run=describe,
+            given=DescribeIn,
+            gives=DescribeOut,
+            effects=("read:store", "write:store"),
+            retries=1,
+            timeout_seconds=1800,
+            resources=Resources(),
+            cacheable=True,
+            image="release",
+        ),
+        {
+            "model": "params.model",
+            "validated": "validate",
+            "train_recipe": "params.train",
+            "trained": "train",
+            "quantize_recipe": "params.quantize",
+            "artifact": "quantize.artifact",
+            "evaluated": "evaluate",
+        },
+        when=("evaluate.accepted",),
+    ),
+    Node(
+        Step(
             name="register",
             run=register,
             given=RegisterIn,
@@ -182,10 +208,26 @@ _STEPS: tuple[Node, ...] = (
             "artifact": "quantize.artifact",
             "artifact_gate": "params.artifact_gate",
             "inspected": "inspect",
+            "bill_of_materials": "describe.bill_of_materials",
             "quality_gate": "params.quality_gate",
             "evaluated": "evaluate",
         },
         when=("evaluate.accepted",),
+    ),
+    Node(
+        Step(
+            name="sign",
+            run=sign,
+            given=SignIn,
+            gives=SignOut,
+            effects=("read:store", "write:store", "read:signing-key"),
+            retries=1,
+            timeout_seconds=3600,
+            resources=Resources(),
+            cacheable=False,
+            image="release",
+        ),
+        {"content": "register.content"},
     ),
     Node(
         Step(
@@ -205,6 +247,7 @@ _STEPS: tuple[Node, ...] = (
             "model": "params.model",
             "release": "register.release",
             "content": "register.content",
+            "statement": "sign.statement",
         },
     ),
     Node(

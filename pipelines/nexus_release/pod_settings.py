@@ -34,6 +34,8 @@ class StepSecrets(Section):
     """`MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`; null where the registry asks for none."""
     base_model: Label | None
     """`HF_TOKEN`; null where base models are open to all."""
+    signing: Label
+    """`NEXUS_SIGNING_KEY`: the PEM of the private key that signs releases."""
 
 
 class Peer(Section):
@@ -65,7 +67,8 @@ class StepPods(Section):
     images: StepImages
     """By digest."""
     work_claim: Label
-    """PersistentVolumeClaim, ReadWriteMany, with the store and the results of steps; `pvc://<claim>` in `artifacts`."""
+    """PersistentVolumeClaim, ReadWriteMany, with the store and the results of steps; `artifacts` is then
+    `pvc://<claim>/store`."""
     work_size: Memory
     """How much the claim asks for."""
     storage_class: Label | None

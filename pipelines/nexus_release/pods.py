@@ -23,6 +23,7 @@ _VARIABLES: Mapping[str, tuple[str, ...]] = {
     "push": ("NEXUS_PUSH_REMOTE",),
     "registry": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     "base_model": ("HF_TOKEN",),
+    "signing": ("NEXUS_SIGNING_KEY",),
 }
 """Field of `StepSecrets` -> keys of the Secret that it names."""
 

@@ -115,10 +115,22 @@ def two_checkouts(repository: Repository) -> Iterator[tuple[str, Path, Path]]:
         yield base, before, after
 
 
-def land_or_leave(repository: Repository, environment: str, branch: str, commits: Sequence[Commit]) -> Landed:
-    """Lands on main where the environment's settings on main say `merge`, else leaves the branch for people."""
+def land_or_leave(
+    repository: Repository,
+    environment: str,
+    branch: str,
+    commits: Sequence[Commit],
+    *,
+    admits: Callable[[Path], None] = lambda _: None,
+) -> Landed:
+    """Lands on main where the environment's settings on main say `merge`, else leaves the branch for people.
+
+    `admits` is told main's files as they are before the change, each time that it is made anew on another main; what
+    it raises ends the proposal.
+    """
 
     def check(before: Path, after: Path) -> None:
+        admits(before)
         check_with_own_code(before, after, environment)
 
     def lands(main: Path) -> bool:

@@ -20,7 +20,19 @@ from ..support.repository import ROOT
 pytestmark = [pytest.mark.e2e, pytest.mark.train, pytest.mark.services, pytest.mark.timeout(1500)]
 BIN = Path(sys.executable).parent
 HEX = re.compile(r"[0-9a-f]{64}")
-STEPS = ["validate", "fit", "train", "quantize", "inspect", "evaluate", "register", "render", "propose"]
+STEPS = [
+    "validate",
+    "fit",
+    "train",
+    "quantize",
+    "inspect",
+    "evaluate",
+    "describe",
+    "register",
+    "sign",
+    "render",
+    "propose",
+]
 
 
 class Demo:

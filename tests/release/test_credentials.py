@@ -35,6 +35,16 @@ def test_propose_alone_can_push() -> None:
     assert [step for step in NODES if limited(step).push is not None] == ["propose"]
 
 
+def test_sign_alone_sees_the_signing_key() -> None:
+    assert [step for step in NODES if limited(step).signing_key is not None] == ["sign"]
+    keepers = []
+    for step in NODES:
+        environ = dict.fromkeys(SECRETS, "secret")
+        forget_secrets(environ, NODES[step].step.effects)
+        keepers += [step] if "NEXUS_SIGNING_KEY" in environ else []
+    assert keepers == ["sign"]
+
+
 @pytest.mark.parametrize("step", READS_MODELS)
 def test_a_step_that_reads_models_knows_no_remote(step: str) -> None:
     tools = Tools(limited(step))

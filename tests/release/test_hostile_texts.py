@@ -92,6 +92,7 @@ def test_no_record_holds_such_text(tmp_path: Path, name: str) -> None:
     record = make_record("chat", 1)
     content = json.loads(content_json(record.content)) | {"base_source": TEXTS[name]}
     asked = {"environment": "local", "model": "chat", "release": "0" * 64, "content": json.dumps(content)}
+    asked["statement"] = f"sha256:{0:064}"
     (tmp_path / "in.json").write_text(json.dumps(asked))
     remote = Remote(tmp_path, lambda root: (root / "README.md").write_text("hello\n"))
     tools = Tools(Connections(work=(tmp_path / "w").as_uri(), registry="http://127.0.0.1:9", remote=str(remote.path)))
@@ -115,6 +116,7 @@ def test_what_a_registry_answers_is_not_recorded_in_such_text(tmp_path: Path, na
         model="chat",
         release=release_id(content),
         content=content_json(content).decode(),
+        statement=f"sha256:{0:064}",
     )
     with pytest.raises(BadInput, match=r"record: observed\.run") as refused:
         render_step(given, tools)

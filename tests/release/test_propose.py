@@ -20,8 +20,9 @@ from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
 from nexus_release.steps.render import DIFF, RenderIn, RenderOut, render
 from nexus_release.wiring import Connections, Tools
 
-from ..support.releases import make_record
+from ..support.releases import keep_signed, make_record
 from ..support.remotes import Remote, plant_house
+from ..support.signing import COMPANY, trust
 
 MODEL = "pydoc-chat"
 
@@ -47,9 +48,14 @@ class Machine:
 
     def __init__(self, remote: Remote, folder: Path, *, dirty: bool = False) -> None:
         self.registry = OneVersion()
-        connections = Connections(work=folder.as_uri(), registry="", remote=str(remote.path), dirty=dirty)
-        self.tools = Tools(connections)
+        self.connections = Connections(work=folder.as_uri(), registry="", remote=str(remote.path), dirty=dirty)
+        self.tools = Tools(self.connections)
         self.tools.__dict__["registry"] = self.registry  # in place of MLflow, which has tests of its own
+
+    def signed(self, record: Record, environment: str) -> str:
+        """By the key that the environment accepts."""
+        key = "" if environment == "local" else COMPANY
+        return keep_signed(record.content, Tools(self.connections.model_copy(update={"signing_key": key})))
 
     def render(self, record: Record, environment: str = "local") -> RenderOut:
         given = RenderIn(
@@ -57,6 +63,7 @@ class Machine:
             model=record.content.model,
             release=release_id(record.content),
             content=content_json(record.content).decode(),
+            statement=self.signed(record, environment),
         )
         return render(given, self.tools)
 
@@ -79,7 +86,12 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Remote:
-    return Remote(tmp_path_factory.mktemp("house"), plant_house)
+    return Remote(tmp_path_factory.mktemp("house"), plant)
+
+
+def plant(root: Path) -> None:
+    plant_house(root)
+    trust(root, "dev", COMPANY)
 
 
 @pytest.fixture

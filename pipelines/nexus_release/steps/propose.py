@@ -9,7 +9,9 @@ from nexus_release.digests import Digest, HexId
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, ModelName
 from nexus_release.proposals import admission, admission_branch, land_or_leave
+from nexus_release.record import parse_content
 from nexus_release.recording import record_file
+from nexus_release.trust.signed import prove_accepted
 from nexus_release.wiring import Tools
 
 
@@ -32,13 +34,18 @@ class ProposeOut(Frozen):
 
 def propose(given: ProposeIn, tools: Tools) -> ProposeOut:
     """Never forces. Raises Conflict, RemoteRefused or Unreachable, and then nothing has changed; Missing where the
-    registry does not know the release, or the store has lost the diff."""
+    registry does not know the release, or the store has lost the diff; SignatureRefused or DigestMismatch where nobody
+    whom main's settings trust at that moment has signed just these bytes."""
     tools.store.get(given.diff)
     with tempfile.TemporaryDirectory(prefix="nexus-main-") as main:
         base = tools.repository.checkout(Path(main))
         record = record_file(given.content, given.environment, tools, Path(main), base)
     branch = admission_branch(given.environment, given.model, given.release)
     commits = admission(given.environment, given.model, given.release, record, given.reason)
-    done = land_or_leave(tools.repository, given.environment, branch, commits)
+
+    def signed(main: Path) -> None:
+        prove_accepted(parse_content(given.content), main, given.environment, tools.store, tools.signatures)
+
+    done = land_or_leave(tools.repository, given.environment, branch, commits, admits=signed)
     tools.notes.update(branch=branch, commits=" ".join(done.commits))
     return ProposeOut(branch=branch, landed=done.landed)

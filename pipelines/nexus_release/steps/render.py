@@ -12,7 +12,9 @@ from nexus_release.manifests.diff import tree_diff
 from nexus_release.manifests.tree import tree_path
 from nexus_release.names import EnvironmentName, ModelName
 from nexus_release.proposals import admission, two_checkouts
+from nexus_release.record import parse_content
 from nexus_release.recording import record_file
+from nexus_release.trust.signed import prove_accepted
 from nexus_release.wiring import Tools
 
 DIFF = "tree.diff"
@@ -23,6 +25,8 @@ class RenderIn(Frozen):
     model: ModelName
     release: HexId
     content: str
+    statement: Digest
+    """What `sign` has signed. Nothing is rendered that nobody answers for."""
 
 
 class RenderOut(Frozen):
@@ -35,9 +39,12 @@ class RenderOut(Frozen):
 
 
 def render(given: RenderIn, tools: Tools) -> RenderOut:
-    """Changes nothing but the store. Raises Missing where the registry does not know the release."""
+    """Changes nothing but the store. Raises Missing where the registry does not know the release; SignatureRefused,
+    DigestMismatch or Missing where nobody whom the environment trusts has signed just these bytes."""
     with two_checkouts(tools.repository) as (base, before, after):
         record = record_file(given.content, given.environment, tools, before, base)
+        tools.store.get(given.statement)
+        prove_accepted(parse_content(given.content), before, given.environment, tools.store, tools.signatures)
         for commit in admission(given.environment, given.model, given.release, record):
             commit.edit(after)
         changed = changed_paths(before, after)
