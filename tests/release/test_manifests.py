@@ -13,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_release.commands.render import command
-from nexus_release.config import load_settings
+from nexus_release.config import Settings, load_settings
 from nexus_release.errors import BadInput, DigestMismatch, Missing
 from nexus_release.manifests.gateway import rollout
 from nexus_release.manifests.tree import Inputs, differences, load_inputs, render, service_path, write
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, admitted, plan_path, plan_text, promoted, shifted
-from nexus_release.record import record_path, record_text
+from nexus_release.record import record_path, record_text, release_id
+from nexus_release.trust.keys import PublicKey, public_keys
+from nexus_release.trust.settings import SignatureSettings
+from nexus_release.trust.statement import statement_digest
 
 from ..support.releases import (
     MODELS,
@@ -34,6 +37,7 @@ from ..support.releases import (
     plant_repository,
 )
 from ..support.repository import ROOT
+from ..support.signing import COMPANY, SUCCESSOR, public
 
 SETTINGS = load_settings(ROOT, "dev")
 RECORDS = {
@@ -87,7 +91,7 @@ def test_roles_and_weights_change_the_route_alone(model: str, weight: int) -> No
     ]
     services = [{path: text for path, text in tree.items() if f"/{model_slug(model)}/" in path} for tree in trees]
     assert services[0] == services[1] == services[2]
-    assert len(services[0]) == 3  # two InferenceServices and their kustomization
+    assert len(services[0]) == 5  # two InferenceServices, a Job before each, and their kustomization
 
 
 def test_a_route_without_a_canary_is_direct() -> None:
@@ -129,7 +133,7 @@ def test_every_release_of_a_plan_is_an_upstream_and_an_inference_service(state: 
     tree = render(inputs(plan))
     assert {service_path("dev", plan.model, release) for release in plan.releases} <= tree.keys()
     kustomization = yaml.safe_load(tree["gitops/dev/pydoc-chat/kustomization.yaml"])
-    assert kustomization["resources"] == sorted(f"{name}.yaml" for name in names)
+    assert kustomization["resources"] == sorted(f"{name}{part}.yaml" for name in names for part in ("", "-verify"))
 
 
 def test_the_rollout_salt_stays_while_weights_change_and_no_longer() -> None:
@@ -145,7 +149,10 @@ def test_the_inference_service_says_what_its_release_and_environment_say() -> No
     model = service["spec"]["predictor"]["model"]
     assert service["metadata"]["annotations"]["nexus.internal/model"] == MODELS[1]
     assert service["metadata"]["annotations"]["nexus.internal/release"] == plan.stable.release
-    assert model["storageUri"] == f"pvc://nexus-models/sha256/{record.content.artifact.digest.removeprefix('sha256:')}"
+    assert (
+        model["storageUri"]
+        == f"pvc://nexus-models/store/sha256/{record.content.artifact.digest.removeprefix('sha256:')}"
+    )
     assert model["runtime"] == "nexus-vllm"
     assert f"--served-model-name={MODELS[1]}" in model["args"]
     assert model["args"][2:] == [
@@ -205,6 +212,52 @@ def test_what_was_observed_changes_nothing(tmp_path: Path) -> None:
     elsewhere = record.model_copy(update={"observed": record.observed.model_copy(update={"machine": "another"})})
     records = {plan.stable.release: elsewhere}
     assert render(Inputs("dev", SETTINGS, {plan.model: plan}, records)) == render(inputs(plan))
+
+
+def job_of(settings: Settings, *keys: PublicKey, environment: str = "dev") -> dict[str, Any] | None:
+    plan = make_plan("pydoc-chat", "first")
+    tree = render(Inputs(environment, settings, {plan.model: plan}, RECORDS, keys))
+    name = service_path(environment, plan.model, plan.stable.release).replace(".yaml", "-verify.yaml")
+    return yaml.safe_load(tree[name]) if name in tree else None
+
+
+def test_a_job_proves_each_release_before_it_is_synced() -> None:
+    content = make_record("pydoc-chat", 1).content
+    job = job_of(SETTINGS, public(COMPANY), public(SUCCESSOR))
+    assert job
+    annotations = job["metadata"]["annotations"]
+    assert annotations["argocd.argoproj.io/hook"] == "PreSync"
+    assert annotations["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation,HookSucceeded"
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["nexus", "prove"]
+    assert f"--release={release_id(content)}" in container["args"]
+    assert f"--statement={statement_digest(content)}" in container["args"]
+    (keys,) = (one["value"] for one in container["env"] if one["name"] == "NEXUS_TRUSTED_KEYS")
+    assert public_keys(keys, "NEXUS_SIGNING_KEY") == (public(COMPANY), public(SUCCESSOR))
+    (store,) = (one["persistentVolumeClaim"] for one in pod["volumes"] if one["name"] == "store")
+    assert store == {"claimName": "nexus-models", "readOnly": True}
+    (mounted,) = (one for one in container["volumeMounts"] if one["name"] == "store")
+    assert (mounted["readOnly"], mounted["subPath"]) == (True, "store")
+
+
+def test_the_job_runs_the_release_s_image_by_its_digest_and_finds_the_store_at_the_volume_s_top() -> None:
+    image = f"registry.example.org/nexus-release@sha256:{'0' * 64}"
+    pods = SETTINGS.pods.model_copy(update={"images": SETTINGS.pods.images.model_copy(update={"release": image})})
+    job = job_of(SETTINGS.model_copy(update={"pods": pods, "artifacts": "pvc://models"}))
+    assert job
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == image
+    assert not [one for one in container["volumeMounts"] if "subPath" in one]
+
+
+def test_only_where_signatures_are_checked_in_a_cluster_is_there_a_job() -> None:
+    unchecked = SETTINGS.model_copy(update={"signatures": SignatureSettings(accept="unchecked", keys=())})
+    assert job_of(unchecked) is None
+    assert job_of(load_settings(ROOT, "local"), environment="local") is None
+    with pytest.raises(BadInput, match="signatures are proved on a volume"):
+        job_of(SETTINGS.model_copy(update={"artifacts": "s3://models"}))
+    assert job_of(unchecked.model_copy(update={"artifacts": "s3://models"})) is None
 
 
 @pytest.mark.parametrize("model", ["gateway", "namespace", "runtimes"])

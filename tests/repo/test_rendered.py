@@ -158,6 +158,26 @@ def test_runtimes_pass_the_restricted_pod_security_standard_of_their_namespace()
             assert security["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+def test_each_release_in_a_cluster_is_proved_before_its_sync_by_a_pod_that_can_do_nothing_else() -> None:
+    services = {path for path in of_kind("InferenceService") if "gitops/local/" not in path}
+    jobs = of_kind("Job")
+    assert {path.replace("-verify.yaml", ".yaml") for path in jobs} == services
+    for job in jobs.values():
+        assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PreSync"
+        pod = job["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["restartPolicy"] == "Never"
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["resources"]["limits"] == container["resources"]["requests"]
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+
+
 def set_field(*keys: str | int, to: Any) -> Callable[[Document], None]:
     def plant(document: Document) -> None:
         place: Any = document
@@ -170,6 +190,7 @@ def set_field(*keys: str | int, to: Any) -> Callable[[Document], None]:
 
 PREDICTOR = ("spec", "predictor")
 CONTAINER = ("spec", "containers", 0)
+JOB_POD = ("spec", "template", "spec")
 PLANTED = {
     "misspelt field": ("InferenceService", set_field(*PREDICTOR, "minReplica", to=1)),
     "text for a number": ("InferenceService", set_field(*PREDICTOR, "maxReplicas", to="3")),
@@ -182,6 +203,12 @@ PLANTED = {
     "misspelt probe": ("ServingRuntime", set_field(*CONTAINER, "startupProbe", "failureTreshold", to=3)),
     "text for truth": ("ServingRuntime", set_field(*CONTAINER, "securityContext", "runAsNonRoot", to="true")),
     "number for a variable": ("ServingRuntime", set_field(*CONTAINER, "env", 0, "value", to=1)),
+    "misspelt deadline": ("Job", set_field("spec", "activeDeadlineSecond", to=60)),
+    "text for truth of a claim": (
+        "Job",
+        set_field(*JOB_POD, "volumes", 0, "persistentVolumeClaim", "readOnly", to="x"),
+    ),
+    "number for a key": ("Job", set_field(*JOB_POD, "containers", 0, "env", 0, "value", to=1)),
     "unknown namespace field": ("Namespace", set_field("spec", to={"finalizer": []})),
     "number for a label": ("Namespace", set_field("metadata", "labels", "a", to=1)),
 }

@@ -12,11 +12,13 @@ from nexus_release.journal import write_whole
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.inference import inference_service
 from nexus_release.manifests.namespace import namespace
-from nexus_release.manifests.objects import application
+from nexus_release.manifests.objects import Object, application
+from nexus_release.manifests.presync import presync
 from nexus_release.manifests.runtimes import serving_runtime
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, read_plans
 from nexus_release.record import Record, read_record
+from nexus_release.trust.keys import PublicKey, read_public_key
 
 PARTS = ("gateway", "namespace", "runtimes")
 """Folders of an environment that are no models."""
@@ -32,6 +34,8 @@ class Inputs:
     """By model."""
     records: Mapping[str, Record]
     """By release id: every release that a plan names."""
+    keys: tuple[PublicKey, ...] = ()
+    """Those whose signatures the environment trusts."""
 
 
 def load_inputs(root: Path, environment: str) -> Inputs:
@@ -42,7 +46,9 @@ def load_inputs(root: Path, environment: str) -> Inputs:
         for plan in plans.values()
         for pointer in plan.pointers
     }
-    return Inputs(environment, load_settings(root, environment), plans, records)
+    settings = load_settings(root, environment)
+    keys = tuple(read_public_key(root / "environments", path) for path in settings.signatures.keys)
+    return Inputs(environment, settings, plans, records, keys)
 
 
 def render(inputs: Inputs) -> dict[str, str]:
@@ -104,15 +110,12 @@ def _model(top: str, plan: Plan, inputs: Inputs) -> dict[str, str]:
     slug = model_slug(plan.model)
     if slug in PARTS:
         raise BadInput("model", plan.model, f"{top}/{slug}/ is a part of every environment; give it another name")
-    return application(
-        f"{top}/{slug}",
-        {
-            f"{service_name(plan.model, release)}.yaml": inference_service(
-                inputs.records[release].content, inputs.settings
-            )
-            for release in plan.releases
-        },
-    )
+    objects: dict[str, Object] = {}
+    for release in plan.releases:
+        content = inputs.records[release].content
+        objects[f"{service_name(plan.model, release)}.yaml"] = inference_service(content, inputs.settings)
+        objects |= presync(content, inputs.settings, inputs.keys)
+    return application(f"{top}/{slug}", objects)
 
 
 def _record(root: Path, model: str, release: str, digest: str) -> Record:
