@@ -9,13 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
-from nexus_release.ports import History, Registry, Repository, Store
+from nexus_release.ports import History, Registry, Repository, Signatures, Store
 from nexus_release.proof import records
 from nexus_release.proof.finding import Finding
 from nexus_release.proof.registered import registered
+from nexus_release.proof.signed import known_keys, signed
 from nexus_release.proof.sources import Sources, code, packages
 from nexus_release.proof.stored import stored
 from nexus_release.proof.trees import pointers, tree
+from nexus_release.record import Record
 from nexus_release.sought import RECORDS, SHORTEST
 
 
@@ -30,21 +32,25 @@ class Verification(Frozen):
         return [one for one in self.findings if one.state == "lies"]
 
 
-def verify(repository: Repository, store: Store, prefix: str | None, registry: Registry | None) -> Verification:
+def verify(
+    repository: Repository, store: Store, signatures: Signatures, prefix: str | None, registry: Registry | None
+) -> Verification:
     """One release by the beginning of its id, or everything: then also each environment's rendered tree.
 
     Offline where the remote is on this machine; `registry` is asked only where one is given. Raises BadInput for the
     beginning of several ids, Missing for none.
     """
-    with repository.history() as history:
+    with repository.history() as history, tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
         paths = chosen(history.paths("HEAD", RECORDS), prefix)
-        findings = list(_releases(history, store, paths, registry))
         environments = _environments(history)
+        commit = repository.checkout(Path(folder))
+        known = known_keys(Path(folder), environments, signatures)
+        findings = list(_releases(history, store, paths, registry))
+        for record in _records(history, paths):
+            findings += signed(record.content, store, signatures, known)
         releases = frozenset(PurePosixPath(path).stem for path in paths)
         for environment in environments:
             findings += pointers(history, environment, None if prefix is None else releases)
-    with tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
-        commit = repository.checkout(Path(folder))
         for environment in environments if prefix is None else ():
             findings += tree(Path(folder), environment)
     return Verification(commit=commit, releases=tuple(sorted(releases)), findings=tuple(findings))
@@ -91,6 +97,14 @@ def _releases(history: History, store: Store, paths: list[str], registry: Regist
         yield packages(record)
         if registry is not None:
             yield registered(record, registry)
+
+
+def _records(history: History, paths: list[str]) -> Iterator[Record]:
+    """Those that can be read; what is wrong with the others is found by `_releases`."""
+    for path in paths:
+        record, _ = records.read(path, PurePosixPath(path).stem, history.file("HEAD", path) or b"")
+        if record is not None:
+            yield record
 
 
 def _environments(history: History) -> list[str]:

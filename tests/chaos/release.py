@@ -144,7 +144,7 @@ def effects_of(template: World, long: bool) -> Iterator[Case]:
 def _counts(step: str, label: str) -> bool:
     """In the short form a step dies where it leaves something: what is in a temporary folder goes with it, and of the
     early steps nothing leaves this machine."""
-    late = step in ("register", "render", "propose", "summary")
+    late = step in ("describe", "register", "sign", "render", "propose", "summary")
     return label.startswith(("write work", "os.rename work")) or (late and " tmp/" not in label)
 
 

@@ -117,7 +117,8 @@ class World:
 
     def _lies(self, release: str) -> list[str]:
         tools = self.tools
-        return [lie.detail for lie in verify(tools.repository, tools.store, release, tools.registry).lies]
+        found = verify(tools.repository, tools.store, tools.signatures, release, tools.registry)
+        return [lie.detail for lie in found.lies]
 
     def _tops(self) -> list[str]:
         return self.remote.git("ls-tree", "-r", "-d", "--name-only", "main").splitlines()

@@ -38,6 +38,7 @@ from nexus_release.record import (
 )
 from nexus_release.steps.evaluate import SCORED, choose
 from nexus_release.suite import held_out_task, suite_document
+from nexus_release.trust.signed import sign_release
 from nexus_release.wiring import Connections, Tools
 
 from ..support.mlflow_server import client_of
@@ -95,6 +96,7 @@ class World:
                 ),
                 "base": self.entry({"model.safetensors": b"base" * seed}).digest,
                 "artifact": self.entry({"model.safetensors": bytes(seed) * (3 << 19), "config.json": b"{}"}),
+                "bill_of_materials": self.entry({"bom.cdx.json": b"{}"}).digest,
                 "code": CodeContent(steps=steps_digest(), environment=environment_digest()),
                 "evaluation": made.content.evaluation.model_copy(
                     update={"suite": lies.get("suite", digest_json(suite))}
@@ -130,9 +132,10 @@ class World:
         return made.model_copy(update={"figures": figures, "evidence": evidence, "settings": settings})
 
     def land(self, record: Record) -> str:
-        release = release_id(record.content)
+        release, tools = release_id(record.content), Tools(self.connections)
+        sign_release(record.content, tools.store, tools.signatures, tools.signer)
         commits = admission("local", MODEL, release, record_text(record).encode())
-        land_or_leave(Tools(self.connections).repository, "local", admission_branch("local", MODEL, release), commits)
+        land_or_leave(tools.repository, "local", admission_branch("local", MODEL, release), commits)
         return release
 
     def verify(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -178,7 +181,7 @@ def test_a_release_that_nobody_has_touched_holds_in_every_link(world: World, rel
     findings = json.loads(done.stdout)["findings"]
     assert {one["link"] for one in findings} == {
         *("record", "history", "trailer", "verdict", "plan"),
-        *("artifact", "base", "dataset", "evidence", "fit", "suite", "code", "packages"),
+        *("artifact", "base", "bill", "signature", "dataset", "evidence", "fit", "suite", "code", "packages"),
     }
     assert {one["state"] for one in findings} == {"holds"}
 

@@ -24,7 +24,11 @@ from nexus_release.suite import HELD_OUT, SUITE, document, held_out_task
 
 def stored(content: Content, store: Store) -> Iterator[Finding]:
     """Hashes every byte anew. What the store does not have is unproved: another machine made it."""
-    for link, digest in (("artifact", content.artifact.digest), ("base", content.base)):
+    for link, digest in (
+        ("artifact", content.artifact.digest),
+        ("base", content.base),
+        ("bill", content.bill_of_materials),
+    ):
         yield _entry(link, digest, store)[1]
     dataset, finding = _entry("dataset", content.dataset.digest, store)
     yield finding
