@@ -1,7 +1,7 @@
 """Runs DAGs one after another by Airflow's `dag.test()`, and tells on the last line how each run has ended.
 
-Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date or null, "timeout": seconds for each task that
-has a deadline}. Tasks are tried again at once.
+Standard input lists the cases: {"dag": id, "conf": {}, "date": logical date or null, "timeout": seconds for each task
+that has a deadline}. Tasks are tried again at once.
 """
 
 from __future__ import annotations
