@@ -80,6 +80,7 @@ def secrets(remote: str) -> Mapping[str, Mapping[str, str]]:
         "nexus-git-push": {"NEXUS_PUSH_REMOTE": remote},
         "nexus-mlflow": {"MLFLOW_TRACKING_USERNAME": "release", "MLFLOW_TRACKING_PASSWORD": "secret"},
         "nexus-hub": {"HF_TOKEN": "token"},
+        "nexus-signing": {"NEXUS_SIGNING_KEY": ""},  # a key of the claim's own, as on a laptop
     }
 
 

@@ -118,7 +118,8 @@ def test_a_command_sees_the_secrets_that_it_would_keep(command: str, pods: dict[
     known = {key for name, key in SETTINGS.pods.secrets.model_dump().items() if key}
     assert {one["valueFrom"]["secretKeyRef"]["name"] for one in declared if "valueFrom" in one} <= known
     kept = {name for name, effects in SECRETS.items() if {*effects} & {*EFFECTS[command]}}
-    given = {"NEXUS_REMOTE", "NEXUS_PUSH_REMOTE", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "HF_TOKEN"}
+    registry = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+    given = {"NEXUS_REMOTE", "NEXUS_PUSH_REMOTE", "HF_TOKEN", "NEXUS_SIGNING_KEY"} | registry
     assert seen == kept & given
 
 
