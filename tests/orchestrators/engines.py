@@ -64,13 +64,17 @@ def on_argo(asked: Asked) -> None:
         secrets(asked.variables["NEXUS_REMOTE"]),
         f"{image}{os.pathsep}{os.defpath}",
     )
-    run = cluster.submit("nexus-release", asked.folder.name, params=params(asked.spec, asked.root, "local"))
+    run = cluster.submit(
+        "nexus-release", asked.folder.name, params=params(asked.spec, asked.root, "local", asked.variables)
+    )
     assert run.phase == "Succeeded", run.logs
 
 
-def params(spec: Path, root: Path, environment: str) -> str:
+def params(spec: Path, root: Path, environment: str, variables: Mapping[str, str]) -> str:
     words = ["params", spec, "--env", environment, "--root", root]
-    return subprocess.run([NEXUS, *words], check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run([NEXUS, *words], env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def secrets(remote: str) -> Mapping[str, Mapping[str, str]]:

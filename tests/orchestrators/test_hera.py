@@ -32,7 +32,10 @@ Object = dict[str, Any]
 
 
 def asked(spec: Path) -> str:
-    return params(spec, ROOT, "dev")
+    """Beside the release file is the remote that is asked what is stable."""
+    (spec.parent / "asked").mkdir()
+    remote = Remote(spec.parent / "asked", plant_environments)
+    return params(spec, ROOT, "dev", {"NEXUS_REMOTE": str(remote.path)})
 
 
 def argo(folder: Path, objects: Iterable[Object], remote: str = "/nowhere", image: str = IMAGE) -> Argo:
@@ -66,7 +69,8 @@ def test_a_refused_release_succeeds_skips_what_follows_and_leaves_the_laptops_su
     phases = {name: run.phases()[name] for name in NODES}
     assert phases.pop("validate") == "Succeeded"
     assert {*phases.values()} == {"Skipped", "Omitted"}
-    laptop = on_the_laptop(spec, ROOT, {"NEXUS_STATE": str(tmp_path / "laptop")}, "dev")
+    variables = {"NEXUS_STATE": str(tmp_path / "laptop"), "NEXUS_REMOTE": str(tmp_path / "asked" / "remote.git")}
+    laptop = on_the_laptop(spec, ROOT, variables, "dev")
     assert json.loads(laptop.read_bytes())["outcome"] == "refused"
     assert summary_of(tmp_path).read_bytes() == laptop.read_bytes()
     assert json.loads(run.logs["refused.onExit(0)"]) == json.loads(laptop.read_bytes())
