@@ -63,7 +63,7 @@ class Gateway:
                 env={**clean, **(env or {})},
             )
 
-    def wait(self, seconds: float = 20.0) -> Gateway:
+    def wait(self, seconds: float = 60.0) -> Gateway:
         until(lambda: self._health() or self.process.poll() is not None, "the gateway answers", seconds)
         assert self.process.poll() is None, self.log.read_text()
         return self
