@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,21 @@ import pytest
 from ..chaos.world import World
 from ..support.airflow_home import NEXUS, AirflowHome
 from ..support.kfp_home import KfpHome, KfpRun
+from ..support.releases import plant_environments
+from ..support.remotes import Remote
 
 MakeHome = Callable[..., AirflowHome]
 Whole = tuple[World, KfpHome, KfpRun]
 """What a release touches, where it ran, and how."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def main_without_a_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a release is asked against, where a test names no remote of its own: nothing is stable there."""
+    remote = Remote(tmp_path_factory.mktemp("main"), plant_environments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEXUS_REMOTE", str(remote.path))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -121,11 +121,7 @@ def test_a_refused_release_is_a_good_run_and_what_follows_is_skipped(ended: Ende
 
 
 def test_a_refused_release_leaves_the_laptops_summary(ended: Ended) -> None:
-    variables = {
-        "NEXUS_STATE": str(ended.folder / "laptop"),
-        "NEXUS_REMOTE": ended.home.environment["NEXUS_REMOTE"],
-    }
-    laptop = on_the_laptop(ended.folder / "chat.yaml", ROOT, variables)
+    laptop = on_the_laptop(ended.folder / "chat.yaml", ROOT, {"NEXUS_STATE": str(ended.folder / "laptop")})
     assert json.loads(laptop.read_bytes())["outcome"] == "refused"
     assert ended.summary("chat").read_bytes() == laptop.read_bytes()
 

@@ -13,8 +13,6 @@ from typing import Any
 import yaml
 
 from .client import installed
-from .releases import plant_environments
-from .remotes import Remote
 from .repository import ROOT
 
 BIN = ROOT / ".venv-airflow" / "bin"
@@ -43,7 +41,7 @@ class AirflowHome:
             "NEXUS_ROOT": str(ROOT),
             "NEXUS_STATE": str(folder / "state"),
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-            "NEXUS_REMOTE": variables.get("NEXUS_REMOTE") or str(Remote(folder, plant_environments).path),
+            "NEXUS_REMOTE": os.environ.get("NEXUS_REMOTE", ""),
             **variables,
         }
 

@@ -22,7 +22,7 @@ def data_page(given: ValidateIn, out: ValidateOut, report: Mapping[str, Any]) ->
             *_rows(out),
             *_faults(report),
             *_shape(report),
-            *_drift(report),
+            *_drift(out),
             Heading("Where it is"),
             Facts((("read from", given.dataset), ("its bytes", out.source), ("clean rows", out.dataset))),
         ),
@@ -60,14 +60,15 @@ def _shape(report: Mapping[str, Any]) -> tuple[Block, ...]:
     return Heading("What they are like"), Facts(tuple(facts))
 
 
-def _drift(report: Mapping[str, Any]) -> tuple[Block, ...]:
-    if not (drift := report["drift"]):
+def _drift(out: ValidateOut) -> tuple[Block, ...]:
+    if out.reference is None:
         return ()
     rows = tuple(
-        (column, f"{index}", "yes" if index > drift["bound"] else "no") for column, index in drift["index"].items()
+        (one.feature, one.measure, one.value, one.bound, one.chance, "yes" if one.drifted else "no")
+        for one in out.drift
     )
     return (
         Heading("Drift"),
-        Facts((("against", drift["reference"]), ("population stability index allowed", str(drift["bound"])))),
-        Table(("column", "index", "drifted"), rows),
+        Facts((("against", out.reference),)),
+        Table(("feature", "measure", "value", "allowed", "by chance", "drifted"), rows),
     )
