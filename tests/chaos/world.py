@@ -28,7 +28,7 @@ from .effects import Fault, Watched
 STEPS = tuple(NODES)
 _TINY = {
     **{"steps": 2, "batch_rows": 2, "sequence_tokens": 16, "vocabulary": 300, "hidden": 128, "intermediate": 128},
-    **{"layers": 1, "heads": 2, "kv_heads": 2, "context_tokens": 64},
+    **{"layers": 1, "heads": 2, "kv_heads": 2, "context_tokens": 512},
 }
 _ROWS = 40
 
@@ -163,7 +163,6 @@ class World:
         settings = yaml.safe_load(path.read_text())
         settings.setdefault("gates", {})
         settings["gates"]["data"] = {"min_rows": 10, "holdout_share": 0.3}
-        settings["gates"]["fit"] = {"min_context_tokens": 64}
         loose = {"max_perplexity_increase": 9.0, "min_agreement": 0.0, "max_accuracy_drop": 1.0}
         settings["gates"]["quality"] = {**loose, "resamples": 100}
         path.write_text(yaml.safe_dump(settings))
