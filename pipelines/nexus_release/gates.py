@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,15 +88,15 @@ def keep_evidence(store: Store, figures: Sequence[Figure], report: Mapping[str, 
         return store.put(Path(folder)).digest
 
 
-def result(gate: GateName, verdict: Verdict, settings: Frozen) -> GateResult:
-    """The part of a step's output that is the gate's."""
+def result(gate: GateName, verdict: Verdict, settings: Frozen, *, without: Collection[str] = ()) -> GateResult:
+    """The part of a step's output that is the gate's, with its settings but for those named `without`."""
     return GateResult(
         gate=gate,
         accepted=verdict.accepted,
         reason=verdict.reason,
         figures=verdict.figures,
         evidence=verdict.evidence,
-        settings=texts("", settings.model_dump()),
+        settings=texts("", settings.model_dump(exclude={*without})),
     )
 
 

@@ -57,6 +57,8 @@ GIVEN = RegisterIn(
         train_rows=4000,
         holdout_rows=200,
         refused_rows=17,
+        reference=None,
+        drift=(),
         accepted=True,
         reason="",
     ),
@@ -170,6 +172,21 @@ def test_each_gate_has_its_result_with_settings_figures_and_evidence() -> None:
     assert (data.evidence, fit.evidence) == (GIVEN.validated.dataset, digest("fit"))
     assert artifact.settings["schemes.W8A8.max_row_error"] == "0.15"
     assert (quality.figures, quality.settings["max_accuracy_drop"]) == ((PERPLEXITY,), "0.1")
+
+
+def test_with_what_the_data_was_compared_does_not_count(tools: Tools) -> None:
+    """The same release asked for again is held against the dataset of the first, which is its own."""
+    again = GIVEN.model_copy(
+        update={
+            "data_gate": DataGate(reference=GIVEN.validated.dataset, on_drift="report"),
+            "validated": GIVEN.validated.model_copy(
+                update={"reference": GIVEN.validated.dataset, "reason": "characters: drifted"}
+            ),
+        }
+    )
+    assert register(again, tools).release == register(GIVEN, tools).release
+    stricter = GIVEN.model_copy(update={"data_gate": DataGate(min_rows=4000)})
+    assert register(stricter, tools).release != register(GIVEN, tools).release
 
 
 def test_a_record_without_one_of_the_gates_is_no_record() -> None:

@@ -9,7 +9,7 @@ from nexus_release.code import environment_digest, steps_digest
 from nexus_release.digests import Digest, HexId
 from nexus_release.documents import validated
 from nexus_release.frozen import Artifact, Frozen
-from nexus_release.gates import held, line, result, texts
+from nexus_release.gates import held, result, texts
 from nexus_release.names import ModelName
 from nexus_release.ports import RegistryEntry
 from nexus_release.record import (
@@ -27,6 +27,10 @@ from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainOut, TrainRecipe
 from nexus_release.steps.validate import DataGate, ValidateOut
 from nexus_release.wiring import Tools
+
+_COMPARED = ("reference", "on_drift")
+"""Settings of the data gate that say with what a dataset is compared, not what it is: the same release asked for again
+is compared with itself, and has the same id."""
 
 
 class RegisterIn(Frozen):
@@ -106,7 +110,7 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
                 "tokens": evaluated.tokens,
             },
             "gates": (
-                result("data", _held_data(data, given.data_gate), given.data_gate),
+                result("data", _held_data(data, given.data_gate), given.data_gate, without=_COMPARED),
                 result("fit", given.fitted, given.fit_gate),
                 result("artifact", given.inspected, given.artifact_gate),
                 result("quality", evaluated, given.quality_gate),
@@ -117,13 +121,15 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
 
 
 def _held_data(data: ValidateOut, gate: DataGate) -> Verdict:
-    """The dataset's folder is its own evidence: it has `report.json`."""
+    """The dataset's folder is its own evidence: it has `report.json`. How far it had moved from another is in the
+    step's output alone."""
     total = data.rows + data.refused_rows
     figures = (
         held("refused share", data.refused_rows / total if total else 0, most=gate.max_refused_share),
         held("rows", data.rows, least=gate.min_rows),
     )
-    return Verdict(accepted=data.accepted, reason=line(data.reason), figures=figures, evidence=data.dataset)
+    reason = f"{data.rows} rows are good, {data.refused_rows} break the contract"
+    return Verdict(accepted=data.accepted, reason=reason, figures=figures, evidence=data.dataset)
 
 
 def recipe_texts(train: TrainRecipe, quantize: QuantizeRecipe) -> dict[str, str]:
