@@ -35,6 +35,8 @@ VALIDATED = ValidateOut(
     train_rows=4000,
     holdout_rows=200,
     refused_rows=17,
+    reference=None,
+    drift=(),
     accepted=True,
     reason="",
 )
