@@ -13,11 +13,11 @@ from nexus_release.config import load_settings
 from nexus_release.gates import REPORT
 from nexus_release.graph import ReleaseParams
 from nexus_release.release import run_release
-from nexus_release.spec import ReleaseSpec, parameters
 from nexus_release.steps.fit import FitIn, FitOut, fit, planned_shape
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainRecipe
 from nexus_release.steps.validate import DataGate
+from nexus_release.suite import Suite
 from nexus_release.wiring import Connections, Tools
 
 from ..support.datasets import rows
@@ -86,9 +86,21 @@ def test_the_gpu_s_capability_is_among_the_figures(tools: Tools) -> None:
 def asked(tools: Tools, **target: int) -> ReleaseParams:
     path = tools.work / "data.jsonl"
     path.write_bytes(rows(200))
-    params = parameters(ReleaseSpec(model="chat", dataset=str(path)), ROOT, "local")
-    gate = DataGate(min_rows=10, holdout_share=0.2)
-    return params.model_copy(update={"data_gate": gate, "target": params.target.model_copy(update=target)})
+    gates = load_settings(ROOT, "local").gates
+    return ReleaseParams(
+        model="chat",
+        environment="local",
+        dataset=str(path),
+        train=TrainRecipe(),
+        quantize=QuantizeRecipe(),
+        suite=Suite(),
+        target=TARGET.model_copy(update=target),
+        data_gate=DataGate(min_rows=10, holdout_share=0.2),
+        fit_gate=gates.fit,
+        artifact_gate=gates.artifact,
+        quality_gate=gates.quality,
+        reason=None,
+    )
 
 
 def test_a_release_that_would_not_fit_ends_before_it_trains(tools: Tools) -> None:
