@@ -131,6 +131,7 @@ def _content(world: World) -> Content:
 ENTRIES: dict[str, tuple[Callable[[Content], str], str, int]] = {
     "artifact": (lambda c: c.artifact.digest, "model.safetensors", (1 << 20) + 7),
     "base": (lambda c: c.base, "model.safetensors", 2),
+    "bill": (lambda c: c.bill_of_materials, "bom.cdx.json", 1),
     "dataset": (lambda c: c.dataset.digest, "holdout.jsonl", 11),
     "evidence": (lambda c: c.gate("quality").evidence, "report.json", 3),
 }
