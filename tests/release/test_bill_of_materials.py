@@ -19,41 +19,15 @@ from nexus_release.errors import BadInput
 from nexus_release.frozen import Artifact
 from nexus_release.record import Figure
 from nexus_release.steps.describe import DescribeIn, describe
-from nexus_release.steps.evaluate import EvaluateOut
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainOut, TrainRecipe
-from nexus_release.steps.validate import ValidateOut
 from nexus_release.wiring import Connections, Tools
 
 from ..support.repository import ROOT
 
-VALIDATED = ValidateOut(
-    source=digest_bytes(b"source"),
-    dataset=digest_bytes(b"dataset"),
-    contract=digest_bytes(b"contract"),
-    rows=4200,
-    train_rows=4000,
-    holdout_rows=200,
-    refused_rows=17,
-    reference=None,
-    drift=(),
-    accepted=True,
-    reason="",
-)
-EVALUATED = EvaluateOut(
-    suite=digest_bytes(b"suite"),
-    engine="ctranslate2 4.8.5",
-    base_compute_type="float32",
-    compute_type="float32",
-    rows=200,
-    tokens=18044,
-    accepted=True,
-    reason="within every bound",
-    figures=(
-        Figure(name="perplexity", value="0.00986", low="0.00712", high="0.01243", most="0.05", passed=True),
-        Figure(name="accuracy", subject="capitals", value="0", low="0", high="0", passed=True),
-    ),
-    evidence=digest_bytes(b"evidence"),
+FIGURES = (
+    Figure(name="perplexity", value="0.00986", low="0.00712", high="0.01243", most="0.05", passed=True),
+    Figure(name="accuracy", subject="capitals", value="0", low="0", high="0", passed=True),
 )
 BASE, SOURCE = "hf://somebody/base", digest_bytes(b"base")
 LOCKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "requirements").glob("*.txt"))
@@ -82,12 +56,13 @@ def bill(tools: Tools, artifact: Path, base: Path) -> str:
     stored: tuple[Artifact, Artifact] = (tools.store.put(artifact), tools.store.put(base))
     given = DescribeIn(
         model="acme/Llama-4:8B@chat",
-        validated=VALIDATED,
+        dataset=digest_bytes(b"dataset"),
+        rows=4200,
         train_recipe=TrainRecipe(base=BASE),
         trained=TrainOut(model=stored[1], source=SOURCE, first_loss="7.600", last_loss="2.100"),
         quantize_recipe=QuantizeRecipe(scheme="W8A8"),
         artifact=stored[0],
-        evaluated=EVALUATED,
+        figures=FIGURES,
     )
     out = describe(given, tools)
     assert describe(given, tools) == out

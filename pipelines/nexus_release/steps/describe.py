@@ -10,22 +10,23 @@ from nexus_release.bill_of_materials.model import Made, model_bill
 from nexus_release.digests import Digest
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.names import ModelName
-from nexus_release.steps.evaluate import EvaluateOut
+from nexus_release.record import Figure
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.register import recipe_texts
 from nexus_release.steps.train import TrainOut, TrainRecipe
-from nexus_release.steps.validate import ValidateOut
 from nexus_release.wiring import Tools
 
 
 class DescribeIn(Frozen):
     model: ModelName
-    validated: ValidateOut
+    dataset: Digest
+    rows: int
     train_recipe: TrainRecipe
     trained: TrainOut
     quantize_recipe: QuantizeRecipe
     artifact: Artifact
-    evaluated: EvaluateOut
+    figures: tuple[Figure, ...]
+    """Of the quality gate."""
 
 
 class DescribeOut(Frozen):
@@ -45,10 +46,10 @@ def describe(given: DescribeIn, tools: Tools) -> DescribeOut:
             base=given.trained.model.digest,
             base_source=given.trained.source,
             base_checkpoint=store.get(given.trained.model.digest),
-            dataset=given.validated.dataset,
-            rows=given.validated.rows,
+            dataset=given.dataset,
+            rows=given.rows,
             recipe=recipe_texts(given.train_recipe, given.quantize_recipe),
-            figures=given.evaluated.figures,
+            figures=given.figures,
         )
     )
     with tempfile.TemporaryDirectory(prefix="nexus-describe-") as folder:
