@@ -37,7 +37,7 @@ class OneVersion:
         raise AssertionError("these steps register nothing")
 
     def find(self, model: str, release: str) -> RegisteredVersion:
-        return RegisteredVersion(version=1, run="run-1", uri=f"models:/{model}/1")
+        return RegisteredVersion(version=1, run="run-1", uri=f"models:/{model}/1", logged_model="m-7")
 
 
 class Machine:
