@@ -14,6 +14,7 @@ import yaml
 from ..support.airflow_home import NEXUS, AirflowHome
 from ..support.argo import Argo
 from ..support.argo_rendered import rendered
+from ..support.kfp_home import KfpHome
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ def on_airflow(asked: Asked) -> None:
     case = {"dag": f"release-{asked.model}-local", "date": "2026-03-02T03:00:00+00:00"}
     (ended,) = home.migrated(asked.folder.parent / "airflow.db").dag_tests(case)
     assert ended["state"] == "success", ended
+
+
+def on_kfp(asked: Asked) -> None:
+    """By its local runner."""
+    run = KfpHome(asked.folder, {**asked.variables, "NEXUS_BIN": str(asked.nexus)}).run(asked.spec, asked.root)
+    assert run.status == 0, run.said
 
 
 def on_argo(asked: Asked) -> None:
@@ -88,4 +95,9 @@ def secrets(remote: str) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-ENGINES: Mapping[str, Callable[[Asked], None]] = {"laptop": on_a_laptop, "airflow": on_airflow, "argo": on_argo}
+ENGINES: Mapping[str, Callable[[Asked], None]] = {
+    "laptop": on_a_laptop,
+    "kfp": on_kfp,
+    "argo": on_argo,
+    "airflow": on_airflow,
+}

@@ -251,6 +251,7 @@ def test_a_step_that_is_killed_is_told_of(kfp: MakeKfp, tmp_path: Path) -> None:
 @pytest.mark.services
 def test_a_whole_release_is_the_laptops_and_is_made_once(whole_by_kfp: Whole, tmp_path: Path) -> None:
     world, home, first = whole_by_kfp
+    assert first.outcome()["reason"] == ""
     assert first.status == 0, first.said
     assert first.tasks == {*NODES, "summary"}
     other = Remote.copied(world.house, tmp_path)
