@@ -203,7 +203,8 @@ def test_a_refused_release_is_a_good_run_and_says_why(refused_by_kfp: tuple[KfpR
 
 def test_a_refused_release_leaves_the_laptops_summary(refused_by_kfp: tuple[KfpRun, Path], tmp_path: Path) -> None:
     run, spec = refused_by_kfp
-    laptop = on_the_laptop(spec, ROOT, {"NEXUS_STATE": str(tmp_path / "laptop")})
+    remote = Remote(tmp_path, plant_environments)
+    laptop = on_the_laptop(spec, ROOT, {"NEXUS_STATE": str(tmp_path / "laptop"), "NEXUS_REMOTE": str(remote.path)})
     assert run.outcome()["outcome"] == "refused"
     assert run.summary.read_bytes() == laptop.read_bytes()
 
@@ -261,7 +262,7 @@ def test_a_whole_release_is_the_laptops_and_is_made_once(whole_by_kfp: Whole, tm
     assert json.loads(path.read_bytes())["outcome"] == "done"
     assert first.summary.read_bytes() == path.read_bytes()
 
-    second = home.run(spec, root)
+    second = home.run_of(home.folder / "params.json")
     assert second.status == 0, second.said
     assert second.folder != first.folder
     kept = [name for name, node in NODES.items() if node.step.cacheable or name == "register"]

@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from nexus_release.cli import nexus
+from nexus_release.drift import FeatureDrift
+from nexus_release.evidence.data import data_page
 from nexus_release.evidence.figures import amounts_of
 from nexus_release.evidence.html import html_text
 from nexus_release.evidence.making import plain_page
@@ -23,12 +25,14 @@ from nexus_release.evidence.verdicts import evaluated_page
 from nexus_release.frozen import Artifact
 from nexus_release.gates import held
 from nexus_release.record import Figure, Verdict
-from nexus_release.spec import asked_for
 from nexus_release.steps.evaluate import EvaluateIn, EvaluateOut, QualityGate
 from nexus_release.steps.quantize import QuantizeIn, QuantizeOut, QuantizeRecipe
+from nexus_release.steps.validate import DataGate, ValidateIn, ValidateOut
 from nexus_release.suite import Suite
 
 from ..orchestrators.conftest import bad_spec
+from ..support.releases import plant_environments
+from ..support.remotes import Remote
 from ..support.repository import ROOT
 
 HOSTILE = "<script>alert(1)</script>\n# a heading\n| a | cell |\n[a](javascript:x) @someone `x` \u202e\x1b[2J &amp;"
@@ -110,6 +114,26 @@ def test_a_figure_without_an_interval_is_one_number() -> None:
     assert 'aria-label="relative error of lm_head 0.03000, at most 0.05000: passed"' in drawn
 
 
+def test_drift_is_told_feature_by_feature_where_there_was_something_to_compare_with() -> None:
+    out = ValidateOut(
+        source=DIGEST, dataset=DIGEST, contract=DIGEST, rows=9, train_rows=8, holdout_rows=1, refused_rows=0,
+        reference=DIGEST, accepted=False, reason="script: drifted", drift=(
+            FeatureDrift(feature="turns", measure="ks", value="0.01", chance="0.1", bound="0.2", drifted=False),
+            FeatureDrift(feature="script", measure="psi", value="3.1", chance="0.1", bound="0.2", drifted=True),
+        ),
+    )  # fmt: skip
+    given = ValidateIn(model="chat", dataset="chats.jsonl", gate=DataGate(reference=DIGEST))
+    report = {
+        "by_rule": {}, "failures": [], "duplicates": {"rows": 0}, "characters": {},
+        "personal_data": {"policy": "refuse", "rows": {}}, "same_answer": {"times": 1, "of": 9, "share": 0.1111},
+    }  # fmt: skip
+    text = markdown_text(data_page(given, out, report))
+    assert "| turns | ks 0.01 | 0.2 | 0.1 | no |" in text
+    assert "| script | psi 3.1 | 0.2 | 0.1 | yes |" in text
+    still = out.model_copy(update={"drift": (), "reference": None})
+    assert "Drift" not in markdown_text(data_page(given, still, report))
+
+
 def test_a_gate_without_a_page_of_its_own_has_its_verdict_and_its_figures() -> None:
     page = plain_page("weigh", Verdict(accepted=True, reason="it fits", figures=(PERPLEXITY,), evidence=DIGEST))
     assert page.title == "Weigh"
@@ -175,15 +199,16 @@ def test_amounts_are_told_in_powers_of_ten_and_to_the_byte(count: int, said: str
 def worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     """A work folder in which the data of a release was refused, and what was asked for."""
     monkeypatch.setenv("NEXUS_WORK", (tmp_path / "work").as_uri())
+    monkeypatch.setenv("NEXUS_REMOTE", str(Remote(tmp_path, plant_environments).path))
     spec = bad_spec(tmp_path)
     run("release", str(spec), "--root", str(ROOT), status=3)
-    return tmp_path, asked_for(spec, ROOT, "local", None).model_dump_json()
+    return tmp_path, run("params", str(spec), "--root", str(ROOT)).output.strip()
 
 
 def run(*words: str, status: int = 0) -> Any:
     done = CliRunner().invoke(nexus, words)
     ended = getattr(done.exception, "exit_status", done.exit_code)
-    assert ended == status, done.output
+    assert ended == status, done.exception
     return done
 
 

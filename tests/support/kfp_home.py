@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .client import installed
+from .releases import plant_environments
+from .remotes import Remote
 from .repository import ROOT
 
 BIN = ROOT / ".venv-kfp" / "bin"
@@ -60,6 +62,7 @@ class KfpHome:
             "NEXUS_REMOTE": os.environ.get("NEXUS_REMOTE", ""),
             "NEXUS_WORK": (folder / "work").as_uri(),
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+            "NEXUS_REMOTE": variables.get("NEXUS_REMOTE") or str(Remote(folder, plant_environments).path),
             **variables,
         }
 
@@ -76,16 +79,19 @@ class KfpHome:
 
     def run(self, spec: Path, root: Path = ROOT, seconds: float = _SECONDS) -> KfpRun:
         """A release by the local runner, to its end."""
-        params = self.folder / "params.json"
-        params.write_text(params_of(spec, root))
+        return self.run_of(self.params(spec, root), seconds)
+
+    def params(self, spec: Path, root: Path = ROOT) -> Path:
+        """The file with what the release is asked for."""
+        path = self.folder / "params.json"
+        words = [NEXUS, "params", spec, "--root", root, "--out", path]
+        subprocess.run(words, env={**os.environ, **self.environment}, check=True)
+        return path
+
+    def run_of(self, params: Path, seconds: float = _SECONDS) -> KfpRun:
         into = self.folder / "pipeline"
         ended = self.call("run", params, "--into", into, seconds=seconds)
         work = Path(urlsplit(self.environment["NEXUS_WORK"]).path)
         (summary,) = work.glob("runs/*/summary.json")
         folder = max(into.iterdir(), key=lambda path: path.name)  # KFP names each run by its time
         return KfpRun(ended.returncode, ended.stdout + ended.stderr, folder, summary)
-
-
-def params_of(spec: Path, root: Path = ROOT) -> str:
-    words = ["params", str(spec), "--root", str(root)]
-    return subprocess.run([NEXUS, *words], capture_output=True, text=True, check=True).stdout

@@ -64,11 +64,11 @@ def _drift(out: ValidateOut) -> tuple[Block, ...]:
     if out.reference is None:
         return ()
     rows = tuple(
-        (one.feature, one.measure, one.value, one.bound, one.chance, "yes" if one.drifted else "no")
+        (one.feature, f"{one.measure} {one.value}", one.bound, one.chance, "yes" if one.drifted else "no")
         for one in out.drift
     )
     return (
         Heading("Drift"),
-        Facts((("against", out.reference),)),
-        Table(("feature", "measure", "value", "allowed", "by chance", "drifted"), rows),
+        Facts((("from the dataset", out.reference),)),
+        Table(("feature", "moved by", "allowed", "by chance alone", "drifted"), rows),
     )
