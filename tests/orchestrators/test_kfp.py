@@ -250,6 +250,7 @@ def test_a_step_that_is_killed_is_told_of(kfp: MakeKfp, tmp_path: Path) -> None:
 
 @pytest.mark.train
 @pytest.mark.services
+@pytest.mark.timeout(900)  # one release or two, in processes of their own
 def test_a_whole_release_is_the_laptops_and_is_made_once(whole_by_kfp: Whole, tmp_path: Path) -> None:
     world, home, first = whole_by_kfp
     assert first.outcome()["reason"] == ""

@@ -44,6 +44,7 @@ def test_a_refusal_is_shown_by_the_step_and_by_the_summary(
 
 @pytest.mark.train
 @pytest.mark.services
+@pytest.mark.timeout(900)  # one release or two, in processes of their own
 def test_the_gate_s_verdict_has_an_interval_for_each_figure(
     browser: Browser, whole_by_kfp: Whole, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_the_gate_s_verdict_has_an_interval_for_each_figure(
 
 @pytest.mark.train
 @pytest.mark.services
+@pytest.mark.timeout(900)  # one release or two, in processes of their own
 @pytest.mark.parametrize("task", ["fit", "train", "quantize", "inspect", "register", "render", "propose", "summary"])
 def test_every_page_is_rendered_within_its_width(
     task: str, browser: Browser, whole_by_kfp: Whole, tmp_path: Path

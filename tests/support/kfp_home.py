@@ -19,7 +19,7 @@ from .repository import ROOT
 BIN = ROOT / ".venv-kfp" / "bin"
 NEXUS = ROOT / ".venv" / "bin" / "nexus"
 PROGRAM = ROOT / "pipelines" / "release_kfp.py"
-_SECONDS = 280
+_SECONDS = 800
 
 
 @dataclass(frozen=True)
