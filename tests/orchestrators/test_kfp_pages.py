@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nexus_release.evidence.html import html_text
+from nexus_release.evidence.page import Changes, Facts, Page, Said, Text
+
 from ..support.browser import Browser, Opened
 from ..support.kfp_home import KfpRun
 from .conftest import Whole
@@ -83,6 +86,15 @@ def test_light_and_dark_are_the_readers(browser: Browser, refused_by_kfp: tuple[
     light, dark = (browser.value(browser.open(page, scheme), ground) for scheme in ("light", "dark"))
     assert light == "rgb(255, 255, 255)"
     assert dark == "rgb(22, 24, 27)"
+
+
+def test_a_word_that_is_wider_than_the_page_is_broken(browser: Browser, tmp_path: Path) -> None:
+    word = f"gitops/{'a' * 200}.json"
+    blocks = (Said(True, "done", word), Text(word), Facts(((word, word),)), Changes(f"+{word}"))
+    page = tmp_path / "wide.html"
+    page.write_text(html_text(Page(word, blocks)))
+    opened = browser.open(page, width=420)
+    assert browser.value(opened, "document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_a_page_that_would_ask_or_fail_is_told_of(browser: Browser, tmp_path: Path) -> None:
