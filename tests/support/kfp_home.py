@@ -59,7 +59,6 @@ class KfpHome:
             "TMPDIR": str(folder / "tmp"),
             "PYTHONWARNINGS": "error",
             "NEXUS_BIN": str(NEXUS),
-            "NEXUS_REMOTE": os.environ.get("NEXUS_REMOTE", ""),
             "NEXUS_WORK": (folder / "work").as_uri(),
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
             "NEXUS_REMOTE": variables.get("NEXUS_REMOTE") or str(Remote(folder, plant_environments).path),
