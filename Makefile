@@ -7,6 +7,8 @@ RUN_EXTRAS := --extra gateway --extra worker --extra release --extra train --gro
 # PyTorch's own index of CPU builds; the wheels are named by hash in requirements/torch.txt.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 DEMO_FLAGS ?=
+# A file's tests stay together, since they share what the file has started.
+SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 # ENGINE=vllm serves by a real vLLM on the CPU instead of our own worker.
 ifdef ENGINE
 export NEXUS_ENGINE := $(ENGINE)
@@ -49,7 +51,7 @@ setup-kfp: $(STATE)/setup/kfp ## make .venv-kfp: Kubeflow Pipelines' SDK, for th
 setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
 
 test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera ## run the tests
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
 orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
 	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
