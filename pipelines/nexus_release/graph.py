@@ -195,7 +195,7 @@ _STEPS: tuple[Node, ...] = (
             timeout_seconds=900,
             resources=Resources(),
             cacheable=False,
-            image="release",
+            image="train",  # the packages that it writes down are those that made the model
         ),
         {
             "model": "params.model",

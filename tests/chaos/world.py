@@ -105,7 +105,9 @@ class World:
         contents = [json.loads(data)["content"] for data in records.values()]
         ids = sorted(Path(path).stem for path in records)
         return {
-            "records": [{**content, "model": "<model>"} for content in contents],
+            "records": [
+                {**content, "model": "<model>", "bill_of_materials": "<names the model>"} for content in contents
+            ],
             "commits": [re.sub(r"\b[0-9a-f]{12}\b", "<id>", one).replace(self.model, "<model>") for one in commits],
             "branches": sorted(self.remote.refs()),
             "versions": self._versions(ids),

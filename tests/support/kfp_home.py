@@ -91,6 +91,7 @@ class KfpHome:
         into = self.folder / "pipeline"
         ended = self.call("run", params, "--into", into, seconds=seconds)
         work = Path(urlsplit(self.environment["NEXUS_WORK"]).path)
-        (summary,) = work.glob("runs/*/summary.json")
+        # One for each set of parameters, which say what main's stable release was made of.
+        summary = max(work.glob("runs/*/summary.json"), key=lambda path: path.stat().st_mtime)
         folder = max(into.iterdir(), key=lambda path: path.name)  # KFP names each run by its time
         return KfpRun(ended.returncode, ended.stdout + ended.stderr, folder, summary)
