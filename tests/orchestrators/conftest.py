@@ -12,18 +12,15 @@ from typing import Any
 
 import pytest
 
-from ..chaos.world import World
 from ..support.airflow_home import NEXUS, AirflowHome
 from ..support.kfp_home import KfpHome, KfpRun
 from ..support.releases import plant_environments
 from ..support.remotes import Remote
 
 MakeHome = Callable[..., AirflowHome]
-Whole = tuple[World, KfpHome, KfpRun]
-"""What a release touches, where it ran, and how."""
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def main_without_a_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a release is asked against, where a test names no remote of its own: nothing is stable there."""
     remote = Remote(tmp_path_factory.mktemp("main"), plant_environments)
@@ -53,14 +50,6 @@ def refused_by_kfp(tmp_path_factory: pytest.TempPathFactory) -> tuple[KfpRun, Pa
     folder = tmp_path_factory.mktemp("refused-by-kfp")
     spec = bad_spec(folder)
     return KfpHome(folder / "kfp", {}).run(spec), spec
-
-
-@pytest.fixture(scope="session")
-def whole_by_kfp(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> Whole:
-    folder = tmp_path_factory.mktemp("whole-by-kfp")
-    world = World.first(folder / "world", mlflow_server)
-    home = KfpHome(folder / "kfp", {"MLFLOW_TRACKING_URI": mlflow_server, "NEXUS_REMOTE": str(world.remote.path)})
-    return world, home, home.run(world.folder / "spec.yaml", world.folder / "root")
 
 
 def bad_spec(folder: Path, model: str = "chat") -> Path:

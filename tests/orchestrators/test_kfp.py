@@ -21,7 +21,7 @@ from ..support.kfp_home import BIN, KfpHome, KfpRun
 from ..support.releases import plant_environments
 from ..support.remotes import Remote
 from ..support.repository import ROOT
-from .conftest import Whole, bad_spec, on_the_laptop, program
+from .conftest import bad_spec, on_the_laptop, program
 
 MakeKfp = Callable[..., KfpHome]
 DIGEST = "@sha256:" + "0" * 64
@@ -246,29 +246,6 @@ def test_a_step_that_is_killed_is_told_of(kfp: MakeKfp, tmp_path: Path) -> None:
     run = kfp(NEXUS_BIN=str(dies)).run(bad_spec(tmp_path))
     assert run.status == 1
     assert run.outcome()["reason"] == "validate: exit status -9"
-
-
-@pytest.mark.train
-@pytest.mark.services
-@pytest.mark.timeout(900)  # one release or two, in processes of their own
-def test_a_whole_release_is_the_laptops_and_is_made_once(whole_by_kfp: Whole, tmp_path: Path) -> None:
-    world, home, first = whole_by_kfp
-    assert first.outcome()["reason"] == ""
-    assert first.status == 0, first.said
-    assert first.tasks == {*NODES, "summary"}
-    other = Remote.copied(world.house, tmp_path)
-    laptop = {"MLFLOW_TRACKING_URI": world.registry, "NEXUS_STATE": str(tmp_path / "laptop")}
-    spec, root = world.folder / "spec.yaml", world.folder / "root"
-    path = on_the_laptop(spec, root, {**laptop, "NEXUS_REMOTE": str(other.path)})
-    assert json.loads(path.read_bytes())["outcome"] == "done"
-    assert first.summary.read_bytes() == path.read_bytes()
-
-    second = home.run_of(home.folder / "params.json")
-    assert second.status == 0, second.said
-    assert second.folder != first.folder
-    kept = [name for name, node in NODES.items() if node.step.cacheable or name == "register"]
-    assert [second.left(one)["parameterValues"] for one in kept] == [first.left(one)["parameterValues"] for one in kept]
-    assert len(world.remote.subjects()) == 3  # the house, the record and the plan
 
 
 def _settings(root: Path, pods: Mapping[str, Any]) -> None:

@@ -9,16 +9,25 @@ import pytest
 
 from nexus_release.evidence.html import html_text
 from nexus_release.evidence.page import Changes, Facts, Page, Said, Text
+from nexus_release.graph import NODES
 
+from ..chaos.world import World
 from ..support.browser import Browser, Opened
-from ..support.kfp_home import KfpRun
-from .conftest import Whole
+from ..support.kfp_home import KfpHome, KfpRun
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with Browser(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def whole_by_kfp(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> KfpRun:
+    folder = tmp_path_factory.mktemp("whole-by-kfp")
+    world = World.first(folder / "world", mlflow_server)
+    home = KfpHome(folder / "kfp", {"MLFLOW_TRACKING_URI": mlflow_server, "NEXUS_REMOTE": str(world.remote.path)})
+    return home.run(world.folder / "spec.yaml", world.folder / "root")
 
 
 def page_of(run: KfpRun, task: str, folder: Path) -> Path:
@@ -47,15 +56,23 @@ def test_a_refusal_is_shown_by_the_step_and_by_the_summary(
 
 @pytest.mark.train
 @pytest.mark.services
-@pytest.mark.timeout(900)  # one release or two, in processes of their own
+@pytest.mark.timeout(900)  # a whole release, a process for each step
+def test_a_whole_release_has_a_task_for_each_step_and_a_summary(whole_by_kfp: KfpRun) -> None:
+    assert whole_by_kfp.status == 0, whole_by_kfp.said
+    assert whole_by_kfp.outcome()["outcome"] == "done"
+    assert whole_by_kfp.tasks == {*NODES, "summary"}
+
+
+@pytest.mark.train
+@pytest.mark.services
+@pytest.mark.timeout(900)  # a whole release, a process for each step
 def test_the_gate_s_verdict_has_an_interval_for_each_figure(
-    browser: Browser, whole_by_kfp: Whole, tmp_path: Path
+    browser: Browser, whole_by_kfp: KfpRun, tmp_path: Path
 ) -> None:
-    _, _, run = whole_by_kfp
-    page = page_of(run, "evaluate", tmp_path)
+    page = page_of(whole_by_kfp, "evaluate", tmp_path)
     opened = browser.open(page)
     assert "accepted" in browser.value(opened, "document.querySelector('.said.good').innerText")
-    (found,) = [step["out"] for step in run.outcome()["steps"] if step["step"] == "evaluate"]
+    (found,) = [step["out"] for step in whole_by_kfp.outcome()["steps"] if step["step"] == "evaluate"]
     figures = [one["name"] for one in found["figures"]]
     labels = "[...document.querySelectorAll('svg.interval')].map(plot => plot.getAttribute('aria-label'))"
     plots = browser.value(opened, labels)
@@ -67,13 +84,12 @@ def test_the_gate_s_verdict_has_an_interval_for_each_figure(
 
 @pytest.mark.train
 @pytest.mark.services
-@pytest.mark.timeout(900)  # one release or two, in processes of their own
+@pytest.mark.timeout(900)  # a whole release, a process for each step
 @pytest.mark.parametrize("task", ["fit", "train", "quantize", "inspect", "register", "render", "propose", "summary"])
 def test_every_page_is_rendered_within_its_width(
-    task: str, browser: Browser, whole_by_kfp: Whole, tmp_path: Path
+    task: str, browser: Browser, whole_by_kfp: KfpRun, tmp_path: Path
 ) -> None:
-    _, _, run = whole_by_kfp
-    page = page_of(run, task, tmp_path)
+    page = page_of(whole_by_kfp, task, tmp_path)
     opened = browser.open(page, width=420)
     assert browser.value(opened, "document.querySelector('h1').innerText")
     assert browser.value(opened, "document.documentElement.scrollWidth <= window.innerWidth")
