@@ -76,6 +76,16 @@ def test_a_refused_release_succeeds_skips_what_follows_and_leaves_the_laptops_su
     assert json.loads(run.logs["refused.onExit(0)"]) == json.loads(laptop.read_bytes())
 
 
+def test_braces_in_a_name_are_no_tags_of_argos(tmp_path: Path) -> None:
+    spec, data = bad_spec(tmp_path), tmp_path / "{{workflow.name}}{{{=1}}.jsonl"
+    (tmp_path / "chat.jsonl").rename(data)
+    spec.write_text(json.dumps({"model": "chat", "dataset": str(data)}))
+    run = argo(tmp_path, committed()).submit("nexus-release", "braces", params=asked(spec))
+    summary = json.loads(summary_of(tmp_path).read_bytes())
+    assert (run.phase, summary["outcome"]) == ("Succeeded", "refused")
+    assert summary["inputs"]["dataset"] == str(data)
+
+
 def test_bad_input_is_not_tried_again_and_the_summary_says_what_was_bad(tmp_path: Path) -> None:
     spec = tmp_path / "wrong.yaml"
     spec.write_text(json.dumps({"model": "wrong", "dataset": "gopher://nowhere"}))

@@ -21,12 +21,13 @@ class Unresolved(Exception):
 
 
 def filled(text: str, scope: Mapping[str, str]) -> str:
-    """`text` with its tags replaced, once: a tag in a value stays."""
+    """`text` with its tags replaced, and then those in what has replaced them: Argo fills a template with what all may
+    know, and the result with its inputs."""
 
     def value(tag: re.Match[str]) -> str:
         return str(evaluated(tag[2], scope)) if tag[1] else str(_looked_up(tag[2].strip(), scope))
 
-    return _TAG.sub(value, text)
+    return _TAG.sub(value, _TAG.sub(value, text))
 
 
 def evaluated(expression: str, scope: Mapping[str, Any]) -> Any:

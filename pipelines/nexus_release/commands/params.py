@@ -61,10 +61,17 @@ def command(
     with _main(tools) if from_main else nullcontext(root) as place:
         ask = Ask(place, environment, lambda: tools.repository, of_day, reason)
         asked = asked_for(place / spec if from_main else spec, ask)
+    text = _without_tags(asked.model_dump_json())
     if out:
-        write_whole(out, asked.model_dump_json())
+        write_whole(out, text)
     else:
-        click.echo(asked.model_dump_json())
+        click.echo(text)
+
+
+def _without_tags(text: str) -> str:
+    """The same JSON. Argo Workflows, on which Kubeflow Pipelines runs too, fills `{{...}}` in a parameter's value as in
+    a template; only within a string of JSON can two braces open together."""
+    return text.replace("{{", r"{\u007b")
 
 
 @contextmanager
