@@ -41,16 +41,20 @@ def run_step(
 
 
 def run_summary(params: str, state: str, message: str, steps: list[str], page: Any, text: Any) -> None:
-    """However the release has ended: `state` is KFP's word for it, and `message` what it says of a failure."""
+    """However the release has ended: `state` is the server's word for it, and `message` what it says of a failure.
+
+    Servers whose states are those of ML Metadata say COMPLETE, and RUNNING of whatever has branches in it.
+    """
     import os
     import tempfile
     from pathlib import Path
 
     failed = ""
-    if state != "SUCCEEDED":
+    if state not in ("SUCCEEDED", "COMPLETE"):
         kept = [(step, trouble_file(params, step)) for step in steps]
         told = [f"{step}: {path.read_text(encoding='utf-8')}" for step, path in kept if path.exists()]
-        failed = told[0] if told else message or "a task was stopped, or ran out of time or memory"
+        unsaid = message or "a task was stopped, or ran out of time or memory"
+        failed = told[0] if told else "" if state == "RUNNING" else unsaid
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         (here / "params.json").write_text(params, encoding="utf-8")
