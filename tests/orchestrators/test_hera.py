@@ -157,6 +157,13 @@ def test_the_clock_releases_what_the_file_on_main_asks_for_of_the_day(tmp_path: 
     assert re.fullmatch(r"\d{4}-\d\d-\d\d\.jsonl", Path(summary["inputs"]["dataset"]).name)
 
 
+def test_two_entries_of_one_model_are_refused(tmp_path: Path) -> None:
+    remote = on_main(tmp_path)
+    entry = {"spec": "specs/chat.yaml", "environment": "local", "schedule": "0 3 * * 1"}
+    with pytest.raises(AssertionError, match="is refused: one entry of local releases chat already"):
+        rendered(remote.clone, "local", json.dumps([entry, {**entry, "schedule": "0 3 * * 4"}]))
+
+
 def test_a_release_file_that_is_not_on_main_fails_the_run_that_asks_for_it(tmp_path: Path) -> None:
     cluster = argo(tmp_path, committed(), str(on_main(tmp_path).path))
     run = cluster.submit("nexus-release-of-a-file", "none", spec="specs/none.yaml")

@@ -13,6 +13,7 @@ from nexus_hera.network import network
 from nexus_hera.releases import Entry, read_entries
 from nexus_hera.workflow import release, release_of_a_file, scheduled
 from nexus_release.config import Settings, load_settings
+from nexus_release.errors import BadInput
 from nexus_release.graph import NODES
 from nexus_release.journal import write_whole
 from nexus_release.manifests.namespace import namespace
@@ -65,12 +66,25 @@ def write(root: Path, environment: str) -> None:
 
 
 def _workflows(root: Path, entries: Iterable[Entry], environment: str, settings: Settings) -> Mapping[str, Object]:
-    crons = [scheduled(entry, read_spec(root / entry.spec).model, settings) for entry in entries]
+    crons = _scheduled(root, entries, settings)
     built: list[WorkflowTemplate] = [release(settings), release_of_a_file(environment, settings)]
     return {
         **{f"workflowtemplate-{one.name}.yaml": _object(one) for one in built},
         **{f"cronworkflow-{one.name}.yaml": _object(one) for one in crons},
     }
+
+
+def _scheduled(root: Path, entries: Iterable[Entry], settings: Settings) -> list[CronWorkflow]:
+    """Named by their models. Raises BadInput for a second of one model."""
+    models: set[str] = set()
+    crons: list[CronWorkflow] = []
+    for entry in entries:
+        model = read_spec(root / entry.spec).model
+        if model in models:
+            raise BadInput("releases", entry.spec, f"one entry of {entry.environment} releases {model} already")
+        models.add(model)
+        crons.append(scheduled(entry, model, settings))
+    return crons
 
 
 def _object(built: WorkflowTemplate | CronWorkflow) -> Object:
