@@ -74,7 +74,7 @@ def pod_with(effects: tuple[Effect, ...], resources: Resources, image: str, sett
 
 
 def image_of(key: str, settings: Settings) -> str:
-    """By digest, or the name that `make images` gives."""
+    """By digest, or the name that pipelines/Dockerfile is built under where nothing is said."""
     return getattr(settings.pods.images, key) or f"nexus-{key}:local"
 
 
