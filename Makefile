@@ -161,6 +161,19 @@ define install
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 endef
 
+# An environment beside it, .venv-$(1), with what its own lock holds; $(2) is its size.
+define environment
+	@echo "==> .venv-$(1) ($(2))"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-$(1)
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-$(1)/bin/python requirements/$(1).txt
+endef
+
+# The same with Nexus itself in it, without what Nexus would ask for besides.
+define environment_with_nexus
+	$(call environment,$(1),$(2))
+	$(BIN)/uv pip install --quiet --python .venv-$(1)/bin/python --no-deps -e .
+endef
+
 $(STATE)/setup/run: requirements/run.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
 	@if [ $(STATE)/setup/dev -nt requirements/dev.txt ]; then mkdir -p $(@D); touch $@; else $(MAKE) --no-print-directory install-run; fi
 
@@ -175,50 +188,34 @@ $(STATE)/setup/dev: requirements/dev.txt requirements/torch.txt pyproject.toml |
 
 # vLLM's pins disagree with llm-compressor's, so it has an environment of its own.
 $(STATE)/setup/vllm: requirements/vllm.txt requirements/torch.txt | $(STATE)/setup/run
-	@echo "==> .venv-vllm (3 GB)"
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-vllm
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-vllm/bin/python requirements/vllm.txt
+	$(call environment,vllm,3 GB)
 	$(BIN)/python -m pip --python .venv-vllm/bin/python install --disable-pip-version-check --no-deps --retries 0 \
 	  --require-hashes --extra-index-url $(TORCH_INDEX) -r requirements/torch.txt
 	@touch $@
 
 # Some clients hold `openai` below the version that Nexus has, so they have an environment of their own.
 $(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
-	@echo "==> .venv-clients (450 MB)"
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-clients
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-clients/bin/python requirements/clients.txt
+	$(call environment,clients,450 MB)
 	@touch $@
 
 # litellm holds `openai` and others below the versions that Nexus has elsewhere.
-$(STATE)/setup/litellm: requirements/litellm.txt | $(STATE)/setup/run
-	@echo "==> .venv-litellm (300 MB)"
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-litellm
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-litellm/bin/python requirements/litellm.txt
-	$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --no-deps -e .
+$(STATE)/setup/litellm: requirements/litellm.txt pyproject.toml | $(STATE)/setup/run
+	$(call environment_with_nexus,litellm,300 MB)
 	@touch $@
 
 # Airflow holds fastapi and others below the versions that Nexus has elsewhere.
 $(STATE)/setup/airflow: requirements/airflow.txt pyproject.toml | $(STATE)/setup/run
-	@echo "==> .venv-airflow (270 MB)"
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-airflow
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-airflow/bin/python requirements/airflow.txt
-	$(BIN)/uv pip install --quiet --python .venv-airflow/bin/python --no-deps -e .
+	$(call environment_with_nexus,airflow,270 MB)
 	@touch $@
 
 # kfp pins kubernetes, protobuf, requests and others below the versions that Nexus has elsewhere.
 $(STATE)/setup/kfp: requirements/kfp.txt pyproject.toml | $(STATE)/setup/run
-	@echo "==> .venv-kfp (90 MB)"
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-kfp
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-kfp/bin/python requirements/kfp.txt
-	$(BIN)/uv pip install --quiet --python .venv-kfp/bin/python --no-deps -e .
+	$(call environment_with_nexus,kfp,90 MB)
 	@touch $@
 
 # Hera is what renders workflows/ and nothing that runs, so nobody else's lock should carry it.
 $(STATE)/setup/hera: requirements/hera.txt pyproject.toml | $(STATE)/setup/run
-	@echo "==> .venv-hera (60 MB)"
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-hera
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip sync --python .venv-hera/bin/python requirements/hera.txt
-	$(BIN)/uv pip install --quiet --python .venv-hera/bin/python --no-deps -e .
+	$(call environment_with_nexus,hera,60 MB)
 	@touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node are skipped.
