@@ -73,6 +73,7 @@ fmt: setup-dev ## format and mend what the linter can mend
 lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml $(RUN_EXTRAS) --extra kserve --extra otlp --extra presidio --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml $(RUN_EXTRAS) -c requirements/dev.txt -o requirements/run.txt
+	$(LOCK) pyproject.toml --extra remote-data -c requirements/dev.txt -o requirements/remote-data.txt
 	$(LOCK) pyproject.toml --extra gateway -c requirements/dev.txt -o requirements/gateway.txt
 	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt
 	$(LOCK) --override requirements/vllm.overrides requirements/vllm.in -o requirements/vllm.txt
@@ -101,7 +102,7 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, from the locks
 	@mkdir -p $(STATE)/bom
 	$(BIN)/nexus bom requirements/run.txt requirements/torch.txt --name nexus-run > $(STATE)/bom/run.cdx.json
-	@for lock in gateway worker litellm vllm airflow kfp hera; do \
+	@for lock in remote-data gateway worker litellm vllm airflow kfp hera; do \
 	  $(BIN)/nexus bom requirements/$$lock.txt --name nexus-$$lock > $(STATE)/bom/$$lock.cdx.json || exit 1; done
 	@ls $(STATE)/bom
 

@@ -19,6 +19,7 @@ RUN = ["--extra", "gateway", "--extra", "worker", "--extra", "release", "--extra
 LOCKS: dict[str, list[str]] = {
     "requirements/dev.txt": [*RUN, "--extra", "kserve", "--extra", "otlp", "--extra", "presidio", "--group", "dev"],
     "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
+    "requirements/remote-data.txt": ["--extra", "remote-data", "-c", "requirements/dev.txt"],
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
     "requirements/clients.txt": ["requirements/clients.in"],
