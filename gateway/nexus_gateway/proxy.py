@@ -67,7 +67,7 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
         sent = await exchange.body()
         record.request_bytes = len(sent)
         place = await of_path(gateway, caller, head.path) if surface.path in KEPT else None
-        asked = read(head, sent) if place is None else asked_about(place, head.query)
+        asked = read(head, sent) if place is None else asked_about(place, head)
         record.considered = gateway.considered(snapshot, surface, asked) if place is None else None
         route = decide(snapshot, caller, asked, record)
         record.stream = asked.stream and surface.streams

@@ -188,6 +188,13 @@ def test_what_an_engine_does_not_speak_is_told(keeping: Gateway, method: str, ta
     assert (told.status_code, code(told)) == (404, "api_not_served")
 
 
+def test_a_query_of_get_does_not_make_a_stream_of_what_is_deleted(keeping: Gateway, keepers: list[Keeper]) -> None:
+    response = create(keeping, model="whole").json()["id"]
+    told = ask(keeping, "DELETE", f"{response}?stream=true")
+    assert (told.status_code, told.json()) == (200, {"id": response, "object": "response", "deleted": True})
+    assert code(ask(keeping, "GET", response)) == "response_not_found"
+
+
 def test_what_is_not_to_be_stored_is_not_found(keeping: Gateway) -> None:
     assert code(ask(keeping, "GET", create(keeping, store=False).json()["id"])) == "response_not_found"
 
@@ -227,6 +234,22 @@ def test_what_goes_on_from_a_response_is_not_copied(keeping: Gateway, keepers: l
 def test_to_ask_for_responses_counts_as_requests(keeping: Gateway) -> None:
     response = create(keeping, NARROW).json()["id"]
     assert [ask(keeping, "GET", response, NARROW).status_code for _ in range(2)] == [200, 429]
+
+
+def test_a_look_has_no_tokens_of_its_own_and_tells_what_was_masked_in_it(
+    keepers: list[Keeper], tmp_path: Path
+) -> None:
+    files = write_routes(tmp_path / "routes", {"all": routes(keepers)})
+    running = Gateway(tmp_path, "--routes", str(files), env=KEYS).wait()
+    response = create(running, model="masked").json()["id"]
+    (keeper,) = [keeper for keeper in keepers if response in keeper.kept]
+    keeper.kept[response]["output"][0]["content"][0]["text"] = "or lee@example.org"
+    for target in (response, f"{response}?stream=true"):
+        assert ask(running, "GET", target).status_code == 200
+    assert running.stop() == 0
+    told = [line for line in running.lines() if line.get("path", "").startswith("/v1/responses")]
+    assert [(line["prompt_tokens"], line["completion_tokens"]) for line in told] == [(7, 3), (0, 0), (0, 0)]
+    assert [line.get("masked_values", 0) for line in told] == [0, 1, 1]
 
 
 @pytest.mark.parametrize("target", ["%2e%2e%2fmodels", "a%00b", "x" * 256, "a%20b"])
