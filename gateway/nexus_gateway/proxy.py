@@ -74,7 +74,7 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
         body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
         request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route)
         if place is None:
-            await once(gateway, await gone_on(gateway, request), sent, ask)
+            await once(gateway, request, sent, ask)
         else:
             await fetch(gateway, replace(request, holder=place.endpoint))
     except ClientGone:
@@ -104,6 +104,7 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
 
 async def ask(gateway: Gateway, request: Request) -> None:
     """Calls engines, within the caller's limits. Raises Refusal or ClientGone."""
+    request = await gone_on(gateway, request)
     reservation = await admit(gateway, request)
     try:
         await serve(gateway, request)

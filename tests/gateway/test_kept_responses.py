@@ -123,6 +123,21 @@ def test_a_conversation_goes_on_where_it_is_kept(client: OpenAI, keepers: list[K
         assert answer.output_text == " ".join(said)
 
 
+def test_what_went_on_is_answered_again_by_its_idempotency_key_when_its_beginning_is_gone(keeping: Gateway) -> None:
+    first = create(keeping, model="whole").json()["id"]
+    with client_of(keeping) as client:
+
+        def go_on() -> Any:
+            return client.responses.with_raw_response.create(
+                model="whole", input="x", previous_response_id=first, extra_headers={"idempotency-key": first}
+            )
+
+        once = go_on()
+        assert ask(keeping, "DELETE", first).status_code == 200
+        again = go_on()
+    assert (again.headers["idempotency-replayed"], again.content) == ("true", once.content)
+
+
 @pytest.mark.parametrize(
     ("method", "target"), [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")]
 )
