@@ -344,6 +344,22 @@ def test_another_gateway_finds_it_by_redis_and_says_so_while_it_cannot(keepers: 
     assert [gateway.stop() for gateway in (one, other)] == [0, 0]
 
 
+@pytest.mark.services
+def test_an_id_that_two_have_chosen_is_nobodys_though_redis_takes_no_note_of_the_second(
+    keepers: list[Keeper], tmp_path: Path
+) -> None:
+    redis = RedisServer(tmp_path).start()
+    files = write_routes(tmp_path / "routes", {"all": routes(keepers)})
+    running = Gateway(tmp_path, "--routes", str(files), env={**KEYS, "GATEWAY_REDIS_URL": redis.url}).wait()
+    assert create(running, model="whole", request_id="resp_full", input="mine").status_code == 200
+    redis.fill()
+    assert create(running, OTHER, model="whole", request_id="resp_full", input="yours").status_code == 200
+    for key in ("dev-key", OTHER):
+        assert code(ask(running, "GET", "resp_full", key)) == "response_not_found"
+    assert running.stop() == 0
+    redis.kill()
+
+
 def test_what_is_remembered_is_bounded_by_number_and_by_time() -> None:
     now = [0.0]
     places = MemoryPlaces(10, lambda: now[0], most=2)

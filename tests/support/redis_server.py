@@ -35,6 +35,11 @@ class RedisServer:
     def go_on(self) -> None:
         self._running.send_signal(signal.SIGCONT)
 
+    def fill(self) -> None:
+        """It answers what is read, and takes nothing more."""
+        with redis.Redis(port=self.port) as client:
+            client.config_set("maxmemory", 1)
+
     def kill(self) -> None:
         self._running.kill()
         self._running.wait(10)

@@ -1,6 +1,7 @@
 """Remembers in Redis, for all gateways together, and here besides.
 
 Open where it notes: an answer goes out though Redis has not taken the note, and is then found by this gateway alone.
+So what is known here and there is held together: an id that one owner has here and another there is nobody's.
 Closed where it finds: while Redis is away, whose a response is that this gateway does not know nobody can say. Who is
 told: `changed`, once at each change between up and down.
 """
@@ -46,7 +47,8 @@ class SharedPlaces:
         def settled() -> None:
             here = self._here.find(response).value
             try:
-                found.give(_read(asked) or here)
+                there = _read(asked)
+                found.give(here if there is None else there.seen_after(here))
             except Exception:  # whatever a broken server says, nobody may wait for ever
                 found.fail(Unknown()) if here is None else found.give(here)
 
