@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 OTHER = "other"
+_NOT_YET = ("queued", "in_progress")
+"""Of a response: it runs in the background, or its stream goes on."""
 ENDINGS = frozenset({
     *("stop", "length", "tool_calls", "function_call", "content_filter"),  # chat and completions
     *("end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"),  # Messages
@@ -40,7 +42,8 @@ def _said(document: dict[str, Any], inner: object) -> Iterable[object]:
         details = inner.get("incomplete_details")
         yield details.get("reason") if isinstance(details, dict) else None
         yield inner.get("stop_reason")
-        yield inner.get("status") if inner.get("object") == "response" else None
+        status = inner.get("status") if inner.get("object") == "response" else None
+        yield None if status in _NOT_YET else status
 
 
 def _word(value: object) -> str:

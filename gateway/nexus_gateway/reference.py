@@ -42,6 +42,8 @@ _HEADERS = {
     "overloaded": "`retry-after`",
     "circuit_open": "`retry-after`",
     "draining": "`retry-after`",
+    "limiter_unavailable": "`retry-after`",
+    "responses_unavailable": "`retry-after`",
     "body_timeout": "`connection: close`",
     "body_too_large": "`connection: close`",
 }

@@ -80,6 +80,8 @@ def test_such_lines_are_decided_again_as_ever(recorded: tuple[Path, list[dict[st
         ({"type": "message_delta", "delta": {"stop_reason": "refusal"}}, "refusal"),
         ({"response": {"object": "response", "status": "incomplete",
                        "incomplete_details": {"reason": "max_output_tokens"}}}, "max_output_tokens"),
+        ({"object": "response", "status": "queued"}, ""),
+        ({"response": {"object": "response", "status": "in_progress"}}, ""),
         ({"object": "list", "data": []}, ""),
     ],
 )  # fmt: skip
