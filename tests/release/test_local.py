@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nexus_release.errors import NexusError, Unreachable
+from nexus_release.errors import DigestMismatch, NexusError, Unreachable
 from nexus_release.local.cluster import Cluster
 from nexus_release.local.probes import serves_model
 from nexus_release.local.routes import linked_routes
 from nexus_release.local.state import wait_until
 from nexus_release.local.supervise import Follower
 from nexus_release.plan import admitted, promoted, shifted
+from nexus_release.trust.statement import statement_digest
 
 from ..support.laptop import MODEL, Laptop, NotedRegistry, ask, cluster_of
 
@@ -107,7 +109,7 @@ def test_an_artifact_that_is_not_there_changes_nothing(
     good = laptop.plan(stable)
     cluster.apply(good)
     before, routes = pids(cluster), linked_routes(cluster.paths)
-    digest = laptop.record(2).content.artifact.digest
+    digest = laptop.content(2).artifact.digest
     (laptop.home / "store" / digest.replace(":", "/") / "config.json").unlink()
     bad = laptop.plan(promoted(admitted(stable, MODEL, second), second.release, 0))
     with pytest.raises(NexusError, match=digest):
@@ -115,6 +117,35 @@ def test_an_artifact_that_is_not_there_changes_nothing(
     assert (pids(cluster), linked_routes(cluster.paths), cluster.state.applied) == (before, routes, good)
     assert ask(cluster.state.gateway) == first.release
     assert registry.pointed == {(MODEL, "local"): 1}
+
+
+def test_a_release_that_nobody_has_signed_is_not_started_and_what_serves_goes_on(
+    laptop: Laptop, cluster: Cluster
+) -> None:
+    first, second = laptop.release(1), laptop.release(2)
+    stable = admitted(None, MODEL, first)
+    good = laptop.plan(stable)
+    cluster.apply(good)
+    before = pids(cluster)
+    shutil.rmtree(laptop.home / "store/signatures" / statement_digest(laptop.content(2)).removeprefix("sha256:"))
+    bad = laptop.plan(promoted(admitted(stable, MODEL, second), second.release, 0))
+    Follower(cluster, "").look()
+    assert (pids(cluster), cluster.state.applied, cluster.state.refused) == (before, good, bad)
+    assert f"release {second.release[:12]} of {MODEL} is signed by nobody" in cluster.state.last_problem
+    assert ask(cluster.state.gateway) == first.release
+
+
+def test_other_bytes_than_the_record_names_are_not_started_though_they_are_signed(
+    laptop: Laptop, cluster: Cluster
+) -> None:
+    first, second = laptop.release(1), laptop.release(2)
+    laptop.plan(admitted(None, MODEL, first))
+    (path,) = (laptop.clone / "gitops/local" / MODEL).glob(f"*{first.release[:8]}*.yaml")
+    ours, others = (laptop.content(seed).artifact.digest.removeprefix("sha256:") for seed in (1, 2))
+    path.write_text(path.read_text().replace(ours, others))
+    with pytest.raises(DigestMismatch, match=f"storageUri: expected sha256:{ours}, found sha256:{others}"):
+        cluster.apply(laptop.commit(f"by hand, not {second.release}"))
+    assert cluster.state.engines == ()
 
 
 def test_routes_that_the_gateway_refuses_are_taken_back(laptop: Laptop, cluster: Cluster) -> None:

@@ -54,7 +54,7 @@ def registered(tmp_path: Path, mlflow_server: str) -> Iterator[tuple[Laptop, str
 
 
 def register_in(laptop: Laptop, seed: int) -> int:
-    content = laptop.record(seed).content
+    content = laptop.content(seed)
     return laptop.tools.registry.register(
         RegistryEntry(
             model=MODEL,

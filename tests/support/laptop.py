@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nexus_release.frozen import Artifact
 from nexus_release.local.cluster import Cluster, Sites
 from nexus_release.local.engines import EngineChoice
 from nexus_release.local.paths import Paths
@@ -18,7 +19,8 @@ from nexus_release.local.processes import free_port, started_at
 from nexus_release.local.state import LocalState, Mark
 from nexus_release.plan import Plan, Pointer
 from nexus_release.ports import RegisteredVersion, RegistryCopy, RegistryEntry, TaggedVersion
-from nexus_release.record import Record, read_record
+from nexus_release.record import Content, read_record
+from nexus_release.trust.signed import sign_release
 from nexus_release.wiring import Connections, Tools
 
 from .releases import make_record, plant_environments, plant_plan, plant_record
@@ -43,16 +45,24 @@ class Laptop:
         self.commit("settings")
 
     def release(self, seed: int) -> Pointer:
-        """A record whose artifact is in the store, planted in the clone."""
-        return plant_record(self.clone, self.record(seed))
+        """A record, planted in the clone, whose artifact is in the store and signed by the machine's own key."""
+        content = self.content(seed)
+        sign_release(content, self.tools.store, self.tools.signatures, self.tools.signer)
+        return plant_record(self.clone, make_record(MODEL, seed).model_copy(update={"content": content}))
 
-    def record(self, seed: int) -> Record:
-        checkpoint = self.clone.parent / f"checkpoint-{seed}"
-        checkpoint.mkdir(exist_ok=True)
-        (checkpoint / "config.json").write_text(f'{{"seed": {seed}}}')
-        made = make_record(MODEL, seed)
-        content = made.content.model_copy(update={"artifact": self.tools.store.put(checkpoint)})
-        return made.model_copy(update={"content": content})
+    def content(self, seed: int) -> Content:
+        return make_record(MODEL, seed).content.model_copy(
+            update={
+                "artifact": self._put(f"checkpoint-{seed}", "config.json", seed),
+                "bill_of_materials": self._put(f"bill-{seed}", "bom.cdx.json", seed).digest,
+            }
+        )
+
+    def _put(self, folder: str, file: str, seed: int) -> Artifact:
+        place = self.clone.parent / folder
+        place.mkdir(exist_ok=True)
+        (place / file).write_text(f'{{"seed": {seed}}}')
+        return self.tools.store.put(place)
 
     def plan(self, plan: Plan) -> str:
         """Commits the plan and what is rendered from it; returns the commit."""

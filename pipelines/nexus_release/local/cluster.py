@@ -23,6 +23,7 @@ from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.paths import Paths
 from nexus_release.local.probes import get, requests_in_engine, serves_model
 from nexus_release.local.processes import Program, free_port, wait_ready
+from nexus_release.local.proved import prove_engines
 from nexus_release.local.reconcile import plan
 from nexus_release.local.routes import drop_other_routes, link_routes, linked_routes, put_resolve, put_routes
 from nexus_release.local.state import EngineState, LocalState, write_state
@@ -144,8 +145,12 @@ class Cluster:
         self.note(ready=False)
 
     def _read(self, commit: str) -> Desired:
+        """What the commit wants, with proof of what it would start."""
         with tempfile.TemporaryDirectory(dir=self.paths.local, prefix=".checkout-") as folder:
-            return read_desired(Path(folder), self._tools.repository.checkout(Path(folder), commit))
+            desired = read_desired(Path(folder), self._tools.repository.checkout(Path(folder), commit))
+            fresh = plan(desired.engines, self._engines).start
+            prove_engines(fresh, Path(folder), self._tools.store, self._tools.signatures)
+            return desired
 
     def _bring_up(self, engines: Iterable[DesiredEngine]) -> None:
         """Starts all, then waits for each."""
