@@ -109,8 +109,10 @@ class _Sums:
         import numpy
 
         norms, errors = numpy.sqrt(numpy.concatenate(self._rows, axis=1))
-        floor = max(float(norms.max(initial=0)) * _NEGLIGIBLE, numpy.finfo(float).tiny)
-        return float((errors / numpy.maximum(norms, floor)).max(initial=0))
+        largest = float(norms.max(initial=0))
+        if largest == 0:
+            return float(errors.any())
+        return float((errors / numpy.maximum(norms, largest * _NEGLIGIBLE)).max(initial=0))
 
 
 def _blocks(pair: TensorPair) -> Iterator[tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]]:
@@ -143,7 +145,7 @@ def _scale_range(pair: TensorPair) -> tuple[float, float]:
         starts = numpy.arange(0, pair.base.shape[1], pair.group)
         largest, used = numpy.maximum.reduceat(abs(pair.base), starts, axis=1), scales[:, starts]
     half = (pair.range[1] - pair.range[0]) / 2
-    ratios = (used * half)[largest > 0] / largest[largest > 0]
+    ratios = (used.astype(numpy.float64) * half)[largest > 0] / largest[largest > 0]
     return (float(ratios.min()), float(ratios.max())) if ratios.size else (1.0, 1.0)
 
 

@@ -99,11 +99,17 @@ def first_negative(data: bytes) -> bytes:
     return bytes([data[0], data[1] | 0x80]) + data[2:]
 
 
+def huge(data: bytes) -> bytes:
+    """bfloat16: 2^127, by which no weight but the smallest can be multiplied."""
+    return b"\x00\x7f" * (len(data) // 2)
+
+
 MLP = "layers.1.mlp.up_proj.weight"
 DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "a tensor's weights in disorder": (MLP, shuffled, f"relative error of model.{MLP}"),
     "a tensor's rows in other places": (MLP, rows_swapped, f"relative error of model.{MLP}"),
     "a tensor scaled": (f"{MLP}_scale", doubled, f"relative error of model.{MLP} 1.000"),
+    "scales beyond what weights can be": (f"{MLP}_scale", huge, f"cannot be read: model.{MLP}: 'scales up to 1.7e+38'"),
     "one row's scale wrong": (f"{MLP}_scale", first_quartered, f"row error of model.{MLP}"),
     "one row's sign wrong": (f"{MLP}_scale", first_negative, f"least scale of model.{MLP} -1.000"),
     "the output projection in disorder": ("lm_head.weight", rows_swapped, "changed of lm_head.weight 1, at most 0"),
@@ -209,3 +215,14 @@ def test_a_tensor_of_zeros_and_one_that_became_zeros_are_told_apart() -> None:
     assert (same.relative_error, same.cosine, same.zeros) == (0, 1, 0)
     assert (gone.relative_error, gone.cosine, gone.zeros) == (1, 0, 1)
     assert (made.relative_error, made.cosine) == (1, 0)
+
+
+@pytest.mark.parametrize("base", [0.0, 1e-30])
+def test_weights_where_the_base_has_next_to_none_are_measured_and_no_crash(base: float) -> None:
+    numbers, scales = np.full((4, 8), 100, np.int8), np.full((4, 1), 1e30, np.float32)
+    found = fidelity(
+        TensorPair("w", np.full((4, 8), base, np.float32), numbers * scales, numbers, scales, (-127.0, 127.0))
+    )
+    assert found.relative_error >= 1
+    assert found.worst_row >= 1
+    assert np.isfinite([found.relative_error, found.worst_row, found.largest_error, found.most_scale]).all()

@@ -168,8 +168,14 @@ def _pairs(
 
 
 def _decoded(name: str, base: ndarray[Any, Any], after: Checkpoint) -> TensorPair:
+    import numpy
+
     if base.ndim != 2 or after.scheme is None:
         raise BadInput(name, list(base.shape), "only matrices are quantized")
     found = after.quantized(name.removesuffix(".weight"), *base.shape)
     group = after.scheme.group if after.scheme.strategy == "group" else None
-    return TensorPair(name, base, found.values, found.numbers, found.scales, after.scheme.range, group)
+    with numpy.errstate(over="ignore"):
+        values = found.values
+    if not numpy.isfinite(values).all():  # each scale is a number, and so is each weight, but not what they multiply to
+        raise BadInput(name, f"scales up to {found.scales.max():.3g}", "its weights are beyond float32")
+    return TensorPair(name, base, values, found.numbers, found.scales, after.scheme.range, group)
