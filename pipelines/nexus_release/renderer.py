@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from nexus_release.errors import NexusError
+from nexus_release.wiring import without_secrets
 
 _SECONDS = 120.0  # a tree of a hundred models renders in a second
 
@@ -29,7 +30,11 @@ def _run(clone: Path, *words: str) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "nexus_release.cli", *words],
-            env={**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"},  # no __pycache__ in the clone
+            env={
+                **without_secrets(os.environ),
+                "PYTHONPATH": str(code),
+                "PYTHONDONTWRITEBYTECODE": "1",  # no __pycache__ in the clone
+            },
             cwd=clone,
             capture_output=True,
             text=True,

@@ -112,6 +112,13 @@ def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) 
             environ.pop(name, None)
 
 
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """For a process that is started to render, to serve a model or to keep a registry."""
+    left = dict(environ)
+    forget_secrets(left, ())
+    return left
+
+
 def _local_registry(home: Path) -> str:
     """Where `nexus up` has put MLflow: port 5000 may be somebody else's."""
     from nexus_release.local.state import read_state

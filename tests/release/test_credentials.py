@@ -14,8 +14,11 @@ import pytest
 from nexus_release.commands.change import open_repository
 from nexus_release.errors import NexusError, RemoteRefused
 from nexus_release.graph import NODES
+from nexus_release.local.processes import Process, Program
+from nexus_release.local.waiting import wait_until
 from nexus_release.proposals import admission, admission_branch, land_or_leave
 from nexus_release.record import record_text, release_id
+from nexus_release.renderer import render_with_own_code
 from nexus_release.wiring import SECRETS, Connections, Tools, forget_secrets
 
 from ..support.git_http import GitServer, serving
@@ -101,6 +104,34 @@ def test_a_container_s_step_has_lost_them_before_it_reads_a_row(tmp_path: Path) 
         capture_output=True,
     )
     assert {*SECRETS} & {*(tmp_path / "seen").read_text().split()} == set()
+
+
+SHOWN = "import os\nopen('seen', 'w').write(' '.join(os.environ))\n"
+
+
+def test_the_code_of_main_that_renders_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nexus release` with NEXUS_SIGNING_KEY set renders in a process of its own."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, "secret")
+    code = tmp_path / "pipelines/nexus_release"
+    code.mkdir(parents=True)
+    (code / "__init__.py").touch()
+    (code / "cli.py").write_text(SHOWN)
+    render_with_own_code(tmp_path)
+    seen = (tmp_path / "seen").read_text().split()
+    assert "PATH" in seen
+    assert {*SECRETS} & {*seen} == set()
+
+
+def test_an_engine_on_this_machine_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.chdir(tmp_path)
+    with Process.start(Program("engine", (sys.executable, "-c", SHOWN), {"ITS_OWN": "1"}), tmp_path / "log") as engine:
+        assert wait_until(lambda: not engine.alive, 60)
+    seen = (tmp_path / "seen").read_text().split()
+    assert "ITS_OWN" in seen
+    assert {*SECRETS} & {*seen} == set()
 
 
 @pytest.fixture(scope="module")

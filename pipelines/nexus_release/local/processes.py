@@ -17,6 +17,7 @@ from nexus_release.errors import NexusError, Unreachable
 from nexus_release.local.probes import get
 from nexus_release.local.state import Mark
 from nexus_release.local.waiting import wait_until
+from nexus_release.wiring import without_secrets
 
 GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL."""
@@ -30,7 +31,7 @@ class Program:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to this process's own."""
+    """Added to this process's own, which is handed on without credentials."""
 
 
 class ProcessDied(NexusError):
@@ -55,7 +56,7 @@ class Process:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
-                    env={**os.environ, **program.environment},
+                    env={**without_secrets(os.environ), **program.environment},
                     start_new_session=True,
                 )
             except OSError as error:
