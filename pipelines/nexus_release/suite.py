@@ -22,6 +22,8 @@ _CHOICES = 4  # the right answer and three others, as most published tasks have
 _LONGEST = 20_000  # characters of one text
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST)]
+Expected = Annotated[str, StringConstraints(pattern=r"\S", max_length=_LONGEST)]
+"""Not blanks alone, with which every answer begins."""
 
 
 class TaskFile(Frozen):
@@ -38,11 +40,11 @@ class GoldenPrompt(Frozen):
     """A prompt whose answer is known. Exactly one expectation."""
 
     prompt: Text
-    exact: Text | None = None
+    exact: Expected | None = None
     """The whole answer, without blanks at its ends."""
-    prefix: Text | None = None
+    prefix: Expected | None = None
     """How the answer begins, likewise."""
-    contains: tuple[Text, ...] = ()
+    contains: tuple[Expected, ...] = ()
     """What must all be somewhere in it."""
 
     @model_validator(mode="after")

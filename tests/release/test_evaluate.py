@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,19 @@ def test_too_few_questions_prove_nothing_and_are_refused(trained: Trained, tmp_p
     out = evaluated(trained, trained.quantize("W8A8"), suite=Suite(tasks=(few,)))
     assert not out.accepted
     assert "accuracy of sums 1.000, base 1.000: 0 (-0.7935 to 0.7935), at least -0.1" in out.reason
+
+
+def test_rows_that_make_no_question_leave_accuracy_unproved_and_are_refused(trained: Trained, tmp_path: Path) -> None:
+    held_out = (trained.tools.store.get(trained.dataset) / "holdout.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in held_out]
+    for row in rows:
+        row["messages"][-1]["content"] = "yes"
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows/holdout.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    alike = replace(trained, dataset=trained.tools.store.put(tmp_path / "rows").digest)
+    out = evaluated(alike, trained.out.model)
+    assert (out.accepted, out.figures) == (False, ())
+    assert out.reason.endswith("name a task in the suite")
 
 
 def test_golden_prompts_must_all_hold(trained: Trained) -> None:

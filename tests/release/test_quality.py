@@ -93,6 +93,13 @@ def test_no_held_out_token_is_told() -> None:
     assert incomparable([], []) == "the base model leaves no token to predict"
 
 
+def test_one_row_proves_nothing_for_its_interval_has_no_width() -> None:
+    base = [*rows(1, -2.0), RowScore([], [], [])]
+    assert compared(base, base)[0].high == 0
+    assert incomparable(base, base) == "1 held-out row is no sample: 2 are the least"
+    assert incomparable(rows(2, -2.0), rows(2, -2.0)) == ""
+
+
 def test_other_tokens_are_no_comparison() -> None:
     base = rows(2, -1.0)
     other = [base[0], replace(base[1], tokens=[2] * 20)]

@@ -117,10 +117,12 @@ TASK = TaskFile(name="sums", uri="a", digest="sha256:" + "0" * 64)
         lambda: GoldenPrompt(prompt="?"),
         lambda: GoldenPrompt(prompt="?", exact="a", prefix="a"),
         lambda: GoldenPrompt(prompt="?", contains=("a", "")),
+        lambda: GoldenPrompt(prompt="?", prefix=" \n"),
+        lambda: GoldenPrompt(prompt="?", contains=(" ",)),
         lambda: Suite(tasks=(TASK, TASK)),
         lambda: Suite(tasks=(TASK.model_copy(update={"name": "held-out"}),)),
     ],
-    ids=["no expectation", "two", "an empty text", "two tasks of one name", "the name of our own"],
+    ids=["no expectation", "two", "an empty text", "a blank beginning", "a blank", "two tasks of one name", "the name of our own"],
 )
 def test_a_suite_that_would_hold_nothing_is_refused(made: Callable[[], object]) -> None:
     with pytest.raises(ValidationError):

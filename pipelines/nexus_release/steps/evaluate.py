@@ -25,6 +25,7 @@ COMPUTE_TYPE = "float32"
 
 _TOKENS = 512  # of each chat; a checkpoint's context may be shorter, then that
 _ANSWER_TOKENS = 128  # of the answer to a golden prompt
+_LEAST_ROWS = 2  # one row drawn again and again is that row: an interval without width, which proves anything
 SCORED = (
     f"rows teacher-forced: the first {_TOKENS} tokens of a chat as the checkpoint's own template writes it; "
     "choices by log-likelihood a character after the question as that template writes it; "
@@ -103,7 +104,7 @@ def evaluate(given: EvaluateIn, tools: Tools) -> EvaluateOut:
         candidate = _examine(given.artifact, asked, tools)
     except BadInput as error:
         return _outcome(asked, base, tools, (), {}, f"the quantized checkpoint does not load: {error.mend}")
-    if refusal := incomparable(base.rows, candidate.rows):
+    if refusal := incomparable(base.rows, candidate.rows) or unasked(asked.items):
         return _outcome(asked, base, tools, (), {}, refusal)
     gate = given.gate
     found = compare(base.rows, candidate.rows, confidence=gate.confidence, resamples=gate.resamples, seed=gate.seed)
@@ -149,8 +150,15 @@ def incomparable(base: Sequence[RowScore], candidate: Sequence[RowScore]) -> str
         return f"the base model {reason}"
     if [list(score.tokens) for score in base] != [list(score.tokens) for score in candidate]:
         return "the quantized checkpoint splits texts into other tokens than its base"
-    reason = unusable(candidate)
-    return f"the quantized checkpoint {reason}" if reason else ""
+    if reason := unusable(candidate):
+        return f"the quantized checkpoint {reason}"
+    scored = sum(bool(score.tokens) for score in base)
+    return f"{scored} held-out row is no sample: {_LEAST_ROWS} are the least" if scored < _LEAST_ROWS else ""
+
+
+def unasked(items: Sequence[Item]) -> str:
+    """Why accuracy cannot be held; empty where it can."""
+    return "" if items else "the held-out rows make no question, for none has another answer: name a task in the suite"
 
 
 def hold(found: tuple[Comparison, Comparison], gate: QualityGate) -> tuple[Figure, Figure]:
