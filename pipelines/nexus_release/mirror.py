@@ -168,6 +168,8 @@ class _Judged:
 
     def missing(self, model: str, role: Role, release: str) -> str:
         """What is missing for the release to be healthy in this role; empty where nothing is."""
+        if not self._served():
+            return "no gateway says what it serves"
         for revision, commit in self._served():
             if commit is None:
                 return f"the gateway serves revision {revision[:12]}, which is of no commit of main"

@@ -75,6 +75,16 @@ def test_it_waits_while_the_gateway_serves_an_earlier_commit(world: Mirrored) ->
     assert world.aliases() == {"local": 2}
 
 
+def test_a_gateway_that_says_nothing_of_what_it_serves_moves_no_alias(
+    world: Mirrored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.remote.plan(admitted(None, world.model, world.release(1)))
+    monkeypatch.setattr(world.stage, "revisions", frozenset[str])
+    (waits,) = world.mirror().which("waits")
+    assert waits.because == "no gateway says what it serves"
+    assert world.aliases() == {}
+
+
 def test_one_replica_that_is_behind_holds_it_up(world: Mirrored) -> None:
     start = world.remote.head
     world.remote.plan(admitted(None, world.model, world.release(1)))
