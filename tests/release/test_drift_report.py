@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,20 @@ def test_each_feature_sees_what_it_is_there_for_and_no_other(tmp_path: Path, fea
     found = report(write_log(tmp_path, [*week(), *moved]))
     assert [one.feature for one in found.features if one.level == "above"] == [feature]
     assert found.level == "above"
+
+
+def test_of_a_large_log_no_more_lines_are_held_than_are_looked_at(tmp_path: Path) -> None:
+    lines = day(0, RELEASE, records=3000)
+    size = len(json.dumps(lines[0]))
+    window, log = Window(since=at(0), until=at(1)), Log(write_log(tmp_path, lines))
+    tracemalloc.start()
+    try:
+        told = log.sample(MODEL, RELEASE, window, 20).told
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (told.records, told.sampled) == (3000, 20)
+    assert peak < len(lines) * size / 2
 
 
 def test_the_same_lines_are_the_same_bytes_in_any_files_and_any_order(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ class Log:
 
     def sample(self, model: str, release: str, window: Window, most: int) -> Sample:
         """Answers that engines of the release gave under the model's own name. What failed is left out, for no
-        training mends it; so is what was answered by an earlier answer. Raises Missing where no file is there."""
+        training mends it; so is what was answered by an earlier answer. Raises Missing where no file is there.
+
+        Of each answer a digest is held in memory, and twice `most` lines, however long the log is."""
+        seen: set[bytes] = set()
         found: dict[bytes, Decision] = {}
         lost = 0
         for digest, line in self._lines():
@@ -90,9 +93,12 @@ class Log:
             if isinstance(line, Gap):
                 lost += line.lost
             elif (line.route, line.release, line.status) == (model, release, 200) and line.tries is not None:
+                seen.add(digest)
                 found[digest] = line
+                if len(found) > 2 * most:
+                    found = {digest: found[digest] for digest in heapq.nsmallest(most, found)}
         chosen = heapq.nsmallest(most, found)
-        told = SampleTold(records=len(found), sampled=len(chosen), lost=lost, digest=digest_bytes(b"".join(chosen)))
+        told = SampleTold(records=len(seen), sampled=len(chosen), lost=lost, digest=digest_bytes(b"".join(chosen)))
         return Sample([found[digest] for digest in chosen], told)
 
     def _lines(self) -> Iterator[tuple[bytes, Decision | Gap]]:
