@@ -122,7 +122,15 @@ TASK = TaskFile(name="sums", uri="a", digest="sha256:" + "0" * 64)
         lambda: Suite(tasks=(TASK, TASK)),
         lambda: Suite(tasks=(TASK.model_copy(update={"name": "held-out"}),)),
     ],
-    ids=["no expectation", "two", "an empty text", "a blank beginning", "a blank", "two tasks of one name", "the name of our own"],
+    ids=[
+        "no expectation",
+        "two",
+        "an empty text",
+        "a blank beginning",
+        "a blank",
+        "two tasks of one name",
+        "the name of our own",
+    ],
 )
 def test_a_suite_that_would_hold_nothing_is_refused(made: Callable[[], object]) -> None:
     with pytest.raises(ValidationError):

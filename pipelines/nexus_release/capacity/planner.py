@@ -49,9 +49,8 @@ def place(shape: ModelShape, scheme: Scheme, target: Target, gate: FitGate) -> P
     """The best placement, or one with a `refusal`."""
     wished = min(target.context_tokens, shape.context)
     tried = [_longest(shape, scheme, target, parallel, wished) for parallel in _spreads(shape, scheme, target)]
-    chosen = next(
-        (one for one in tried if one.context_tokens == wished), max(tried, key=lambda one: one.context_tokens)
-    )
+    longest = max(tried, key=lambda one: (one.context_tokens, -one.needed))
+    chosen = next((one for one in tried if one.context_tokens == wished), longest)
     return replace(chosen, refusal=_refusal(chosen, scheme, target, gate))
 
 
