@@ -1,7 +1,8 @@
 """A request about a response that an engine keeps: the one engine that has it is asked.
 
-It counts as a request and costs no tokens: those of the answer were counted when it was made. It takes no place among the calls of the engine, and says nothing of the
-engine's health: an engine that cannot generate any more may well look into its memory.
+It counts as a request and costs no tokens: those of the answer were counted when it was made. It takes no place among
+the calls of the engine, and says nothing of the engine's health: an engine that cannot generate any more may well look
+into its memory.
 """
 
 from __future__ import annotations
