@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,14 @@ from typing import Literal
 
 from nexus_release.code import steps_digest
 from nexus_release.digests import digest_bytes
-from nexus_release.errors import BadInput
 from nexus_release.frozen import Frozen
 from nexus_release.graph import NODES, ReleaseParams, gather, runs
 from nexus_release.journal import StepResult, find_result, json_text, step_key, write_whole
 from nexus_release.names import model_slug
-from nexus_release.terminal import plain_line
 
 Outcome = Literal["done", "refused", "failed"]
 NAME = "summary.json"
 TIMINGS = "timings.json"
-
-_ALL_TRIES = -1
 
 
 @dataclass(frozen=True)
@@ -53,31 +48,6 @@ def summarize(params: ReleaseParams, work: Path, failed: str = "") -> Path:
     outs = {result.step: NODES[result.step].step.gives.model_validate(result.out) for result in results}
     trouble = failed or (missing and f"{missing}: it has left no result")
     return write_summary(work, params, Ended("failed", trouble) if trouble else ended(outs), results)
-
-
-def first_failure(failures: str) -> str:
-    """What the last try of the first failed step of the graph said; empty where no step has failed.
-
-    `failures` is Argo's `workflow.failures`: nodes in no order, each step's and each of its tries, also those that
-    another try made up for, as JSON in a string of JSON. Raises BadInput.
-    """
-    try:
-        said = {(node["templateName"], _try_of(node["displayName"])): node["message"] for node in _nodes(failures)}
-    except (ValueError, TypeError, KeyError) as error:
-        raise BadInput("--failures", failures, f"give what Argo tells: {error!r}") from None
-    failed = next((name for name in NODES if (name, _ALL_TRIES) in said), None)
-    return f"{failed}: {plain_line(said[max(found for found in said if found[0] == failed)])}" if failed else ""
-
-
-def _nodes(failures: str) -> Sequence[Mapping[str, str]]:
-    told = json.loads(failures or "null")
-    return (json.loads(told) if isinstance(told, str) else told) or []
-
-
-def _try_of(node: str) -> int:
-    """`train(1)` is the second try of `train`."""
-    number = node.rpartition("(")[2].rstrip(")")
-    return int(number) if number.isdigit() else _ALL_TRIES
 
 
 def journalled(params: ReleaseParams, work: Path) -> tuple[list[StepResult], str]:

@@ -23,9 +23,10 @@ def command(params: str, failed: str, failures: str, work: str | None, as_json: 
 
     Ends with 0 however the release ended: an engine's exit handler must not fail because the release did.
     """
+    from nexus_release.argo_failures import first_failure
     from nexus_release.documents import validated_json
     from nexus_release.graph import ReleaseParams
-    from nexus_release.summary import first_failure, summarize
+    from nexus_release.summary import summarize
     from nexus_release.wiring import Connections, Tools
 
     connections = Connections.from_environment()
