@@ -256,11 +256,18 @@ def test_a_look_has_no_tokens_of_its_own_and_tells_what_was_masked_in_it(
 ) -> None:
     files = write_routes(tmp_path / "routes", {"all": routes(keepers)})
     running = Gateway(tmp_path, "--routes", str(files), env=KEYS).wait()
+
+    def metrics() -> str:
+        return running.get("/metrics").text
+
     response = create(running, model="masked").json()["id"]
     (keeper,) = [keeper for keeper in keepers if response in keeper.kept]
     keeper.kept[response]["output"][0]["content"][0]["text"] = "or lee@example.org"
     for target in (response, f"{response}?stream=true"):
         assert ask(running, "GET", target).status_code == 200
+    until(lambda: 'method="GET",path="/v1/responses/{response_id}",status="200"} 2.0' in metrics(), "both are counted")
+    firsts = [line for line in metrics().splitlines() if line.startswith("gateway_time_to_first_byte_seconds_count{")]
+    assert [line.split()[-1] for line in firsts] == ["1.0"], "how fast an engine answers is not told by its memory"
     assert running.stop() == 0
     told = [line for line in running.lines() if line.get("path", "").startswith("/v1/responses")]
     assert [(line["prompt_tokens"], line["completion_tokens"]) for line in told] == [(7, 3), (0, 0), (0, 0)]

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nexus_gateway.surfaces import KEPT
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.families import Family, Labels
 from nexus_gateway.telemetry.merged import Figures, add, figures_of, told
@@ -121,7 +122,7 @@ class Metrics:
         if record.limited:
             self.limited.add(())
             self.limits.add((record.limited,))
-        if record.first_byte and record.route:
+        if record.first_byte and record.route and record.path not in KEPT:  # else it was made before
             self._count_answer(record, (record.route, record.release))
 
     def _count_answer(self, record: RequestRecord, made_by: Labels) -> None:
