@@ -12,8 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .client import installed
-from .releases import plant_environments
-from .remotes import Remote
 from .repository import ROOT
 
 BIN = ROOT / ".venv-kfp" / "bin"
@@ -61,7 +59,7 @@ class KfpHome:
             "NEXUS_BIN": str(NEXUS),
             "NEXUS_WORK": (folder / "work").as_uri(),
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-            "NEXUS_REMOTE": variables.get("NEXUS_REMOTE") or str(Remote(folder, plant_environments).path),
+            "NEXUS_REMOTE": os.environ.get("NEXUS_REMOTE", ""),
             **variables,
         }
 
