@@ -251,9 +251,7 @@ def test_to_ask_for_responses_counts_as_requests(keeping: Gateway) -> None:
     assert [ask(keeping, "GET", response, NARROW).status_code for _ in range(2)] == [200, 429]
 
 
-def test_a_look_has_no_tokens_of_its_own_and_tells_what_was_masked_in_it(
-    keepers: list[Keeper], tmp_path: Path
-) -> None:
+def test_a_look_has_no_tokens_of_its_own_and_tells_what_was_masked_in_it(keepers: list[Keeper], tmp_path: Path) -> None:
     files = write_routes(tmp_path / "routes", {"all": routes(keepers)})
     running = Gateway(tmp_path, "--routes", str(files), env=KEYS).wait()
 

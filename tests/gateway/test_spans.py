@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ..support.collector import Collector
-from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, until, write_routes
+from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, free_port, until, write_routes
 from ..support.upstream import Engine
 
 SECRET = "canary-secret-7f3a"
@@ -234,7 +234,7 @@ def test_a_collector_that_is_slow_holds_no_request_and_no_stop_up(engine: Engine
 )
 def test_a_variable_that_cannot_be_meant_is_refused_at_the_start(env: dict[str, str], named: str) -> None:
     done = subprocess.run(
-        [str(BIN / "nexus-gateway"), "serve"], env={**env, "GATEWAY_UPSTREAMS": "m=mock://local"},
+        [str(BIN / "nexus-gateway"), "serve", "--port", str(free_port())], env={**env, "GATEWAY_UPSTREAMS": "m=mock://local"},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
@@ -242,11 +242,11 @@ def test_a_variable_that_cannot_be_meant_is_refused_at_the_start(env: dict[str, 
 
 
 def test_without_the_library_the_start_is_refused_and_says_what_to_install() -> None:
-    code = """
+    code = f"""
 import sys
 sys.modules["opentelemetry.sdk"] = None
 from nexus_gateway.cli import main
-sys.argv = ["nexus-gateway", "serve"]
+sys.argv = ["nexus-gateway", "serve", "--port", "{free_port()}"]
 main()
 """
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "GATEWAY_UPSTREAMS": "m=mock://local"}
