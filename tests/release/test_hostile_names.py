@@ -254,9 +254,11 @@ def test_kustomize_reads_every_tricky_name_as_it_is(tmp_path: Path) -> None:
     top = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": slugs}
     (tmp_path / "gitops/dev/kustomization.yaml").write_text(yaml_text(top))
     built = subprocess.run([*kustomize(), tmp_path / "gitops/dev"], check=True, capture_output=True, text=True).stdout
-    services: list[Any] = list(yaml.safe_load_all(built))
-    assert {body["metadata"]["annotations"]["nexus.internal/model"] for body in services} == set(TRICKY)
-    assert len({body["metadata"]["name"] for body in services}) == len(TRICKY)
+    objects: list[Any] = list(yaml.safe_load_all(built))
+    for kind in ("InferenceService", "Job"):
+        of_kind = [body["metadata"] for body in objects if body["kind"] == kind]
+        assert {one["annotations"]["nexus.internal/model"] for one in of_kind} == set(TRICKY)
+        assert len({one["name"] for one in of_kind}) == len(TRICKY)
 
 
 SAME_SLUG = "Two-models-with-one-slug-1197899", "Two-models-with-one-slug-1802975"
