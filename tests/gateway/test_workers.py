@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -168,13 +169,21 @@ def test_workers_end_with_a_supervisor_that_is_killed_and_leave_its_port(engine:
     until(free, "the port is free for the next one")
 
 
-def test_what_a_worker_counted_cannot_be_kept_and_the_others_serve_on(engine: Engine, tmp_path: Path) -> None:
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Nearer to the root than pytest's own, since a socket's path has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="nexus-") as folder:
+        yield Path(folder)
+
+
+def test_what_a_worker_counted_cannot_be_kept_and_the_others_serve_on(
+    engine: Engine, tmp_path: Path, temporary: Path
+) -> None:
     """Somebody has cleaned the temporary folder."""
-    (tmp_path / "temporary").mkdir()
-    gateway = start(tmp_path, engine, 2, env={"TMPDIR": str(tmp_path / "temporary")}).wait()
+    gateway = start(tmp_path, engine, 2, env={"TMPDIR": str(temporary)}).wait()
     until(lambda: len(pids(gateway)) == 2, "both answer")
     victim = pids(gateway)[0]
-    shutil.rmtree(next((tmp_path / "temporary").glob("nexus-gateway-*")))
+    shutil.rmtree(next(temporary.glob("nexus-gateway-*")))
     os.kill(victim, signal.SIGKILL)
     lost = "what the worker counted is lost"
     until(lambda: [line for line in gateway.lines() if line["message"].startswith(lost)], "it is told")

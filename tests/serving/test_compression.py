@@ -110,7 +110,7 @@ def test_a_quantized_module_goes_by_the_name_that_it_has_unquantized_and_is_told
     assert [name for name, quantized in modules.items() if quantized] == [f"{MODULE}.weight"]
     decoded = found.quantized(MODULE, ROWS, COLUMNS)
     assert np.array_equal(decoded.numbers, numbers)
-    assert np.array_equal(decoded.values, numbers * np.repeat(scale, 32, axis=1))
+    assert np.array_equal(decoded.values, numbers.astype(np.float32) * np.repeat(scale, 32, axis=1))
     assert found.scheme is not None
     assert found.scheme.range == (-8, 7)
     assert np.array_equal(found.plain("lm_head.weight"), llama_tensors()["lm_head.weight"])

@@ -62,7 +62,7 @@ class MlflowRegistry:
                 )
             versions = self._versions(name, entry.release)
             for late in versions[1:]:
-                self._client.set_model_version_tag(name, str(late), "nexus.abandoned", f"duplicate of {versions[0]}")
+                self._tag(name, late, "nexus.abandoned", f"duplicate of {versions[0]}")
             self._client.set_terminated(evidence.run, "FINISHED")
             return self._version(name, versions[0])
 
@@ -95,7 +95,10 @@ class MlflowRegistry:
 
     def link(self, model: str, version: int, commit: str) -> None:
         with self._asking(f"linking version {version} of {model} to its commit"):
-            self._client.set_model_version_tag(registered_name(model), str(version), "nexus.commit", commit)
+            self._tag(registered_name(model), version, "nexus.commit", commit)
+
+    def _tag(self, name: str, version: int, key: str, value: str) -> None:
+        again_where_raced(lambda: self._client.set_model_version_tag(name, str(version), key, value))
 
     def aliases(self) -> dict[str, dict[str, int]]:
         """Of models with the tag `nexus.model`; other people's are not looked at."""
@@ -108,7 +111,8 @@ class MlflowRegistry:
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Raises Missing where there is no such version."""
         with self._asking(f"setting the alias {alias} of {model} to version {version}"):
-            self._client.set_registered_model_alias(registered_name(model), alias, str(version))
+            name = registered_name(model)
+            again_where_raced(lambda: self._client.set_registered_model_alias(name, alias, str(version)))
 
     def drop_alias(self, model: str, alias: str) -> None:
         with self._asking(f"removing the alias {alias} of {model}"):
