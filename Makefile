@@ -18,6 +18,7 @@ ENGINE_SETUP := $(if $(filter vllm,$(ENGINE)),setup-vllm)
 export PYTHONDONTWRITEBYTECODE =
 # Trust what the machine trusts: a company's registry often has a company's certificate.
 export UV_SYSTEM_CERTS = 1
+export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
