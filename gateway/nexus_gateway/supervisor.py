@@ -21,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
+from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.siblings import fold
 from nexus_gateway.start import Start, Worker, listen, log_lock
 from nexus_gateway.telemetry.logs import LogWriter, event_line
@@ -29,6 +30,7 @@ Serve = Callable[[Start, Sequence[socket.socket], Worker], None]
 
 _STEADY_SECONDS = 10.0  # a process that has lived so long has started well
 _LONGEST_PAUSE = 5.0
+_LONGEST_FOLDER = 90  # bytes; a socket's path has 103 on macOS, 107 on Linux, and its name is /<pid>.sock
 _HOPELESS = 10  # deaths soon after the start, one after the other: it will not get better
 
 
@@ -44,6 +46,8 @@ def supervise(start: Start, serve: Serve) -> int:
     sockets = listen(start)
     with tempfile.TemporaryDirectory(prefix="nexus-gateway-") as name:
         folder = Path(name)
+        if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+            raise ConfigRefused(f"TMPDIR: {folder.parent}: too long for a socket's path: name a shorter folder")
         logs = LogWriter(sys.stdout, lock=log_lock(folder))
         logs.start()
         try:

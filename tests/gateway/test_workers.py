@@ -193,6 +193,20 @@ def test_what_a_worker_counted_cannot_be_kept_and_the_others_serve_on(
     gateway.process.wait(10)
 
 
+def test_a_temporary_folder_too_deep_for_a_socket_is_refused_with_its_mend(temporary: Path) -> None:
+    deep = temporary / ("deep" * 20)
+    deep.mkdir()
+    environment = {
+        "TMPDIR": str(deep),
+        "GATEWAY_UPSTREAMS": "m=mock://local",
+        "GATEWAY_REDIS_URL": "redis://127.0.0.1:9",
+    }
+    words = [str(BIN / "nexus-gateway"), "serve", "--workers", "2", "--port", str(free_port())]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"TMPDIR: {deep}: too long for a socket's path: name a shorter folder" in done.stderr
+
+
 def test_a_bad_start_is_told_once_and_ends_with_2(engine: Engine, tmp_path: Path) -> None:
     write_routes(tmp_path / "bad", {"chat": {"routes": {"chat": {"strategy": "direct", "upstream": "none"}}}})
     bad = Gateway(tmp_path, "--routes", str(tmp_path / "bad"), "--workers", "3")
