@@ -13,7 +13,7 @@ from nexus_release.pod_settings import Peer, StepSecrets, Target
 from nexus_release.step import Effect, Resources, Step
 from nexus_release.wiring import SECRETS
 
-WORK = "/work"  # where the claim is mounted
+WORK = "/var/nexus"  # where the claim is mounted
 USER = 1000  # any but root
 TARGETS: tuple[Target, ...] = ("dataset", "base-model", "registry", "git")
 REGISTRY_URI = "MLFLOW_TRACKING_URI"

@@ -7,7 +7,7 @@ import click
 from nexus_release.commands import arguments
 
 
-@click.command("summary", epilog="Example: nexus summary --params @params.json --work file:///work")
+@click.command("summary", epilog="Example: nexus summary --params @params.json --work file:///var/nexus")
 @click.option(
     "--params", required=True, callback=arguments.text_or_file, help="What the release was asked for: JSON, or @FILE."
 )
