@@ -117,6 +117,12 @@ def test_argo_tells_of_each_try_and_the_last_of_the_first_step_that_failed_is_to
     assert (found["outcome"], found["reason"]) == ("failed", "train: still\\nno room")
 
 
+def test_a_sign_that_go_writes_and_json_does_not_know_costs_nobody_the_summary(asked: Path) -> None:
+    told = failures(node("train", "train", "cut at DEL"), node("train(0)", "train", "cut at MARK, and SMILE"))
+    found = summary(asked, "--failures", told.replace("MARK", r"\x7f").replace("SMILE", r"\U0001f600"))
+    assert (found["outcome"], found["reason"]) == ("failed", "train: cut at \\x7f, and \U0001f600")
+
+
 @pytest.mark.parametrize("told", ['"null"', "[]", '"[]"', ""])
 def test_where_argo_tells_of_nothing_that_failed_the_steps_tell(asked: Path, told: str) -> None:
     nexus(asked, "step", "validate", "--params", "@params.json", "--out", "out.json")
@@ -144,6 +150,14 @@ def test_a_dataset_of_a_day_is_that_days(asked: Path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert json.loads((asked / "of-the-day.json").read_text())["dataset"] == "s3://chats/2026-03-02.jsonl"
     assert nexus(asked, *words).returncode == 2
+
+
+@pytest.mark.parametrize("spec", ["../chat.yaml", "/etc/passwd", "specs/../../chat.yaml"])
+def test_a_file_that_is_not_of_main_is_not_read(asked: Path, spec: str) -> None:
+    done = nexus(asked, "params", spec, "--env", "prod", "--from-main")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SPEC" in done.stderr
+    assert "name a file of main" in done.stderr
 
 
 def test_parameters_may_come_from_main_and_then_nothing_here_counts(asked: Path, tmp_path: Path) -> None:
