@@ -60,7 +60,7 @@ def command(
     tools = Tools(Connections.from_environment()).limited(EFFECTS)
     with _main(tools) if from_main else nullcontext(root) as place:
         ask = Ask(place, environment, lambda: tools.repository, of_day, reason)
-        asked = asked_for(place / spec if from_main else spec, ask)
+        asked = asked_for(_of_main(place, spec) if from_main else spec, ask)
     text = _without_tags(asked.model_dump_json())
     if out:
         write_whole(out, text)
@@ -72,6 +72,15 @@ def _without_tags(text: str) -> str:
     """The same JSON. Argo Workflows, on which Kubeflow Pipelines runs too, fills `{{...}}` in a parameter's value as in
     a template; only within a string of JSON can two braces open together."""
     return text.replace("{{", r"{\u007b")
+
+
+def _of_main(main: Path, spec: Path) -> Path:
+    """Whoever asks by a path chooses a file of main, and no other of the machine: an error shows what is in it."""
+    from nexus_release.errors import BadInput
+
+    if not (main / spec).resolve().is_relative_to(main.resolve()):
+        raise BadInput("SPEC", str(spec), "name a file of main by its path from the repository's root")
+    return main / spec
 
 
 @contextmanager

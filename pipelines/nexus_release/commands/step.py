@@ -9,7 +9,9 @@ import click
 from nexus_release.commands import arguments
 
 
-@click.command("step", epilog="Example: nexus step validate --params @params.json --out out.json --work file:///var/nexus")
+@click.command(
+    "step", epilog="Example: nexus step validate --params @params.json --out out.json --work file:///var/nexus"
+)
 @click.argument("name")
 @click.option("--in", "given", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The step's input.")
 @click.option("--params", callback=arguments.text_or_file, help="What the release was asked for: JSON, or @FILE.")
