@@ -142,7 +142,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         drain_seconds=_number(environ, "GATEWAY_DRAIN_SECONDS", 0, least=0),
         grace_seconds=int(_number(environ, "GATEWAY_GRACE_SECONDS", 60, whole=True)),
         idempotency=_idempotency(environ),
-        responses_seconds=_number(environ, "GATEWAY_RESPONSES_TTL_SECONDS", KEPT_SECONDS),
+        responses_seconds=_number(environ, "GATEWAY_RESPONSES_TTL_SECONDS", KEPT_SECONDS, most=_LONGEST_KEPT),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
@@ -158,7 +158,7 @@ def _idempotency(environ: Mapping[str, str]) -> IdempotencySettings:
             "be over before a slow Redis has extended it"
         )
     return IdempotencySettings(
-        ttl_seconds=_number(environ, "GATEWAY_IDEMPOTENCY_TTL_SECONDS", given.ttl_seconds),
+        ttl_seconds=_number(environ, "GATEWAY_IDEMPOTENCY_TTL_SECONDS", given.ttl_seconds, most=_LONGEST_KEPT),
         largest=int(_number(environ, "GATEWAY_IDEMPOTENCY_LARGEST_BYTES", given.largest, whole=True)),
         total=int(_number(environ, "GATEWAY_IDEMPOTENCY_TOTAL_BYTES", given.total, whole=True)),
         entries=int(_number(environ, "GATEWAY_IDEMPOTENCY_ENTRIES", given.entries, whole=True)),
@@ -273,13 +273,21 @@ def _switch(environ: Mapping[str, str], name: str, default: bool = True) -> bool
     return _SWITCHES[text]
 
 
+_LONGEST_KEPT = 30 * 86_400.0  # seconds; beyond some bound Redis takes no time to keep, and says so at each note alone
+
 _SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 
 
 def _number(
-    environ: Mapping[str, str], name: str, default: float, *, whole: bool = False, least: float | None = None
+    environ: Mapping[str, str],
+    name: str,
+    default: float,
+    *,
+    whole: bool = False,
+    least: float | None = None,
+    most: float = math.inf,
 ) -> float:
-    """Above 0, or not below `least`."""
+    """Above 0, or not below `least`; not above `most`."""
     text = environ.get(name)
     if text is None:
         return default
@@ -287,7 +295,8 @@ def _number(
         value = int(text) if whole else float(text)
     except ValueError:
         value = math.nan
-    if not (value > 0 if least is None else value >= least) or value == math.inf:
+    if not (value > 0 if least is None else value >= least) or value == math.inf or value > most:
         bound = "above 0" if least is None else f"of {least:g} or more"
+        bound += f", {most:g} at most" if most < math.inf else ""
         raise ConfigRefused(f"{name}: {text!r}: write a {'whole number' if whole else 'number of seconds'} {bound}")
     return value
