@@ -164,6 +164,13 @@ def test_two_entries_of_one_model_are_refused(tmp_path: Path) -> None:
         rendered(remote.clone, "local", json.dumps([entry, {**entry, "schedule": "0 3 * * 4"}]))
 
 
+@pytest.mark.parametrize("schedule", ["not a cron", "0 3 * *", "0 3 * * 1 2026", "@whenever", ""])
+def test_a_schedule_that_is_none_is_refused_by_its_field(tmp_path: Path, schedule: str) -> None:
+    entry = {"spec": "specs/chat.yaml", "environment": "local", "schedule": schedule}
+    with pytest.raises(AssertionError, match="schedule"):
+        rendered(on_main(tmp_path).clone, "local", json.dumps([entry]))
+
+
 def test_a_release_file_that_is_not_on_main_fails_the_run_that_asks_for_it(tmp_path: Path) -> None:
     cluster = argo(tmp_path, committed(), str(on_main(tmp_path).path))
     run = cluster.submit("nexus-release-of-a-file", "none", spec="specs/none.yaml")

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from nexus_release.documents import parse_yaml, validated
 from nexus_release.frozen import Frozen
 from nexus_release.names import EnvironmentName, Line
+
+_FIELD = r"[0-9A-Za-z*?][0-9A-Za-z*?,/-]*"
+Cron = Annotated[str, StringConstraints(pattern=rf"^({_FIELD}( {_FIELD}){{4}}|@(hourly|daily|weekly|monthly|yearly))$")]
+"""Argo takes a schedule that is none without a word, and then never runs it."""
 
 
 class Entry(Frozen):
@@ -15,8 +22,8 @@ class Entry(Frozen):
     spec: Line
     """Path of the release file on the remote's main, where each run reads it."""
     environment: EnvironmentName
-    schedule: Line
-    """Cron, in UTC."""
+    schedule: Cron
+    """In UTC."""
     dataset: Line = ""
     """URI that stands in for the file's `dataset`; {day} in it is the run's day, as 2026-03-02."""
 
