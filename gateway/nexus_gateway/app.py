@@ -98,13 +98,15 @@ def create_app(gateway: Gateway) -> FastAPI:
         await driven(administrator(head_of(request), gateway.known))
         served = gateway.served
         told = gateway.told()
+        all_told = await gateway.siblings.gather() if gateway.siblings else None
         return {
             "revision": told["revision"],
             "loaded": served.current.loaded,
             "files": sorted(served.current.files),
             "routes": sorted(served.current.table.routes),
             "refusal": told["refusal"],
-            "workers": (await gateway.siblings.gather()).states if gateway.siblings else [told],
+            "workers": all_told.states if all_told else [told],
+            "silent_workers": all_told.silent if all_told else 0,
         }
 
     for route in app.routes:

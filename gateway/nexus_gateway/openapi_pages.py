@@ -66,6 +66,7 @@ PAGES = {
             routes=_many(TEXT),
             refusal=_REFUSAL,
             workers=_many(_object(pid={"type": "integer"}, revision=TEXT, refusal=_REFUSAL)),
+            silent_workers={"type": "integer", "description": "That did not answer: nobody knows what they serve."},
         ),
         ADMIN,
     ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from nexus_release.errors import Unreachable
 from nexus_release.plan import admitted, promoted
 
 from ..support.command import Nexus
-from ..support.gateway import Gateway, until
+from ..support.gateway import Gateway, direct, until, write_routes
 from ..support.mirrored import Mirrored
 from ..support.worker import Worker
 
@@ -125,6 +127,29 @@ def test_a_gateway_that_refuses_the_key_is_said_by_its_variable(tmp_path: Path, 
             HttpHealth(cluster.gateway.url, "wrong").revisions()
     finally:
         cluster.gateway.stop()
+
+
+def test_a_worker_that_does_not_say_what_it_serves_holds_every_alias(tmp_path: Path) -> None:
+    """It may hang on the routes of before, and still answer some of the traffic by them."""
+    routes = write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
+    gateway = Gateway(tmp_path, "--routes", str(routes), "--workers", "2").wait()
+    health = HttpHealth(gateway.url, "dev-key")
+    until(lambda: len(gateway.config()["workers"]) == 2, "both answer")
+    assert len(health.revisions()) == 1
+    victim = gateway.config()["workers"][0]["pid"]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        # Where the one that hangs is itself asked, it says nothing at all, and nothing is believed either.
+        until(lambda: "1 of its workers do not say what they serve" in _refusal(health), "the silent one is named")
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    assert gateway.stop() == 0
+
+
+def _refusal(health: HttpHealth) -> str:
+    with pytest.raises(Unreachable) as refused:
+        health.revisions()
+    return str(refused.value)
 
 
 def test_a_gateway_whose_name_nobody_knows_is_unreachable() -> None:

@@ -42,6 +42,8 @@ class HttpHealth:
                 f"the gateway at {address} does not say what it serves: it is down, or NEXUS_GATEWAY_KEY is no key "
                 "with the scope admin"
             )
+        if silent := said.get("silent_workers"):
+            raise Unreachable(f"the gateway at {address}: {silent} of its workers do not say what they serve")
         return [str(worker["revision"]) for worker in workers]
 
     def _replicas(self) -> list[str]:
