@@ -200,24 +200,15 @@ $(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
 	$(call environment,clients,450 MB)
 	@touch $@
 
-# litellm holds `openai` and others below the versions that Nexus has elsewhere.
-$(STATE)/setup/litellm: requirements/litellm.txt pyproject.toml | $(STATE)/setup/run
-	$(call environment_with_nexus,litellm,300 MB)
-	@touch $@
-
-# Airflow holds fastapi and others below the versions that Nexus has elsewhere.
-$(STATE)/setup/airflow: requirements/airflow.txt pyproject.toml | $(STATE)/setup/run
-	$(call environment_with_nexus,airflow,270 MB)
-	@touch $@
-
-# kfp pins kubernetes, protobuf, requests and others below the versions that Nexus has elsewhere.
-$(STATE)/setup/kfp: requirements/kfp.txt pyproject.toml | $(STATE)/setup/run
-	$(call environment_with_nexus,kfp,90 MB)
-	@touch $@
-
-# Hera is what renders workflows/ and nothing that runs, so nobody else's lock should carry it.
-$(STATE)/setup/hera: requirements/hera.txt pyproject.toml | $(STATE)/setup/run
-	$(call environment_with_nexus,hera,60 MB)
+# Environments that hold Nexus too. litellm holds `openai`, Airflow `fastapi`, kfp `kubernetes` and `protobuf` below the
+# versions that Nexus has elsewhere; Hera renders workflows/ and runs nothing, so nobody else's lock should carry it.
+SIZE_litellm := 300 MB
+SIZE_airflow := 270 MB
+SIZE_kfp := 90 MB
+SIZE_hera := 60 MB
+WITH_NEXUS := $(addprefix $(STATE)/setup/,litellm airflow kfp hera)
+$(WITH_NEXUS): $(STATE)/setup/%: requirements/%.txt pyproject.toml | $(STATE)/setup/run
+	$(call environment_with_nexus,$*,$(SIZE_$*))
 	@touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node are skipped.
