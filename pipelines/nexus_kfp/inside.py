@@ -50,9 +50,9 @@ def run_summary(params: str, state: str, message: str, steps: list[str], page: A
     from pathlib import Path
 
     failed = ""
+    kept = [(step, trouble_file(params, step)) for step in steps]
+    told = [f"{step}: {path.read_text(encoding='utf-8')}" for step, path in kept if path.exists()]
     if state not in ("SUCCEEDED", "COMPLETE"):
-        kept = [(step, trouble_file(params, step)) for step in steps]
-        told = [f"{step}: {path.read_text(encoding='utf-8')}" for step, path in kept if path.exists()]
         unsaid = message or "a task was stopped, or ran out of time or memory"
         failed = told[0] if told else "" if state == "RUNNING" else unsaid
     with tempfile.TemporaryDirectory() as folder:
@@ -62,6 +62,8 @@ def run_summary(params: str, state: str, message: str, steps: list[str], page: A
         run_nexus(["summary", *words, f"--failed={failed}"], trouble_file(params, "summary"))
         run_nexus(["evidence", "summary", *words, "--into", str(here / "shown")], trouble_file(params, "summary"))
         show(here / "shown", page, text, None, None)
+    for _, path in kept:
+        path.unlink(missing_ok=True)  # told once: the next run of the same parameters has troubles of its own
 
 
 def run_nexus(words: list[str], trouble: "Path") -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nexus_kfp.inside import run_summary
+from nexus_kfp.inside import run_summary, trouble_file
 from nexus_release.graph import NODES
 
 from ..support.kfp_home import NEXUS
@@ -39,6 +39,19 @@ def test_a_step_that_has_left_nothing_is_told_of_where_the_server_says_running(
 ) -> None:
     summary = json.loads(_summed_up("RUNNING", tmp_path, monkeypatch, ran=False).read_bytes())
     assert (summary["outcome"], summary["reason"]) == ("failed", "validate: it has left no result")
+
+
+def test_what_failed_is_told_once_and_not_of_the_next_run_that_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _summed_up("RUNNING", tmp_path, monkeypatch, ran=False)
+    asked = params(tmp_path / "chat.yaml", ROOT, "local", {})
+    trouble_file(asked, "propose").write_text("the remote is away")
+    told = [json.loads(_summed_up("FAILED", tmp_path, monkeypatch, ran=False).read_bytes()) for _ in range(2)]
+    assert [one["reason"] for one in told] == [
+        "propose: the remote is away",
+        "a task was stopped, or ran out of time or memory",
+    ]
 
 
 def _summed_up(state: str, folder: Path, patch: pytest.MonkeyPatch, ran: bool) -> Path:
