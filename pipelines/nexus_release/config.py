@@ -23,10 +23,12 @@ from nexus_release.kubernetes_values import (
     LabelValue,
     Memory,
     QualifiedName,
+    memory_bytes,
 )
 from nexus_release.monitoring.policy import DriftPolicy
 from nexus_release.names import EnvironmentName
 from nexus_release.pod_settings import StepPods
+from nexus_release.prices import Prices
 from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
@@ -159,6 +161,8 @@ class Settings(Section):
     """Where the steps of a release run on a cluster."""
     drift: DriftPolicy
     """When live traffic asks for a release (`nexus drift`)."""
+    prices: Prices
+    """What machines cost here, and what may be spent."""
 
     @property
     def target(self) -> Target:
@@ -181,10 +185,11 @@ class Settings(Section):
             raise ValueError("signatures.accept is own, but a cluster has no key of its own: name keys and say trusted")
         return self
 
-
-def memory_bytes(amount: str) -> int:
-    """Of `512Mi`, `16Gi` or `1Ti`."""
-    return int(amount[:-2]) << {"Mi": 20, "Gi": 30, "Ti": 40}[amount[-2:]]
+    @model_validator(mode="after")
+    def _knows_what_its_gpus_cost(self) -> Settings:
+        if self.gpu.enabled and self.gpu.model not in self.prices.gpu_hour:
+            raise ValueError(f"prices.gpu_hour has no {self.gpu.model}, which gpu.model names: give its price")
+        return self
 
 
 def load_settings(root: Path, environment: str) -> Settings:

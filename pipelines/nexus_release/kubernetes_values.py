@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
@@ -48,3 +49,13 @@ QualifiedName = Annotated[
 ]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 Cidr = Annotated[str, AfterValidator(_canonical_cidr)]
+
+
+def memory_bytes(amount: str) -> int:
+    """Of `512Mi`, `16Gi` or `1Ti`."""
+    return int(amount[:-2]) << {"Mi": 20, "Gi": 30, "Ti": 40}[amount[-2:]]
+
+
+def cpu_cores(amount: str) -> Decimal:
+    """Of `4` or `500m`."""
+    return Decimal(amount[:-1]) / 1000 if amount.endswith("m") else Decimal(amount)
