@@ -9,7 +9,7 @@ from itertools import islice
 
 from nexus_gateway.endpoints import Seen, choose
 from nexus_gateway.routes import Endpoint, Table, Upstream
-from nexus_gateway.routing import Match, Route, chain, order
+from nexus_gateway.routing import Match, Route, chain, order, pick
 from nexus_gateway.surfaces import Surface
 
 Look = Callable[[Upstream, Collection[str]], Sequence[Seen]]
@@ -61,6 +61,17 @@ def _in_order(table: Table, wanted: Wanted, look: Look) -> Iterator[Candidate]:
                 break
             tried.add(endpoint.id)
             yield Candidate(route, upstream, endpoint)
+
+
+def drawn(table: Table, wanted: Wanted) -> Upstream | None:
+    """Whom the split of the route that was asked for has drawn by chance; None where chance decides nothing."""
+    route = wanted.route
+    if sum(target.share > 0 for target in route.targets) < 2 or wanted.holder or any(map(wanted.holds, route.matches)):
+        return None
+    upstreams = [table.upstreams[target.upstream] for target in route.targets if target.share]
+    if not all(speaks(upstream, wanted.surface) for upstream in upstreams):
+        return None
+    return table.upstreams[pick(route, wanted.place(route))]
 
 
 def spoken(table: Table, wanted: Wanted) -> bool:

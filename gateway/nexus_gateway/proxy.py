@@ -14,7 +14,7 @@ from nexus_gateway import envelopes
 from nexus_gateway.admission import admit, estimate, release
 from nexus_gateway.asked import Asked, read
 from nexus_gateway.auth import authenticate
-from nexus_gateway.candidates import Candidate, candidates, spoken
+from nexus_gateway.candidates import Candidate, candidates, drawn, spoken
 from nexus_gateway.errors import (
     API_NOT_SERVED,
     CIRCUIT_OPEN,
@@ -117,6 +117,7 @@ async def serve(gateway: Gateway, request: Request) -> None:
     offer(gateway, request)
     failures: list[tuple[Candidate, TryFailed]] = []
     wanted = request.wanted
+    request.record.drawn = drawn(request.snapshot.table, wanted)
     considered = request.record.considered
     found = candidates if considered is None else considered.candidates
     for candidate in found(request.snapshot.table, wanted, gateway.look):

@@ -129,7 +129,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     finally:
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events
-        if record.considered is not None:
+        if record.considered is not None or record.drawn is not None:
             record.ending = ending_in(reader.last)
     exchange.end()
 

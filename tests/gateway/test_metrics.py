@@ -49,6 +49,7 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     routes["hidden"] = route("ok") | {"masking": {}}
     routes["copied"] = route("ok") | {"shadow": {"upstream": "cached", "percent": 100}}
     routes["uncopied"] = route("ok") | {"shadow": {"upstream": "500", "percent": 100}}
+    routes["split"] = {"strategy": "canary", "primary": "ok", "canary": "slow", "percent": 50}
     policies = {f"env-{digest(POOR.encode()).hex()[:8]}": {"requests_per_minute": 1}}
     files = {"all": {"upstreams": upstreams, "routes": routes, "policies": policies}}
     flags = ("--routes", str(write_routes(folder / "routes", files)))
@@ -56,6 +57,7 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     gateway = Gateway(folder, *flags, env=env).wait()
     for model, stream in (("ok", False), ("ok", True), ("cached", False), ("cached", True), ("slow", True)):
         assert gateway.ask(model, stream=stream).status_code == 200
+    assert gateway.ask("split", stream=True).status_code == 200
     assert gateway.ask("500").headers["x-fallback-model"] == "ok"
     assert gateway.ask("ok", headers={"idempotency-key": "one"}).status_code == 200
     assert gateway.ask("hidden", user="kim@example.org").status_code == 200

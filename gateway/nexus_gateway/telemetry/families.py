@@ -18,6 +18,11 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds between two events of a stream: finest where engines usually are, and up to a route's `chunk_seconds`, so
 that a stall is told from a slow engine."""
+_TENTHS = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800)
+DRAWN_SECONDS = tuple(step / scale for scale in (10_000, 1000, 100, 10) for step in _TENTHS)
+"""Ten to a power of ten, so that a tail which is 30 % slower lies in another bucket."""
+DRAWN_GAPS = tuple(step / scale for scale in (100_000, 10_000, 1000) for step in _TENTHS)
+DRAWN_TOKENS = (1.0, 2.0, 4.0, 6.0, *(step * scale / 100 for scale in (10, 100, 1000, 10_000) for step in _TENTHS[::2]))
 TRIES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
 """Up to the most `tries` that a route may have."""
 
@@ -67,6 +72,39 @@ TOKENS = Family(
     "counter",
     "Tokens by the engine's account; cached ones are prompt tokens too.",
     ("route", "release", "kind"),
+)
+DRAWN = Family(
+    "gateway_drawn_requests_total",
+    "counter",
+    "Requests that a split has drawn a release for, by what became of its first call; only while a route has a split.",
+    ("route", "release", "call"),
+)
+DRAWN_FIRST_BYTE = Family(
+    "gateway_drawn_first_byte_seconds",
+    "histogram",
+    "Of those that their release has answered: from its call to the first byte or event.",
+    ("route", "release"),
+    DRAWN_SECONDS,
+)
+DRAWN_CALL = Family(
+    "gateway_drawn_call_seconds", "histogram", "The same to the answer's end.", ("route", "release"), DRAWN_SECONDS
+)
+DRAWN_GAP = Family(
+    "gateway_drawn_inter_token_seconds",
+    "histogram",
+    "Mean wait for the next event of such a stream: one figure for each, since the waits of one stream are alike.",
+    ("route", "release"),
+    DRAWN_GAPS,
+)
+DRAWN_LENGTH = Family(
+    "gateway_drawn_answer_tokens",
+    "histogram",
+    "Tokens of such an answer by the engine's account.",
+    ("route", "release"),
+    DRAWN_TOKENS,
+)
+DRAWN_ENDINGS = Family(
+    "gateway_drawn_endings_total", "counter", "Why such an answer ended.", ("route", "release", "ending")
 )
 UPSTREAM_REQUESTS = Family("gateway_upstream_requests_total", "counter", "Calls of engines.", ("upstream", "status"))
 UPSTREAM_LATENCY = Family(
@@ -161,6 +199,9 @@ LABELS = {
     "status": "As the client got it, 499 where it had gone; of a call: the engine's, `error`, or `cancelled`.",
     "route": "The route that answered, or was to: a model's name, or `default`.",
     "release": "Release id that the upstream serves; empty where it names none.",
+    "call": "Status of the drawn release's call, `error` or `cancelled` as of any call; `uncalled` where it took none: "
+    "its circuits were open, or it had no room.",
+    "ending": "A word of the API, as `stop`, `length`, `content_filter` or `refusal`; `other`; `none`.",
     "kind": "`prompt`, `completion`, or `cached`: the part of the prompt that the engine had kept.",
     "upstream": "Its name in the route files.",
     "direction": "`requests` or `answers`.",

@@ -20,6 +20,8 @@ from nexus_gateway.telemetry.record import RequestRecord
 if TYPE_CHECKING:
     from nexus_gateway.siblings import Told
 
+CLIENT_GONE = 499
+
 
 class Counter:
     """A prometheus_client child costs several times what this dictionary does, on each request."""
@@ -91,6 +93,12 @@ class Metrics:
         self.inter_token = Histogram(families.INTER_TOKEN)
         self.tokens = Counter(families.TOKENS)
         self.answers = Counter(families.ANSWERS)
+        self.drawn = Counter(families.DRAWN)
+        self.drawn_first_byte = Histogram(families.DRAWN_FIRST_BYTE)
+        self.drawn_call = Histogram(families.DRAWN_CALL)
+        self.drawn_gap = Histogram(families.DRAWN_GAP)
+        self.drawn_length = Histogram(families.DRAWN_LENGTH)
+        self.drawn_endings = Counter(families.DRAWN_ENDINGS)
         self.idempotency = Counter(families.IDEMPOTENCY)
         self.masked = Counter(families.MASKED)
         self.shadows = Counter(families.SHADOWS)
@@ -124,6 +132,8 @@ class Metrics:
             self.limits.add((record.limited,))
         if record.first_byte and record.route and record.path not in KEPT:  # else it was made before
             self._count_answer(record, (record.route, record.release))
+        if record.drawn is not None:
+            self._count_drawn(record, (record.model, record.drawn.release), record.drawn.name)
 
     def _count_answer(self, record: RequestRecord, made_by: Labels) -> None:
         self.first_byte.observe(made_by, record.first_byte - record.started)
@@ -134,6 +144,26 @@ class Metrics:
             self.tokens.add((*made_by, "completion"), record.completion_tokens)
         if record.cached_tokens:
             self.tokens.add((*made_by, "cached"), record.cached_tokens)
+
+    def _count_drawn(self, record: RequestRecord, arm: Labels, upstream: str) -> None:
+        """As it was drawn, whoever has answered in the end: else the failures of one release, which the other makes
+        good, would be told as the other's."""
+        first = record.tries[0] if record.tries else None
+        if first is None or first.upstream != upstream:
+            self.drawn.add((*arm, "cancelled" if record.status == CLIENT_GONE else "uncalled"))
+            return
+        self.drawn.add((*arm, first.status))
+        if not record.first_byte or len(record.tries) > 1:
+            return
+        self.drawn_first_byte.observe(arm, record.first_byte - first.started)
+        if first.status != "200":
+            return
+        self.drawn_call.observe(arm, first.ended - first.started)
+        if record.gaps is not None and (waits := sum(record.gaps.counts)):
+            self.drawn_gap.observe(arm, record.gaps.total / waits)
+        if record.completion_tokens:
+            self.drawn_length.observe(arm, record.completion_tokens)
+        self.drawn_endings.add((*arm, record.ending or "none"))
 
     async def render(self, gathered: Told | None = None) -> bytes:
         """`gathered` from all processes of this gateway, where it has several. Read in the loop and written in a

@@ -11,6 +11,7 @@ from nexus_gateway.telemetry.gaps import Gaps
 
 if TYPE_CHECKING:
     from nexus_gateway.decisions.considered import Considered
+    from nexus_gateway.routes import Upstream
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class RequestRecord:
     """Of a stream that were relayed; about a token each."""
     ending: str = ""
     """Why the answer ended, by the engine's account (endings.py); empty where it gave none, and for a stream also
-    where no decisions are kept."""
+    where no decisions are kept and none was drawn."""
     model: str = ""
     """The route that was asked for."""
     fallback_model: str = ""
@@ -103,6 +104,9 @@ class RequestRecord:
     """Of a request that was copied."""
     considered: Considered | None = None
     """How its engines were chosen, where decisions are kept."""
+    drawn: Upstream | None = None
+    """The one that the split of the route that was asked for has drawn; None where nothing was split, or a header or an
+    earlier response has decided."""
     tries: list[Try] = field(default_factory=list)
     retries: tuple[str, ...] = ()
     """For each engine that was asked after another: the code of what the one before failed of."""
