@@ -10,8 +10,9 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from nexus_release.aliases import alias_fault
 from nexus_release.capacity.gpus import GpuModel
-from nexus_release.capacity.target import FitGate, Target
+from nexus_release.capacity.target import FitGate, Runtime, Target
 from nexus_release.documents import Location, read_yaml, validated
+from nexus_release.engine_settings import Autoscaling, Cache
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Section
 from nexus_release.kubernetes_values import (
@@ -40,7 +41,7 @@ NOT_ENVIRONMENTS = frozenset({"argocd", "overlays", "releases"})
 
 
 class Replicas(Section):
-    """Pods of each InferenceService. Where both are equal nothing scales; else KServe's HPA does, by CPU."""
+    """Pods of each InferenceService. Where both are equal nothing scales; else what `autoscaling` names does."""
 
     minimum: int = Field(ge=1)
     """Pods that always run."""
@@ -135,18 +136,24 @@ class Settings(Section):
     """The cluster's domain for Services, with `svc`."""
     landing: Literal["merge", "review"]
     """`merge`: a proposal lands by itself once its checks pass. `review`: it stays a branch for people."""
-    runtime: Literal["nexus-worker", "nexus-vllm"]
+    runtime: Runtime
     """The ServingRuntime of this environment's models."""
-    image: Image | None
-    """The runtime's image by digest; null only where engines are processes on this machine."""
+    engine_images: dict[Runtime, Image | None]
+    """Each runtime's image by digest; null for the chosen one only where engines are processes on this machine."""
     artifacts: Artifacts
     """Where the cluster finds the content-addressed store; a release is at `<artifacts>/sha256/<hex>`."""
     replicas: Replicas
     """Pods of each release."""
+    autoscaling: Autoscaling
+    """What decides how many of them run."""
     resources: EngineResources
     """CPU and memory of each pod."""
     gpu: Gpu
     """GPUs of each pod."""
+    cache: Cache
+    """Where each engine keeps what it compiles."""
+    hub_token: Label | None
+    """The Secret whose `HF_TOKEN` engines are given; null keeps them offline, for a released model is whole."""
     serving: Serving
     """What each engine is started for."""
     timeouts: Timeouts
@@ -165,6 +172,11 @@ class Settings(Section):
     """What machines cost here, and what may be spent."""
 
     @property
+    def image(self) -> str | None:
+        """Of the chosen runtime."""
+        return self.engine_images.get(self.runtime)
+
+    @property
     def target(self) -> Target:
         """What one pod offers a model."""
         return Target(
@@ -178,9 +190,20 @@ class Settings(Section):
         )
 
     @model_validator(mode="after")
+    def _computes_where_it_can(self) -> Settings:
+        if self.gpu.enabled and self.runtime in ("nexus-worker", "nexus-bentoml"):
+            raise ValueError(f"runtime {self.runtime} computes on the CPU alone: say gpu.enabled: false")
+        if not self.gpu.enabled and self.runtime == "nexus-sglang":
+            raise ValueError("runtime nexus-sglang is for GPUs: enable gpu, or take nexus-worker or nexus-vllm")
+        return self
+
+    @model_validator(mode="after")
     def _runs_in_a_cluster(self) -> Settings:
         if self.landing == "review" and self.image is None:
-            raise ValueError("image is null, but what people review runs in a cluster: give repository:tag@sha256:...")
+            raise ValueError(
+                f"engine_images.{self.runtime} is null, but what people review runs in a cluster: give "
+                "repository:tag@sha256:..."
+            )
         if self.signatures.accept == "own" and self.image is not None:
             raise ValueError("signatures.accept is own, but a cluster has no key of its own: name keys and say trusted")
         return self

@@ -196,22 +196,19 @@ def test_a_release_is_not_rendered_for_gpus_that_do_not_compute_in_its_scheme() 
         rendered_on(model="B200")
 
 
-@pytest.mark.parametrize(("maximum", "scaler", "metric"), [(1, "none", None), (3, "hpa", "cpu")])
-def test_nothing_scales_unless_the_settings_leave_room(maximum: int, scaler: str, metric: str | None) -> None:
-    replicas = SETTINGS.replicas.model_copy(update={"maximum": maximum})
-    plan = make_plan("pydoc-chat", "first")
-    found = Inputs("dev", SETTINGS.model_copy(update={"replicas": replicas}), {plan.model: plan}, RECORDS)
-    service = yaml.safe_load(render(found)[service_path("dev", plan.model, plan.stable.release)])
-    assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == scaler
-    assert service["spec"]["predictor"].get("scaleMetric") == metric
-
-
-def test_what_was_observed_changes_nothing(tmp_path: Path) -> None:
+def test_what_was_observed_changes_nothing_but_where_the_registry_has_it() -> None:
     plan = make_plan("pydoc-chat", "first")
     record = RECORDS[plan.stable.release]
-    elsewhere = record.model_copy(update={"observed": record.observed.model_copy(update={"machine": "another"})})
-    records = {plan.stable.release: elsewhere}
-    assert render(Inputs("dev", SETTINGS, {plan.model: plan}, records)) == render(inputs(plan))
+
+    def observed(**fields: str) -> dict[str, str]:
+        elsewhere = record.model_copy(update={"observed": record.observed.model_copy(update=fields)})
+        return render(Inputs("dev", SETTINGS, {plan.model: plan}, {plan.stable.release: elsewhere}))
+
+    assert observed(machine="another", run="another", time="2027-01-01T00:00:00Z") == render(inputs(plan))
+    moved = observed(registry_uri="models:/pydoc-chat/7")
+    service = service_path("dev", plan.model, plan.stable.release)
+    assert {path for path, text in moved.items() if render(inputs(plan))[path] != text} == {service}
+    assert yaml.safe_load(moved[service])["metadata"]["annotations"]["MODEL_URI"] == "models:/pydoc-chat/7"
 
 
 def job_of(settings: Settings, *keys: PublicKey, environment: str = "dev") -> dict[str, Any] | None:
@@ -339,7 +336,7 @@ def test_the_command_renders_every_environment_and_then_finds_nothing_to_do(tmp_
     assert {path.name for path in (tmp_path / "gitops").iterdir()} == {"dev", "local", "prod", "releases", "staging"}
     again = nexus_render(tmp_path, "--check")
     assert again.exit_code == 0
-    assert "gitops/dev/: 5 files, unchanged" in again.output
+    assert "gitops/dev/: 6 files, unchanged" in again.output
 
 
 def test_the_check_names_each_difference_changes_nothing_and_ends_with_1(tmp_path: Path) -> None:

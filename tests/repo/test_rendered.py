@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -25,16 +24,15 @@ from nexus_release.config import environment_names, load_settings
 from nexus_release.manifests.gateway import ROUTES_FOLDER
 from nexus_release.manifests.tree import Inputs, differences, load_inputs, render
 
-from ..support.crd_schemas import crd_faults, defaulted, find_schema
-from ..support.kserve_types import KINDS, kserve_faults
+from ..support.crd_schemas import crd_faults
+from ..support.kserve_types import KINDS
 from ..support.kustomize import kustomize
+from ..support.object_schemas import Document, drift_faults, object_faults
 from ..support.releases import MODELS, STATES, make_plan, make_pointer, make_record
 from ..support.repository import ROOT
 
 ENVIRONMENTS = environment_names(ROOT)
-KUBERNETES = "1.36"  # the newest that both kubernetes-validate and the upstream CRDs know
 ROUTES_SCHEMA = ROOT / "gateway" / "routes.schema.json"
-Document = dict[str, Any]
 
 
 @cache
@@ -80,25 +78,13 @@ def of_kind(kind: str) -> dict[str, Document]:
     return found
 
 
-def faults(document: Document) -> list[str]:
-    if document["kind"] in KINDS:
-        found = kserve_faults(document)
-        folder = os.environ.get("NEXUS_CRDS")
-        return found + (crd_faults(Path(folder), document) or []) if folder else found
-    try:
-        kubernetes_validate.validate(document, KUBERNETES, strict=True)
-    except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
-        return [str(error)]
-    return []
-
-
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_committed_tree_is_what_its_sources_give(environment: str) -> None:
     assert differences(ROOT, environment, render(load_inputs(ROOT, environment))) == ()
 
 
 def test_every_object_is_valid_to_the_last_field() -> None:
-    found = {path: faults(body) for path, body in objects().items()}
+    found = {path: object_faults(body) for path, body in objects().items()}
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
@@ -209,6 +195,7 @@ PLANTED = {
         set_field(*JOB_POD, "volumes", 0, "persistentVolumeClaim", "readOnly", to="x"),
     ),
     "number for a key": ("Job", set_field(*JOB_POD, "containers", 0, "env", 0, "value", to=1)),
+    "misspelt endpoint": ("PodMonitor", set_field("spec", "podMetricsEndpoints", 0, "intervall", to="15s")),
     "unknown namespace field": ("Namespace", set_field("spec", to={"finalizer": []})),
     "number for a label": ("Namespace", set_field("metadata", "labels", "a", to=1)),
 }
@@ -218,9 +205,9 @@ PLANTED = {
 def test_a_planted_fault_is_found(name: str) -> None:
     kind, plant = PLANTED[name]
     document = copy.deepcopy(next(body for path, body in of_kind(kind).items() if "gitops/prod/" in path))
-    assert faults(document) == []
+    assert object_faults(document) == []
     plant(document)
-    assert faults(document)
+    assert object_faults(document)
 
 
 @pytest.fixture
@@ -241,12 +228,10 @@ def test_the_upstream_crd_alone_finds_the_planted_faults(crds: Path, kind: str) 
         assert bool(crd_faults(crds, document)) == (name != "number for a quantity")
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", [*sorted(KINDS), "PodMonitor"])
 def test_an_api_server_has_no_default_to_add(crds: Path, kind: str) -> None:
     for body in of_kind(kind).values():
-        schema = find_schema(crds, body["apiVersion"], kind)
-        assert schema
-        assert defaulted(schema, body) == body
+        assert drift_faults(crds, body) == []
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -270,7 +255,7 @@ def test_every_folder_is_built_by_kustomize_into_its_own_objects(environment: st
 def hold_routes(found: list[Document], folder: Path) -> None:
     """One ConfigMap of a stable name, with one key per model."""
     (config_map,) = found
-    assert faults(config_map) == []
+    assert object_faults(config_map) == []
     assert config_map["metadata"]["name"] == "nexus-gateway-routes"
     assert config_map["data"] == {path.name: path.read_text() for path in (folder / ROUTES_FOLDER).iterdir()}
 

@@ -15,7 +15,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from nexus_gateway.surfaces import SURFACES
-from nexus_release.manifests.runtimes import ENGINES
+from nexus_release.manifests.engines import ENGINES
 from nexus_worker.engines.ct2 import Ct2Model
 
 from ..support.checkpoints import CONTEXT, write_llama

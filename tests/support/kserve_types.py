@@ -13,6 +13,7 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "bool": bool,
     "datetime": str,
+    "V1beta1MetricQuantity": str,  # a class without fields, written as Kubernetes writes quantities
 }
 _CONTAINER = re.compile(
     r"([Ll]ist|[Dd]ict)[\[(](?:str, ?)?(.+)[\])]"
@@ -61,4 +62,6 @@ def _class(name: str) -> Any:
     import kserve.models
     import kubernetes.client
 
-    return getattr(kserve.models, name, None) or getattr(kubernetes.client, name)
+    # kserve names some of Kubernetes' own by their Go package: K8sIoApiAutoscalingV2X is the client's V2X.
+    own = re.sub(r"^K8sIoApi[A-Z][a-z]+(?=V\d)", "", name)
+    return getattr(kserve.models, name, None) or getattr(kubernetes.client, own)

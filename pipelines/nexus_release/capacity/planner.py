@@ -23,6 +23,7 @@ _WORKER_RESERVE = 256 * _MIB  # interpreter, tokenizer, numpy
 _VLLM_CPU_RESERVE = 2 * _GIB  # the same with torch
 _CPU_PERCENT = 90  # of the pod's memory; above it the kernel ends the pod
 _FLOAT32, _FLOAT16 = 4, 2
+_FLOATING = ("nexus-worker", "nexus-bentoml")  # the same engine, which decodes everything to float32
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _placed(shape: ModelShape, scheme: Scheme, target: Target, parallel: int, co
 def _reserve(target: Target) -> int:
     if target.gpu is not None:
         return _GPU_RESERVE
-    return _WORKER_RESERVE if target.runtime == "nexus-worker" else _VLLM_CPU_RESERVE
+    return _WORKER_RESERVE if target.runtime in _FLOATING else _VLLM_CPU_RESERVE
 
 
 def _available(target: Target) -> int:
@@ -109,7 +110,7 @@ def _available(target: Target) -> int:
 def _weights(shape: ModelShape, scheme: Scheme, target: Target, parallel: int) -> int:
     """Our own worker decodes everything to float32. Keys' and values' matrices are repeated where GPUs outnumber their
     heads."""
-    if target.runtime == "nexus-worker":
+    if target.runtime in _FLOATING:
         return shape.parameters * _FLOAT32
     repeated = shape.layers * 2 * shape.head * shape.hidden * shape.width * max(0, parallel - shape.kv_heads)
     return -(-(weight_bytes(shape, scheme) + repeated) // parallel)
@@ -130,7 +131,7 @@ def _working(shape: ModelShape, target: Target, parallel: int) -> int:
 
 
 def _number(target: Target) -> int:
-    return _FLOAT32 if target.runtime == "nexus-worker" else _FLOAT16
+    return _FLOAT32 if target.runtime in _FLOATING else _FLOAT16
 
 
 def _refusal(placement: Placement, scheme: Scheme, target: Target, gate: FitGate) -> str:

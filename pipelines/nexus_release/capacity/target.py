@@ -9,11 +9,14 @@ from pydantic import Field
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.frozen import Frozen
 
+Runtime = Literal["nexus-worker", "nexus-vllm", "nexus-sglang", "nexus-bentoml"]
+"""The ServingRuntimes that an environment may choose from: manifests/engines.py."""
+
 
 class Target(Frozen):
     """One pod, as the environment's settings have it."""
 
-    runtime: Literal["nexus-worker", "nexus-vllm"]
+    runtime: Runtime
     gpu: GpuModel | None
     """None computes on the CPU."""
     gpus: int = Field(ge=1)

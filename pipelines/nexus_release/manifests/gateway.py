@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from nexus_release.config import Settings
 from nexus_release.documents import yaml_text
 from nexus_release.errors import BadInput
+from nexus_release.manifests.engines import ENGINES
 from nexus_release.manifests.objects import Object, kustomization, wave
-from nexus_release.manifests.runtimes import ENGINES
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
 

@@ -1,8 +1,8 @@
 """The InferenceService of one release.
 
-It follows from the release and the settings alone, never from the release's role, so that a rollback or a promotion
-starts no pod anew. The gateway alone splits traffic: neither `spec.canary` nor `canaryTrafficPercent` is rendered.
-The object has the form that KServe's webhook would give it, so that Argo CD sees no drift.
+It follows from the release's record and the settings alone, never from the release's role, so that a rollback or a
+promotion starts no pod anew. The gateway alone splits traffic: neither `spec.canary` nor `canaryTrafficPercent` is
+rendered. The object has the form that KServe's webhook would give it, so that Argo CD sees no drift.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ from nexus_release.capacity.kernels import SUPPORT
 from nexus_release.capacity.planner import Placement, place
 from nexus_release.config import Settings
 from nexus_release.errors import BadInput
+from nexus_release.manifests.engines import ENGINES
 from nexus_release.manifests.objects import MODEL, RELEASE, Object, labels, wave
-from nexus_release.manifests.runtimes import ENGINES
+from nexus_release.manifests.runtimes import pod_security
+from nexus_release.manifests.scaling import CLASS, autoscaler_class, predictor_scaling
 from nexus_release.names import model_slug, service_name
-from nexus_release.record import Content, release_id
+from nexus_release.record import Content, Record, release_id
 
 _GPU = "nvidia.com/gpu"
-_CPU_TARGET = 70  # percent at which the HPA adds a pod
+_MODEL_URI = "MODEL_URI"  # where the registry has it, for people: a pod takes what `storageUri` names
 
 
-def inference_service(content: Content, settings: Settings) -> Object:
-    release = release_id(content)
-    replicas, placement = settings.replicas, _placed(content, settings)
-    scales = replicas.maximum > replicas.minimum
+def inference_service(record: Record, settings: Settings) -> Object:
+    content = record.content
+    release, placement = release_id(content), _placed(content, settings)
+    name = service_name(content.model, release)
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {
-            "name": service_name(content.model, release),
+            "name": name,
             "namespace": settings.namespace,
             "labels": labels(**{MODEL: model_slug(content.model)}),  # a label cannot hold an alias, an annotation can
             "annotations": {
@@ -37,17 +39,16 @@ def inference_service(content: Content, settings: Settings) -> Object:
                 RELEASE: release,
                 # Always written: chart, ConfigMap and code of KServe have three different defaults.
                 "serving.kserve.io/deploymentMode": "Standard",
-                # `hpa` by default, which would fight a fixed number of pods.
-                "serving.kserve.io/autoscalerClass": "hpa" if scales else "none",
+                CLASS: autoscaler_class(settings),
+                _MODEL_URI: record.observed.registry_uri,
             },
         },
         "spec": {
             "predictor": {
                 "automountServiceAccountToken": False,
-                "minReplicas": replicas.minimum,
-                "maxReplicas": replicas.maximum,
-                **({"scaleMetric": "cpu", "scaleTarget": _CPU_TARGET} if scales else {}),
+                **predictor_scaling(name, settings),
                 "model": _model(content, settings, placement),
+                "securityContext": pod_security(),
                 **(_placement(settings) if settings.gpu.enabled else {}),
             }
         },
@@ -66,7 +67,7 @@ def _model(content: Content, settings: Settings, placement: Placement) -> Object
         "protocolVersion": "v2",
         "runtime": settings.runtime,
         "storageUri": storage_uri(settings.artifacts, content.artifact.digest),
-        "args": _arguments(content.model, settings, placement),
+        "args": ENGINES[settings.runtime].serves(content.model, settings, placement),  # appended to the runtime's
         "resources": _resources(settings, placement),
     }
 
@@ -82,21 +83,6 @@ def _placed(content: Content, settings: Settings) -> Placement:
     if placement.refusal:
         raise BadInput(f"{content.model}: release", release_id(content)[:12], f"it does not fit: {placement.refusal}")
     return placement
-
-
-def _arguments(model: str, settings: Settings, placement: Placement) -> list[str]:
-    """Appended by KServe to the runtime's. The engine answers to the public alias and always reports usage, so that
-    the gateway passes its bytes on as they are."""
-    arguments = [
-        f"--served-model-name={model}",
-        "--enable-force-include-usage",
-        f"--max-model-len={placement.context_tokens}",
-        f"--max-num-seqs={settings.serving.concurrency}",
-    ]
-    if settings.gpu.enabled and settings.runtime == "nexus-vllm":
-        arguments.append(f"--tensor-parallel-size={placement.tensor_parallel}")
-        arguments.append(f"--gpu-memory-utilization={settings.serving.gpu_memory_percent / 100}")
-    return arguments
 
 
 def _resources(settings: Settings, placement: Placement) -> Object:

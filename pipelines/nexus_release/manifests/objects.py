@@ -19,7 +19,16 @@ MAX_OBJECT_BYTES = 3 * 512 * 1024  # of a request to etcd, by its default
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 # Order within one Argo CD Application. Across Applications there is none: there changes go expand, shift, contract.
-WAVES = {"Namespace": -3, "ServingRuntime": 1, "InferenceService": 2, "ConfigMap": 3}
+WAVES = {
+    "Namespace": -3,
+    "ServingRuntime": 1,
+    "InferenceService": 2,
+    "ConfigMap": 3,
+    "ScaledObject": 3,
+    # A claim waits for its first pod, perhaps of another Application, and Argo CD for the claim: so nothing is later.
+    "PersistentVolumeClaim": 4,
+    "PodMonitor": 4,
+}
 
 
 def wave(kind: str) -> dict[str, str]:

@@ -1,46 +1,16 @@
-"""The ServingRuntime of an environment: how an engine is started, whatever the model."""
+"""The ServingRuntime of an environment: how an engine is started, whatever the model, and what it keeps on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nexus_release.config import Settings
+from nexus_release.manifests.engines import CACHE, ENGINES, PORT, Engine
 from nexus_release.manifests.objects import Object, labels, wave
+from nexus_release.pods import USER
 
 MODEL_FOLDER = "/mnt/models"  # where KServe mounts what `storageUri` names
-PORT = 8080
-_USER = 1000  # any but root; neither engine needs a name in /etc/passwd, given HOME and USER
+CACHE_CLAIM = "nexus-engine-cache"
+_HUB = "HF_TOKEN"
 _STARTUP_SECONDS, _STARTUP_TRIES = 10, 180  # half an hour to load a large model from a cold volume
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What distinguishes one runtime from another."""
-
-    model_format: str
-    command: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
-    apis: tuple[str, ...]
-    """What it answers for a model that writes text, by the gateway's names."""
-
-
-ENGINES = {
-    "nexus-worker": Engine("compressed-tensors", ("nexus-worker", "serve"), (), ("chat", "completions")),
-    "nexus-vllm": Engine(
-        "vLLM",
-        ("python3", "-m", "vllm.entrypoints.openai.api_server"),
-        # Only /tmp can be written; the model is on the volume; nobody is told that we run.
-        (
-            ("HF_HOME", "/tmp/huggingface"),  # noqa: S108 - a path in the container, on a volume of the pod's own
-            ("HF_HUB_OFFLINE", "1"),
-            ("TORCHINDUCTOR_CACHE_DIR", "/tmp/inductor"),  # noqa: S108 - as above
-            ("VLLM_CACHE_ROOT", "/tmp/vllm"),  # noqa: S108 - as above
-            ("VLLM_CONFIG_ROOT", "/tmp/vllm"),  # noqa: S108 - as above
-            ("VLLM_NO_USAGE_STATS", "1"),
-        ),
-        ("chat", "completions", "responses", "messages"),
-    ),
-}
 
 
 def serving_runtime(settings: Settings) -> Object:
@@ -56,42 +26,108 @@ def serving_runtime(settings: Settings) -> Object:
         },
         "spec": {
             "annotations": {"prometheus.kserve.io/path": "/metrics", "prometheus.kserve.io/port": str(PORT)},
-            "containers": [_container(engine, settings.image)],
+            # By this name KServe knows the container that serves.
+            "containers": [engine_container("kserve-container", engine, settings)],
             "multiModel": False,
             "protocolVersions": ["v2"],
             # No autoSelect: each InferenceService names its runtime.
             "supportedModelFormats": [{"name": engine.model_format, "version": "1"}],
-            "volumes": [
-                {"name": "shm", "emptyDir": {"medium": "Memory"}},  # NCCL and torch share tensors through it
-                {"name": "tmp", "emptyDir": {}},
-            ],
+            "volumes": engine_volumes(settings),
         },
     }
 
 
-def _container(engine: Engine, image: str | None) -> Object:
-    environment = (*engine.environment, ("HOME", "/tmp"), ("USER", "nexus"))  # noqa: S108 - as above
+def cache_claim(settings: Settings) -> dict[str, Object]:
+    """{file name: PersistentVolumeClaim}; empty where each pod has a cache of its own."""
+    if settings.cache.kind != "claim":
+        return {}
+    storage_class = settings.cache.storage_class
     return {
-        "name": "kserve-container",  # the name by which KServe knows the container that serves
+        f"persistentvolumeclaim-{CACHE_CLAIM}.yaml": {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": CACHE_CLAIM,
+                "namespace": settings.namespace,
+                "labels": labels(),
+                "annotations": wave("PersistentVolumeClaim"),
+            },
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": {"storage": settings.cache.size}},
+                "volumeMode": "Filesystem",
+                **({"storageClassName": storage_class} if storage_class else {}),
+            },
+        }
+    }
+
+
+def engine_container(name: str, engine: Engine, settings: Settings) -> Object:
+    """Reads the model from MODEL_FOLDER and listens on PORT; what follows from the model is appended to its `args`."""
+    image = settings.image
+    return {
+        "name": name,
         **({"image": image} if image else {}),
         "command": list(engine.command),
-        "args": [f"--model={MODEL_FOLDER}", "--host=0.0.0.0", f"--port={PORT}"],
-        "env": [{"name": name, "value": value} for name, value in sorted(environment)],
+        "args": engine.listens(MODEL_FOLDER),
+        "env": _environment(engine, settings),
         "ports": [{"name": "http1", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": {
-            "httpGet": {"path": "/health", "port": PORT},
+            "httpGet": {"path": engine.probes.alive, "port": PORT},
             "periodSeconds": _STARTUP_SECONDS,
             "failureThreshold": _STARTUP_TRIES,
         },
-        "readinessProbe": {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 5},
-        "livenessProbe": {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 30, "timeoutSeconds": 10},
+        "readinessProbe": {"httpGet": {"path": engine.probes.ready, "port": PORT}, "periodSeconds": 5},
+        "livenessProbe": {
+            "httpGet": {"path": engine.probes.alive, "port": PORT},
+            "periodSeconds": 30,
+            "timeoutSeconds": 10,
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
             "runAsNonRoot": True,
-            "runAsUser": _USER,
+            "runAsUser": USER,  # no engine needs a name in /etc/passwd, given HOME and USER
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - as above
+        "volumeMounts": [
+            {"name": "cache", "mountPath": CACHE},
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - a path in the container, on a volume of the pod's own
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - as above
+        ],
     }
+
+
+def engine_volumes(settings: Settings) -> list[Object]:
+    """Without the model's."""
+    kept: Object = {"persistentVolumeClaim": {"claimName": CACHE_CLAIM}}
+    if settings.cache.kind == "empty-dir":
+        kept = {"emptyDir": {"sizeLimit": settings.cache.size}}
+    return [
+        {"name": "cache", **kept},
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # NCCL and torch share tensors through it
+        {"name": "tmp", "emptyDir": {}},
+    ]
+
+
+def pod_security() -> Object:
+    """Of the whole pod, so that a cache on a volume can be written whoever owns its root."""
+    return {
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",  # a cache has many files
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _environment(engine: Engine, settings: Settings) -> list[Object]:
+    """Offline, unless a token says that something of the hub is wanted: a model is whole where it lies."""
+    told = dict(engine.environment) | {"HOME": "/tmp", "USER": "nexus"}  # noqa: S108 - as above
+    if settings.hub_token is None:
+        told["HF_HUB_OFFLINE"] = "1"
+    shown: dict[str, Object] = {name: {"name": name, "value": value} for name, value in told.items()}
+    if settings.hub_token is not None:
+        secret = {"secretKeyRef": {"name": settings.hub_token, "key": _HUB}}
+        shown[_HUB] = {"name": _HUB, "valueFrom": secret}
+    return [shown[name] for name in sorted(shown)]

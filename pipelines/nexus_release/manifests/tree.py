@@ -9,12 +9,14 @@ from pathlib import Path
 from nexus_release.config import Settings, load_settings
 from nexus_release.errors import BadInput
 from nexus_release.journal import write_whole
+from nexus_release.manifests.engine_monitor import engine_monitor
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.inference import inference_service
 from nexus_release.manifests.namespace import namespace
 from nexus_release.manifests.objects import Object, application
 from nexus_release.manifests.presync import presync
-from nexus_release.manifests.runtimes import serving_runtime
+from nexus_release.manifests.runtimes import cache_claim, serving_runtime
+from nexus_release.manifests.scaling import refuse_two_scalers, scaled_object
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, read_plans
 from nexus_release.record import Record, read_record
@@ -55,13 +57,15 @@ def render(inputs: Inputs) -> dict[str, str]:
     """{path under the repository's root: text}, sorted by path. Raises BadInput for what cannot be rendered."""
     top, settings = tree_path(inputs.environment), inputs.settings
     plans = [inputs.plans[model] for model in sorted(inputs.plans)]
-    files = {
-        **application(f"{top}/namespace", {"namespace.yaml": namespace(settings.namespace)}),
-        **application(f"{top}/runtimes", {f"{settings.runtime}.yaml": serving_runtime(settings)}),
-        **gateway(f"{top}/gateway", plans, settings),
+    folders = {
+        f"{top}/namespace": {"namespace.yaml": namespace(settings.namespace)},
+        f"{top}/runtimes": _runtimes(settings),
+        **{f"{top}/{_slug(top, plan)}": _model(plan, inputs) for plan in plans},
     }
-    for plan in plans:
-        files |= _model(top, plan, inputs)
+    refuse_two_scalers(body for objects in folders.values() for body in objects.values())
+    files = gateway(f"{top}/gateway", plans, settings)
+    for folder, objects in folders.items():
+        files |= application(folder, objects)
     return dict(sorted(files.items()))
 
 
@@ -106,16 +110,29 @@ def service_path(environment: str, model: str, release: str) -> str:
     return f"{tree_path(environment)}/{model_slug(model)}/{service_name(model, release)}.yaml"
 
 
-def _model(top: str, plan: Plan, inputs: Inputs) -> dict[str, str]:
+def _runtimes(settings: Settings) -> dict[str, Object]:
+    return {
+        f"{settings.runtime}.yaml": serving_runtime(settings),
+        **cache_claim(settings),
+        **engine_monitor(settings),
+    }
+
+
+def _slug(top: str, plan: Plan) -> str:
     slug = model_slug(plan.model)
     if slug in PARTS:
         raise BadInput("model", plan.model, f"{top}/{slug}/ is a part of every environment; give it another name")
+    return slug
+
+
+def _model(plan: Plan, inputs: Inputs) -> dict[str, Object]:
     objects: dict[str, Object] = {}
     for release in plan.releases:
-        content = inputs.records[release].content
-        objects[f"{service_name(plan.model, release)}.yaml"] = inference_service(content, inputs.settings)
-        objects |= presync(content, inputs.settings, inputs.keys)
-    return application(f"{top}/{slug}", objects)
+        record, service = inputs.records[release], service_name(plan.model, release)
+        objects[f"{service}.yaml"] = inference_service(record, inputs.settings)
+        objects |= scaled_object(service, plan.model, inputs.settings)
+        objects |= presync(record.content, inputs.settings, inputs.keys)
+    return objects
 
 
 def _record(root: Path, model: str, release: str, digest: str) -> Record:

@@ -1,0 +1,48 @@
+"""Every Kubernetes object that we render, held strictly against its kind: unknown fields, wrong types, missing values.
+
+In every clone by the types that installed packages carry, and against the upstream CRDs where NEXUS_CRDS points to a
+folder of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+
+from .crd_schemas import crd_faults, defaulted, find_schema
+from .kserve_types import KINDS, kserve_faults
+
+KUBERNETES = "1.36"  # the newest that both kubernetes-validate and the upstream CRDs know
+Document = dict[str, Any]
+
+
+def object_faults(document: Document) -> list[str]:
+    """What is wrong with it, a line each."""
+    if document["kind"] in KINDS:
+        return kserve_faults(document) + _by_crd(document)
+    try:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    except kubernetes_validate.SchemaNotFoundError:
+        return _by_crd(document)
+    except kubernetes_validate.ValidationError as error:
+        return [str(error)]
+    return []
+
+
+def drift_faults(crds: Path, document: Document) -> list[str]:
+    """What an API server would add to a custom resource by its schema's defaults, so that Argo CD saw a drift."""
+    schema = find_schema(crds, document["apiVersion"], document["kind"])
+    if schema is None:
+        return [f"no CRD of {document['apiVersion']} {document['kind']}"]
+    return [] if defaulted(schema, document) == document else [f"{defaulted(schema, document)} is not {document}"]
+
+
+def _by_crd(document: Document) -> list[str]:
+    folder = os.environ.get("NEXUS_CRDS")
+    if not folder:
+        return []
+    found = crd_faults(Path(folder), document)
+    return [f"no CRD of {document['apiVersion']} {document['kind']}"] if found is None else found
