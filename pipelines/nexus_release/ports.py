@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nexus_release.convergence.seen import Replica
 from nexus_release.digests import Listing
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.trust.keys import PublicKey
@@ -248,8 +249,11 @@ class Registry(Protocol):
 class Health(Protocol):
     """An environment's gateway and engines, asked how they are."""
 
+    def replicas(self) -> tuple[Replica, ...]:
+        """Each replica of the gateway, by address; one that does not answer says so. Nothing is raised."""
+
     def revisions(self) -> frozenset[str]:
-        """What each replica of the gateway serves. Raises Unreachable where one does not answer."""
+        """What all of them serve. Raises Unreachable where one does not answer."""
 
     def answers(self, url: str, model: str) -> bool:
         """Whether the engine at a route's address is healthy and serves `model`."""

@@ -42,7 +42,7 @@ def verify(
     """
     with repository.history() as history, tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
         paths = chosen(history.paths("HEAD", RECORDS), prefix)
-        environments = _environments(history)
+        environments = environments_of(history)
         commit = repository.checkout(Path(folder))
         known = known_keys(Path(folder), environments, signatures)
         findings = list(_releases(history, store, paths, registry))
@@ -107,6 +107,7 @@ def _records(history: History, paths: list[str]) -> Iterator[Record]:
             yield record
 
 
-def _environments(history: History) -> list[str]:
+def environments_of(history: History) -> list[str]:
+    """Sorted, as main has them."""
     found = (PurePosixPath(path).parts for path in history.paths("HEAD", "environments"))
     return sorted({parts[1] for parts in found if len(parts) == 3 and parts[2] == "settings.yaml"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nexus_release.errors import BadInput, Missing, NexusError
+from nexus_release.errors import BadInput, NexusError
 from nexus_release.frozen import Frozen
 from nexus_release.ports import (
     BaseModels,
@@ -29,6 +29,7 @@ from nexus_release.ports import (
 
 if TYPE_CHECKING:
     from nexus_release.adapters.git_seed import Planted
+    from nexus_release.convergence.seen import Applied
 
 
 class Connections(Frozen):
@@ -100,9 +101,11 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     ),
     "NEXUS_GATEWAY_KEY": (),
     "NEXUS_AIRFLOW_TOKEN": (),
+    "ARGOCD_AUTH_TOKEN": (),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
-"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway or Airflow."""
+"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow or
+Argo CD."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
@@ -243,27 +246,18 @@ class Tools:
         return AirflowEvents(url, self.connections.airflow_token)
 
 
-def open_health(environ: Mapping[str, str], resolve: Path | None) -> Health:
-    """Gateway and engines of an environment: NEXUS_GATEWAY with NEXUS_GATEWAY_KEY, or this machine's own. `resolve`
-    says where hosts of routes are to be found. Raises Missing where no gateway is named and none runs here."""
-    from nexus_release.local.gateway import KEY
-    from nexus_release.local.paths import Paths, state_folder
-    from nexus_release.local.state import read_state
-
-    if gateway := environ.get("NEXUS_GATEWAY", ""):
-        return health_at(gateway, environ.get("NEXUS_GATEWAY_KEY", ""), resolve)
-    home = state_folder(environ)
-    state = read_state(home)
-    if state is None:
-        raise Missing("no gateway to ask: set NEXUS_GATEWAY (and NEXUS_GATEWAY_KEY), or run `nexus up`")
-    return health_at(state.gateway, KEY, resolve or Paths(home).resolve)
-
-
 def health_at(gateway: str, key: str, resolve: Path | None) -> Health:
     """`key` has the scope `admin`."""
     from nexus_release.adapters.http_health import HttpHealth
 
     return HttpHealth(gateway, key, resolve)
+
+
+def argocd_at(server: str, token: str) -> Applied:
+    """As `argocd` has them in ARGOCD_SERVER and ARGOCD_AUTH_TOKEN; the token need only read."""
+    from nexus_release.adapters.argocd import ArgoCd
+
+    return ArgoCd(server, token)
 
 
 def volume(root: Path) -> tuple[Store, Signatures]:

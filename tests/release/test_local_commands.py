@@ -87,9 +87,14 @@ def test_up_status_and_down_from_the_command_line(registered: tuple[Laptop, str,
     nexus(laptop, "up", "--foreground", registry=mlflow_server, status=1)
 
     seen = json.loads(nexus(laptop, "status", "--json", registry=mlflow_server).stdout)
-    assert (seen["applied"], seen["disagreements"]) == (commit, [])
+    assert seen["disagreements"] == []
+    (here,) = seen["environments"]
+    assert [part["commit"] for part in here["applied"]] == [commit]
+    assert [one["answers"] for one in here["engines"]] == [True]
+    assert [one["revision"] for one in here["replicas"][0]["workers"]] == [here["revision"]]
+    nexus(laptop, "wait", "--timeout", "0", "--engines", "--aliases", registry=mlflow_server)
     register_in(laptop, 2)
-    laptop.tools.registry.set_alias(MODEL, "local", seen["aliases"][0]["version"] + 1)
+    laptop.tools.registry.set_alias(MODEL, "local", here["aliases"][0]["version"] + 1)
     moved = nexus(laptop, "status", registry=mlflow_server, status=1)
     assert "somebody moved it by hand" in moved.stderr
     assert "run `nexus mirror --env local`" in moved.stderr

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from nexus_release.aliases import Standing
 from nexus_release.errors import BadInput
 from nexus_release.local.desired import DesiredEngine, engine_of, hosts_of
 from nexus_release.local.engines import EngineChoice
 from nexus_release.local.probes import requests_in
 from nexus_release.local.reconcile import plan
-from nexus_release.local.status import Report, SeenEngine, disagreements
 
 from ..support.laptop import MODEL
 
@@ -68,44 +66,3 @@ def test_running_and_waiting_requests_are_summed_over_models() -> None:
 def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="NEXUS_ENGINE"):
         EngineChoice.from_environment({"NEXUS_ENGINE": "abacus"}, tmp_path)
-
-
-WELL = Report(
-    running=True,
-    remote="remote.git",
-    registry="http://registry",
-    gateway="http://gateway",
-    head="h",
-    applied="h",
-    wanted_revision="r",
-    revision="r",
-    wanted=("s",),
-    engines=(
-        SeenEngine(
-            service="s", model="m", release="r", artifact=f"sha256:{'a' * 64}", address="http://e", pid=1, serves=True
-        ),
-    ),
-    aliases=(Standing(model="m", alias="local", state="holds", version=2, points_at=2),),
-)
-
-
-def test_nothing_disagrees_where_all_say_the_same() -> None:
-    assert disagreements(WELL) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"running": False}, "nothing runs"),
-        ({"applied": "g"}, "applied is g"),
-        ({"last_problem": "an engine died"}, "an engine died"),
-        ({"revision": "q"}, "gateway serves revision q"),
-        ({"wanted": ("s", "t")}, "t is in Git and does not run"),
-        ({"wanted": ()}, "s runs and is not in Git"),
-        ({"engines": (WELL.engines[0].model_copy(update={"serves": False}),)}, "does not answer"),
-        ({"aliases": (Standing(model="m", alias="local", state="behind", detail="it is version 2"),)}, "version 2"),
-        ({"unread": ("the registry cannot be read",)}, "registry cannot be read"),
-    ],
-)
-def test_each_disagreement_is_said(change: dict[str, object], said: str) -> None:
-    assert any(said in sentence for sentence in disagreements(WELL.model_copy(update=change)))

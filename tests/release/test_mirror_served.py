@@ -153,5 +153,5 @@ def _refusal(health: HttpHealth) -> str:
 
 
 def test_a_gateway_whose_name_nobody_knows_is_unreachable() -> None:
-    with pytest.raises(Unreachable, match=r"NEXUS_GATEWAY: http://gateway\.invalid:8000"):
+    with pytest.raises(Unreachable, match=r"http://gateway\.invalid:8000: its name leads nowhere"):
         HttpHealth("http://gateway.invalid:8000", "k").revisions()

@@ -9,6 +9,13 @@ from pathlib import Path
 import click
 
 Held = Callable[[click.Context, click.Parameter, str], str]
+gateways = click.option(
+    "--gateways",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="NEXUS_GATEWAYS",
+    help="YAML: environment -> url, and the name of the variable with its key.",
+)
+"""An option of the commands that ask gateways of several environments."""
 
 
 def model(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -31,6 +38,11 @@ def release_prefix(_: click.Context, parameter: click.Parameter, value: str) -> 
     return _held(
         parameter.opts[0], value, "[0-9a-f]{0,64}", "give the beginning of a release id: lower-case hex digits"
     )
+
+
+def hex_prefix(_: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Of a revision or a commit; nothing is nothing."""
+    return value and _held(parameter.opts[0], value, "[0-9a-f]{8,64}", "give 8 to 64 lower-case hex digits of it")
 
 
 def sought(_: click.Context, __: click.Parameter, value: str) -> str:

@@ -50,11 +50,11 @@ def _mirrored(tools: Tools, environment: str, resolve: Path | None, seconds: flo
     import os
     import time
 
+    from nexus_release.convergence.places import open_health
     from nexus_release.errors import Unreachable
     from nexus_release.mirror import mirror
-    from nexus_release.wiring import open_health
 
-    health = open_health(os.environ, resolve)
+    health = open_health(os.environ, environment, resolve)
     deadline = time.monotonic() + seconds
     while True:
         try:

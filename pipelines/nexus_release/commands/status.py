@@ -1,60 +1,89 @@
-"""`nexus status`: Git, this machine and the registry side by side."""
+"""`nexus status`: for each environment Git, what was applied, what is served and the registry side by side."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nexus_release.commands import arguments
 from nexus_release.terminal import plain, plain_line
 
 if TYPE_CHECKING:
-    from nexus_release.local.status import Report
+    from nexus_release.convergence.status import EnvironmentStatus
 
 
-@click.command("status", epilog="Example: nexus status --json")
+@click.command(
+    "status", epilog="Example: nexus status --env prod --json  ·  nexus status --all --gateways gateways.yaml"
+)
+@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@click.option("--all", "everything", is_flag=True, help="Every environment of main.")
+@arguments.gateways
+@click.option("--engines", is_flag=True, help="Ask each engine too; they must be reachable from here.")
+@click.option("--strict", is_flag=True, help="End with 1 also where somebody could not be asked.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(as_json: bool) -> None:
-    """Show what Git says, what runs here, and where they disagree. Ends with 1 where anything disagrees."""
+def command(
+    environment: str, everything: bool, gateways: Path | None, engines: bool, strict: bool, as_json: bool
+) -> None:
+    """Show what Git says, what was applied, what each replica of the gateway serves, where the registry's aliases
+    point, and where they disagree.
+
+    Ends with 1 where anything disagrees. Whom nobody has named (NEXUS_GATEWAY or --gateways, ARGOCD_SERVER,
+    MLFLOW_TRACKING_URI) is told as unknown. The environment `local` is this machine, which needs none of them.
+    """
     import json
     import os
 
-    from nexus_release.local.control import running
-    from nexus_release.local.paths import state_folder
-    from nexus_release.local.status import disagreements, observe
-    from nexus_release.wiring import Connections, Tools
+    from nexus_release.convergence.places import here, open_places
+    from nexus_release.convergence.status import disagreements, observe
+    from nexus_release.verify import environments_of
+    from nexus_release.wiring import Tools
 
-    home = state_folder(os.environ)
-    connections = Connections.from_environment(state=home)
-    if state := running(home):
-        connections = connections.model_copy(update={"registry": state.registry, "remote": state.remote})
-    report = observe(home, Tools(connections))
-    found = disagreements(report)
+    tools = Tools(here(os.environ))
+    seen: list[EnvironmentStatus] = []
+    with tools.repository.history() as history:
+        for name in environments_of(history) if everything else (environment,):
+            places = open_places(os.environ, tools, name, gateways, alone=not everything, engines=engines)
+            seen.append(observe(history, name, places))
+    wrong = [sentence for one in seen for sentence in disagreements(one)]
+    unknown = [sentence for one in seen for sentence in one.unknown]
     if as_json:
-        click.echo(json.dumps({**report.model_dump(mode="json"), "disagreements": found}, indent=2))
+        told = {
+            "environments": [one.model_dump(mode="json") for one in seen],
+            "disagreements": wrong,
+            "unknown": unknown,
+        }
+        click.echo(json.dumps(told, indent=2))
     else:
-        _show(report, found)
-    if found:
+        click.echo(plain("\n\n".join("\n".join(_lines(one)) for one in seen)))
+        for sentence in unknown:
+            click.echo(f"? {plain_line(sentence)}", err=True)
+        for sentence in wrong:
+            click.secho(f"- {plain_line(sentence)}", fg="red", err=True)
+    if wrong or (strict and unknown):
         raise click.exceptions.Exit(1)
 
 
-def _show(report: Report, found: list[str]) -> None:
+def _lines(seen: EnvironmentStatus) -> list[str]:
     lines = [
-        f"remote     {report.remote}",
-        f"  main     {report.head or '(cannot be read)'}",
-        f"  applied  {report.applied or '(nothing)'}",
-        f"gateway    {report.gateway or '(down)'}",
-        f"  serves   {report.revision or '(nothing)'}",
-        f"registry   {report.registry}",
+        f"{seen.environment}",
+        f"  main      {seen.main}, which changed this environment last by {seen.commit[:12] or '(nothing)'}",
+        f"  revision  {seen.revision or '(main has no routes)'}",
     ]
+    lines += [f"  applied   {part.commit[:12] or '(nothing)'}  {part.folder}  {part.by}" for part in seen.applied]
+    for replica in seen.replicas:
+        served = [f"{replica.address}  worker {one.pid}  {_revision(seen, one.revision)}" for one in replica.workers]
+        lines += [f"  gateway   {line}" for line in served or [f"{replica.address}  (silent)"]]
     lines += [
-        f"  {alias.model}@{alias.alias}: version {alias.points_at} (Git: {alias.version})" for alias in report.aliases
+        f"  engine    {one.service}  release {one.release[:12]}  {'ready' if one.answers else 'silent'}"
+        for one in seen.engines
     ]
-    lines += ["engines"] if report.engines else []
-    lines += [
-        f"  {engine.service}  {engine.address}  release {engine.release[:12]}  {'ready' if engine.serves else 'silent'}"
-        for engine in report.engines
+    return lines + [
+        f"  alias     {one.model}@{one.alias}: version {one.points_at} (Git: {one.version})" for one in seen.aliases
     ]
-    click.echo(plain("\n".join(lines)))
-    for sentence in found:
-        click.secho(f"- {plain_line(sentence)}", fg="red", err=True)
+
+
+def _revision(seen: EnvironmentStatus, revision: str) -> str:
+    commit = seen.commits.get(revision, "")
+    return f"revision {revision[:12] or '(none)'} of {commit[:12] if commit else 'no commit of main'}"
