@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STATE ?= .nexus
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
-RUN_EXTRAS := --extra gateway --extra worker --extra release --extra train --group tools
+RUN_EXTRAS := --extra gateway --extra worker --extra release --extra forges --extra train --group tools
 # PyTorch's own index of CPU builds; the wheels are named by hash in requirements/torch.txt.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 DEMO_FLAGS ?=

@@ -30,6 +30,7 @@ from nexus_release.monitoring.policy import DriftPolicy
 from nexus_release.names import EnvironmentName
 from nexus_release.pod_settings import StepPods
 from nexus_release.prices import Prices
+from nexus_release.promotion.settings import Approvals, Promotion
 from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
@@ -166,6 +167,10 @@ class Settings(Section):
     """What a release must pass to be proposed here."""
     pods: StepPods
     """Where the steps of a release run on a cluster."""
+    promotion: Promotion
+    """Which environment a release passes before this one."""
+    approvals: Approvals
+    """How many people must agree to a change."""
     drift: DriftPolicy
     """When live traffic asks for a release (`nexus drift`)."""
     prices: Prices

@@ -154,12 +154,17 @@ _StableDumper.add_representer(str, _string)
 def _mend(model: type[BaseModel], location: Location, fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         known = _model_at(model, location[:-1])
-        return f"unknown key; known here: {', '.join(sorted(known.model_fields))}" if known else "unknown key"
+        return f"unknown key; known here: {', '.join(sorted(_names(known)))}" if known else "unknown key"
     if fault["type"] == "missing":
         return f"{location[-1]} is missing; set it"
     if fault["type"] == "string_pattern_mismatch":
         return MENDS.get(fault["ctx"]["pattern"], str(fault["msg"]))
     return str(fault["msg"])
+
+
+def _names(model: type[BaseModel]) -> Iterator[str]:
+    """Of its fields, as a file has them."""
+    return (field.alias or name for name, field in model.model_fields.items())
 
 
 def _model_at(model: type[BaseModel] | None, location: Sequence[int | str]) -> type[BaseModel] | None:

@@ -9,11 +9,14 @@ NexusError                  exit 1, not retried
 ├── SignatureRefused        exit 1: nobody whom the environment trusts has signed these bytes
 ├── RemoteRefused           exit 1: the Git remote answered no (policy); not retried
 ├── RegistryRefused         exit 1: the registry answered no (who asks, or what that one may do); not retried
+├── PromotionRefused        exit 1: a release lacks what the environment asks of it
 ├── Conflict                exit 1: somebody else changed the same thing first
 └── GateRefused             exit 3: a gate said no; raised only by `nexus release` as a whole
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from nexus_release.terminal import plain_line
 
@@ -76,6 +79,13 @@ class RemoteRefused(NexusError):
 
 class RegistryRefused(NexusError):
     """The registry answered, and its answer was no."""
+
+
+class PromotionRefused(NexusError):
+    """A release that lacks what an environment asks of it. Closed: nothing is proposed."""
+
+    def __init__(self, what: str, lacks: Sequence[str]) -> None:
+        super().__init__(f"{what}:\n" + "\n".join(f"  {plain_line(one)}" for one in lacks))
 
 
 class Conflict(NexusError):

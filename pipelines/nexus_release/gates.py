@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,15 @@ from nexus_release.journal import json_text
 from nexus_release.names import Line
 from nexus_release.ports import Store
 from nexus_release.record import Figure, GateName, GateResult, Verdict, decimal
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a gate asks of one figure."""
+
+    least: float | None = None
+    most: float | None = None
+
 
 REPORT = "report.json"
 _SHOWN = 3  # figures that a reason names; the others are in the evidence
@@ -37,12 +47,17 @@ def held(
         value=_number(value),
         low=_number(value if low is None else low),
         high=_number(value if high is None else high),
-        least="" if least is None else _number(least),
-        most="" if most is None else _number(most),
         passed=False,
         **said,
     )
-    return figure.model_copy(update={"passed": within(figure)})
+    return held_anew(figure, Bounds(least, most))
+
+
+def held_anew(figure: Figure, bounds: Bounds) -> Figure:
+    """What was measured, held against these bounds."""
+    least, most = ("" if bound is None else _number(bound) for bound in (bounds.least, bounds.most))
+    bounded = figure.model_copy(update={"least": least, "most": most})
+    return bounded.model_copy(update={"passed": within(bounded)})
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,5 @@
-"""A person's changes of a plan: canary, promote, rollback. Each is one commit."""
+"""A person's changes of a plan: canary, promote (within an environment, and into the next), rollback. Each is one
+commit."""
 
 from __future__ import annotations
 
@@ -6,12 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.config import load_settings
-from nexus_release.errors import BadInput, Conflict, Missing
+from nexus_release.errors import BadInput, Conflict, Missing, PromotionRefused
 from nexus_release.history import PlanAt, plans
 from nexus_release.names import EnvironmentName
-from nexus_release.plan import Plan, Pointer, promoted, shifted
-from nexus_release.ports import Commit, Landed, Repository
+from nexus_release.plan import Plan, Pointer, admitted, promoted, shifted
+from nexus_release.ports import Commit, Landed, Repository, Signatures, Store
+from nexus_release.promotion.passed import missing, stable_below
 from nexus_release.proposals import Change, Kind, branch_name, land_or_leave, plan_commit, text_unless_same
+
+
+@dataclass(frozen=True)
+class Main:
+    """Main as it is, from which a change is decided, and what proves signatures."""
+
+    root: Path
+    """Its files."""
+    plan: Plan | None
+    """Of the model, in the environment that is changed."""
+    store: Store
+    signatures: Signatures
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,29 @@ def promote(plan: Plan | None, model: str, environment: EnvironmentName, prefix:
         return text_unless_same(promoted(_there(now, model), pointer.release, retain), now)
 
     return PlanChange("promote", model, pointer, f"Promote release {pointer.release[:12]} of {model}", change)
+
+
+def enter(
+    main: Main, model: str, environment: EnvironmentName, lower: str | None = None, prefix: str = ""
+) -> PlanChange:
+    """What is stable in the environment below comes into this one: stable where it is the model's first, else as canary
+    at weight 0. `lower`: where the caller believes it to come from. Raises Missing, BadInput, or PromotionRefused with
+    all that it lacks."""
+    below, pointer = stable_below(main.root, environment, model)
+    if lower not in (None, below):
+        raise BadInput("--from", lower, f"releases come into {environment} from {below}, as its settings say")
+    if not pointer.release.startswith(prefix):
+        raise BadInput("--release", prefix, f"stable in {below} is {pointer.release}")
+
+    def change(root: Path, now: Plan | None) -> str | None:
+        text = text_unless_same(admitted(now, model, pointer), now)
+        if text and (lacks := tuple(missing(root, environment, model, pointer, main.store, main.signatures))):
+            raise PromotionRefused(f"{model} {pointer.release[:12]} may not enter {environment}", lacks)
+        return text
+
+    change(main.root, main.plan)  # says now, before anything is cloned, what it lacks
+    message = f"Admit release {pointer.release[:12]} of {model} to {environment}, stable in {below}"
+    return PlanChange("admit", model, pointer, message, change)
 
 
 def rollback(

@@ -30,6 +30,10 @@ def environment(_: click.Context, __: click.Parameter, value: str) -> str:
     return _held("environment", value, ENVIRONMENT_NAME, MENDS[ENVIRONMENT_NAME])
 
 
+def some_environment(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else environment(context, parameter, value)
+
+
 def environments(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(environment(context, parameter, value) for value in values)
 

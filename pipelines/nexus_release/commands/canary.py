@@ -21,6 +21,4 @@ def command(
     """Give the canary of MODEL a share of the traffic by one commit."""
     from nexus_release.plan_changes import canary
 
-    carry_out(
-        lambda repository, plan: canary(plan, model, weight, prefix), model, environment, remote, dry_run, as_json
-    )
+    carry_out(lambda main, _: canary(main.plan, model, weight, prefix), model, environment, remote, dry_run, as_json)

@@ -14,9 +14,9 @@ from nexus_release.commands import arguments
 from nexus_release.terminal import plain
 
 if TYPE_CHECKING:
-    from nexus_release.plan import Plan
-    from nexus_release.plan_changes import PlanChange
+    from nexus_release.plan_changes import Main, PlanChange
     from nexus_release.ports import Repository
+    from nexus_release.wiring import Tools
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -33,15 +33,15 @@ def options(function: F) -> F:
     return function
 
 
-def open_repository(remote: str | None) -> Repository:
+def open_tools(remote: str | None) -> Tools:
     from nexus_release.wiring import Connections, Tools
 
     connections = Connections.from_environment()
-    return Tools(connections.model_copy(update={"remote": remote, "push": ""}) if remote else connections).repository
+    return Tools(connections.model_copy(update={"remote": remote, "push": ""}) if remote else connections)
 
 
 def carry_out(
-    decide: Callable[[Repository, Plan | None], PlanChange],
+    decide: Callable[[Main, Repository], PlanChange],
     model: str,
     environment: str,
     remote: str | None,
@@ -51,12 +51,15 @@ def carry_out(
     """Decides on main as it is, then tries the change or makes it."""
     from nexus_release.config import load_settings
     from nexus_release.plan import read_plan
+    from nexus_release.plan_changes import Main
     from nexus_release.proposals import two_checkouts
 
-    repository = open_repository(remote)
+    tools = open_tools(remote)
+    repository = tools.repository
     with two_checkouts(repository) as (_, before, after):
         load_settings(before, environment)  # an environment that is none is said before a model that is none
-        change = decide(repository, read_plan(before, environment, model))
+        main = Main(before, read_plan(before, environment, model), tools.store, tools.signatures)
+        change = decide(main, repository)
         told: dict[str, Any] = {"change": change.kind, "model": model, "environment": environment}
         told |= {"release": change.pointer.release, "message": change.message}
         if dry_run:

@@ -7,7 +7,7 @@ import json
 import click
 
 from nexus_release.commands import arguments
-from nexus_release.commands.change import open_repository
+from nexus_release.commands.change import open_tools
 from nexus_release.terminal import plain
 
 
@@ -25,7 +25,7 @@ def command(what: str, environment: str, remote: str | None, as_json: bool) -> N
     """
     from nexus_release.explain import explain, lines
 
-    found = explain(open_repository(remote), what, environment)
+    found = explain(open_tools(remote).repository, what, environment)
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
     else:

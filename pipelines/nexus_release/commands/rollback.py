@@ -22,6 +22,6 @@ def command(model: str, prefix: str, environment: str, remote: str | None, dry_r
     from nexus_release.plan_changes import rollback
 
     carry_out(
-        lambda repository, plan: rollback(repository, plan, model, environment, prefix),
+        lambda main, repository: rollback(repository, main.plan, model, environment, prefix),
         model, environment, remote, dry_run, as_json,
     )  # fmt: skip

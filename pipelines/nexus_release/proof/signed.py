@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nexus_release.digests import Digest
@@ -13,7 +13,7 @@ from nexus_release.record import Content
 from nexus_release.trust.bundles import fault
 from nexus_release.trust.keys import PublicKey
 from nexus_release.trust.signed import accepted_keys
-from nexus_release.trust.statement import statement_digest
+from nexus_release.trust.statement import statement_digest, statement_listing
 
 Known = Mapping[str, PublicKey]
 """By fingerprint: every key that some environment accepts."""
@@ -33,6 +33,27 @@ def known_keys(main: Path, environments: Iterable[str], signatures: Signatures) 
 def signed(content: Content, store: Store, signatures: Signatures, known: Known) -> Iterator[Finding]:
     for digest in (statement_digest(content), content.artifact.digest):
         yield from _entry(digest, store, signatures, known)
+
+
+def answered(content: Content, keys: Sequence[PublicKey] | None, store: Store, signatures: Signatures) -> Finding:
+    """Whether one of `keys` has signed what the release states of itself, which names every other byte of it by digest;
+    None is that nobody need have. Neither artifact nor base is read."""
+    digest = statement_digest(content)
+    folder = f"signatures/{digest.removeprefix('sha256:')}"
+    if keys is None:
+        return holds("signature", folder, "the settings say that nothing is checked")
+    kept, listing = signatures.of(digest), statement_listing(content)
+    faults = {key: fault(listing, kept[key.fingerprint], key) for key in keys if key.fingerprint in kept}
+    if by := next((key.name for key, why in faults.items() if not why), ""):
+        return holds("signature", folder, f"by {by}")
+    if faults:
+        return lies("signature", folder, "; ".join(f"{key.name}: {why}" for key, why in faults.items()))
+    try:
+        store.listing(digest)
+    except Missing:
+        return unproved("signature", folder, "no store with this release is at hand")
+    by = ", ".join(fingerprint[:12] for fingerprint in kept) or "nobody"
+    return lies("signature", folder, f"signed by {by}, and by none of {', '.join(key.name for key in keys)}")
 
 
 def _entry(digest: Digest, store: Store, signatures: Signatures, known: Known) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from nexus_release.accuracy import compare_accuracy, picked
 from nexus_release.digests import Digest, digest_json
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Artifact, Frozen
-from nexus_release.gates import held, keep_evidence, line, objection
+from nexus_release.gates import Bounds, held, keep_evidence, line, objection
 from nexus_release.ports import Chat, RowScore
 from nexus_release.quality import Comparison, compare, loss, numbers, unusable
 from nexus_release.record import Figure, Verdict, decimal
@@ -161,13 +161,19 @@ def unasked(items: Sequence[Item]) -> str:
     return "" if items else "the held-out rows make no question, for none has another answer: name a task in the suite"
 
 
+def bounds(gate: QualityGate) -> Mapping[str, Bounds]:
+    """By the figure's name. Golden prompts have none that an environment could set: all must hold."""
+    return {
+        "perplexity": Bounds(most=gate.max_perplexity_increase),
+        "agreement": Bounds(least=gate.min_agreement),
+        "accuracy": Bounds(least=-gate.max_accuracy_drop),
+    }
+
+
 def hold(found: tuple[Comparison, Comparison], gate: QualityGate) -> tuple[Figure, Figure]:
     """Non-inferiority: the bad end of each interval is held against its bound."""
     perplexity, agreement = found
-    return (
-        _figure(perplexity, most=gate.max_perplexity_increase),
-        _figure(agreement, least=gate.min_agreement),
-    )
+    return _figure(perplexity, gate), _figure(agreement, gate)
 
 
 def hold_accuracy(questions: Sequence[Mapping[str, Any]], gate: QualityGate) -> tuple[Figure, ...]:
@@ -178,7 +184,7 @@ def hold_accuracy(questions: Sequence[Mapping[str, Any]], gate: QualityGate) -> 
             [one[side] == one["answer"] for one in questions if one["task"] == task] for side in ("base", "candidate")
         )
         found = compare_accuracy(base, candidate, gate.confidence)
-        figures.append(_figure(found, least=-gate.max_accuracy_drop, subject=task))
+        figures.append(_figure(found, gate, task))
     return tuple(figures)
 
 
@@ -192,14 +198,15 @@ def hold_golden(golden: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
     )
 
 
-def _figure(found: Comparison, *, least: float | None = None, most: float | None = None, subject: str = "") -> Figure:
+def _figure(found: Comparison, gate: QualityGate, subject: str = "") -> Figure:
+    bound = bounds(gate)[found.name]
     return held(
         found.name,
         found.difference,
         low=found.low,
         high=found.high,
-        least=least,
-        most=most,
+        least=bound.least,
+        most=bound.most,
         subject=subject,
         base=decimal(found.base),
         candidate=decimal(found.candidate),

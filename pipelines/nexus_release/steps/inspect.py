@@ -13,7 +13,7 @@ from nexus_release.capacity.shape import ModelShape, shape_of_config, weight_byt
 from nexus_release.errors import BadInput
 from nexus_release.fidelity import Fidelity, fidelity, identical
 from nexus_release.frozen import Artifact, Frozen
-from nexus_release.gates import held, keep_evidence, line, objection
+from nexus_release.gates import Bounds, held, keep_evidence, line, objection
 from nexus_release.inspection.checkpoint import inspect_checkpoint
 from nexus_release.ports import CheckpointPair
 from nexus_release.record import Figure, Verdict, decimal
@@ -85,16 +85,35 @@ def inspect(given: InspectIn, tools: Tools) -> InspectOut:
         found, changed = _measured(pair)
     except BadInput as error:
         return _outcome(tools, (), {}, f"the quantized checkpoint cannot be read: {error}")
-    bounds = given.gate.schemes.get(given.recipe.scheme)
-    if bounds is None:
+    asked = bounds(given.gate, given.recipe.scheme, given.shape)
+    if asked is None:
         return _outcome(tools, (), {}, f"gates.artifact.schemes has no bounds for {given.recipe.scheme}")
     figures = (
-        *_sizes(pair, given),
-        *_errors(found, bounds),
-        *_scales(found, given.gate),
+        *_sizes(pair, given, asked),
+        *_errors(found, asked),
+        *_scales(found, asked),
         held("changed", len(changed), most=0, subject=", ".join(changed[:3]) or "tensors that are not quantized"),
     )
     return _outcome(tools, figures, _report(found, changed), "")
+
+
+def bounds(gate: ArtifactGate, scheme: Scheme, shape: ModelShape) -> Mapping[str, Bounds] | None:
+    """By the figure's name; None where the gate has no bounds for the scheme. What has no bound that an environment
+    could set (that there are quantized tensors, and that no other has changed) is not among them."""
+    own = gate.schemes.get(scheme)
+    if own is None:
+        return None
+    ratio, tolerance = weight_bytes(shape, scheme) / weight_bytes(shape, None), gate.size_tolerance
+    return {
+        "size by plan": Bounds(most=1 + tolerance),
+        "size by base": Bounds(least=ratio * (1 - tolerance), most=ratio * (1 + tolerance)),
+        "relative error": Bounds(most=own.max_relative_error),
+        "row error": Bounds(most=own.max_row_error),
+        "zeros": Bounds(most=own.max_zeros),
+        "saturated": Bounds(most=gate.max_saturated),
+        "least scale": Bounds(least=gate.min_scale),
+        "largest scale": Bounds(most=gate.max_scale),
+    }
 
 
 def _other_shape(artifact: Path, planned: ModelShape) -> str:
@@ -122,47 +141,48 @@ def _measured(pair: CheckpointPair) -> tuple[list[Fidelity], list[str]]:
     return found, changed
 
 
-def _sizes(pair: CheckpointPair, given: InspectIn) -> tuple[Figure, ...]:
-    planned, base = weight_bytes(given.shape, given.recipe.scheme), weight_bytes(given.shape, None)
-    tolerance = given.gate.size_tolerance
+def _sizes(pair: CheckpointPair, given: InspectIn, asked: Mapping[str, Bounds]) -> tuple[Figure, ...]:
+    planned, by_base = weight_bytes(given.shape, given.recipe.scheme), asked["size by base"]
     return (
-        held("size by plan", pair.candidate_bytes / planned, most=1 + tolerance),
+        held("size by plan", pair.candidate_bytes / planned, most=asked["size by plan"].most),
         held(
             "size by base",
             pair.candidate_bytes / pair.base_bytes,
-            least=planned / base * (1 - tolerance),
-            most=planned / base * (1 + tolerance),
+            least=by_base.least,
+            most=by_base.most,
             base=str(pair.base_bytes),
             candidate=str(pair.candidate_bytes),
         ),
     )
 
 
-def _errors(found: Sequence[Fidelity], bounds: SchemeBounds) -> tuple[Figure, ...]:
+def _errors(found: Sequence[Fidelity], asked: Mapping[str, Bounds]) -> tuple[Figure, ...]:
     if not found:
         return (held("quantized tensors", 0, least=1),)
     return (
         held("quantized tensors", len(found), least=1),
-        _worst("relative error", found, lambda one: one.relative_error, bounds.max_relative_error),
-        _worst("row error", found, lambda one: one.worst_row, bounds.max_row_error),
-        _worst("zeros", found, lambda one: one.zeros, bounds.max_zeros),
+        _worst("relative error", found, lambda one: one.relative_error, asked),
+        _worst("row error", found, lambda one: one.worst_row, asked),
+        _worst("zeros", found, lambda one: one.zeros, asked),
     )
 
 
-def _scales(found: Sequence[Fidelity], gate: ArtifactGate) -> tuple[Figure, ...]:
+def _scales(found: Sequence[Fidelity], asked: Mapping[str, Bounds]) -> tuple[Figure, ...]:
     if not found:
         return ()
     least = min(found, key=lambda one: one.least_scale)
     return (
-        _worst("saturated", found, lambda one: one.saturated, gate.max_saturated),
-        held("least scale", least.least_scale, least=gate.min_scale, subject=least.name),
-        _worst("largest scale", found, lambda one: one.most_scale, gate.max_scale),
+        _worst("saturated", found, lambda one: one.saturated, asked),
+        held("least scale", least.least_scale, least=asked["least scale"].least, subject=least.name),
+        _worst("largest scale", found, lambda one: one.most_scale, asked),
     )
 
 
-def _worst(name: str, found: Sequence[Fidelity], of: Callable[[Fidelity], float], most: float) -> Figure:
+def _worst(
+    name: str, found: Sequence[Fidelity], of: Callable[[Fidelity], float], asked: Mapping[str, Bounds]
+) -> Figure:
     worst = max(found, key=of)
-    return held(name, of(worst), most=most, subject=worst.name)
+    return held(name, of(worst), most=asked[name].most, subject=worst.name)
 
 
 def _report(found: Sequence[Fidelity], changed: Sequence[str]) -> dict[str, object]:

@@ -25,7 +25,7 @@ from nexus_release.steps.fit import FitOut
 from nexus_release.steps.inspect import ArtifactGate, InspectOut
 from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainOut, TrainRecipe
-from nexus_release.steps.validate import DataGate, ValidateOut
+from nexus_release.steps.validate import DataGate, ValidateOut, bounds
 from nexus_release.wiring import Tools
 
 _COMPARED = ("reference", "on_drift")
@@ -123,10 +123,10 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
 def _held_data(data: ValidateOut, gate: DataGate) -> Verdict:
     """The dataset's folder is its own evidence: it has `report.json`. How far it had moved from another is in the
     step's output alone."""
-    total = data.rows + data.refused_rows
+    total, asked = data.rows + data.refused_rows, bounds(gate)
     figures = (
-        held("refused share", data.refused_rows / total if total else 0, most=gate.max_refused_share),
-        held("rows", data.rows, least=gate.min_rows),
+        held("refused share", data.refused_rows / total if total else 0, most=asked["refused share"].most),
+        held("rows", data.rows, least=asked["rows"].least),
     )
     reason = f"{data.rows} rows are good, {data.refused_rows} break the contract"
     return Verdict(accepted=data.accepted, reason=reason, figures=figures, evidence=data.dataset)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from nexus_release.digests import Digest, canonical_json, digest_bytes
 from nexus_release.drift import Data, FeatureDrift, measure
 from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
+from nexus_release.gates import Bounds
 from nexus_release.journal import json_text
 from nexus_release.lines import NOT_NULL, Row, read_lines
 from nexus_release.names import Line, ModelName
@@ -82,6 +83,11 @@ class ValidateOut(Frozen):
     on what it is compared with: neither does its digest, nor the release's id."""
     accepted: bool
     reason: str
+
+
+def bounds(gate: DataGate) -> Mapping[str, Bounds]:
+    """By the name of the figure that a record has of a dataset."""
+    return {"refused share": Bounds(most=gate.max_refused_share), "rows": Bounds(least=gate.min_rows)}
 
 
 def validate(given: ValidateIn, tools: Tools) -> ValidateOut:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from nexus_release.digests import Digest, digest_bytes, digest_json
+from nexus_release.digests import Digest, Listing, digest_bytes, digest_json
 from nexus_release.errors import DigestMismatch, Missing
 from nexus_release.ports import Store
 from nexus_release.record import Content, content_json, parse_content, release_id
@@ -18,9 +18,14 @@ from nexus_release.record import Content, content_json, parse_content, release_i
 FILE = "content.json"
 
 
-def statement_digest(content: Content) -> Digest:
+def statement_listing(content: Content) -> Listing:
+    """What a store lists of the statement: it follows from the content, so that no store need be at hand."""
     data = content_json(content)
-    return digest_json([[FILE, len(data), digest_bytes(data)]])
+    return [[FILE, len(data), digest_bytes(data)]]
+
+
+def statement_digest(content: Content) -> Digest:
+    return digest_json(statement_listing(content))
 
 
 def put_statement(content: Content, store: Store) -> Digest:
