@@ -66,6 +66,8 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	$(BIN)/mypy
 	$(BIN)/python ops/check_fresh.py locks generated workflows
 	$(BIN)/nexus render --check
+	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh'); \
+	else echo "==> no shellcheck here (make services installs it): scripts are not looked at"; fi
 
 fmt: setup-dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix .

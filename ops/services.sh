@@ -17,6 +17,8 @@ from_trixie() (
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    # $(SITE) is apt's own.
+    # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     echo "deb [signed-by=$keyring] $mirror trixie main" > "$work/trixie.list"
@@ -68,11 +70,30 @@ if ! command -v chromium >/dev/null; then
 fi
 say "chromium: $(chromium --version)"
 
+if ! command -v shellcheck >/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends shellcheck
+fi
+say "shellcheck: $(shellcheck --version | sed -n 's/^version: //p')"
+
+# Prints by Go's templates, as Argo CD's ApplicationSets do; no server is asked.
+if ! command -v kubectl >/dev/null; then
+    from_trixie kubectl
+fi
+say "kubectl: $(kubectl version --client 2>/dev/null | head -n 1)"
+
 if ! have_kustomize; then
     apt-get update -qq
     apt-get install -y --no-install-recommends kustomize 2>/dev/null || from_trixie kustomize
 fi
 if command -v kustomize >/dev/null; then say "kustomize: $(kustomize version)"; else say "kustomize: by kubectl"; fi
+
+# Runs the health scripts of gitops/argocd/health/, whose dialect is 5.1.
+if ! command -v lua5.1 >/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends lua5.1
+fi
+say "lua: $(lua5.1 -v 2>&1)"
 
 # Reads Compose files, in tests; nothing is started by it.
 if ! docker compose version >/dev/null 2>&1; then
