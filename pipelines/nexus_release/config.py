@@ -15,6 +15,7 @@ from nexus_release.documents import Location, read_yaml, validated
 from nexus_release.engine_settings import Autoscaling, Cache
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Section
+from nexus_release.gateway_settings import GatewaySettings
 from nexus_release.kubernetes_values import (
     Artifacts,
     Cpu,
@@ -28,16 +29,18 @@ from nexus_release.kubernetes_values import (
 )
 from nexus_release.monitoring.policy import DriftPolicy
 from nexus_release.names import EnvironmentName
+from nexus_release.network_settings import NetworkSettings
 from nexus_release.pod_settings import StepPods
 from nexus_release.prices import Prices
 from nexus_release.promotion.settings import Approvals, Promotion
+from nexus_release.redis_settings import RedisSettings
 from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
 from nexus_release.trust.settings import SignatureSettings
 
 BASE = "environments/base.yaml"
-NOT_ENVIRONMENTS = frozenset({"argocd", "overlays", "releases"})
+NOT_ENVIRONMENTS = frozenset({"argocd", "components", "evidence", "overlays", "platform", "releases"})
 """What stands beside the environments' folders in `gitops/`."""
 
 
@@ -175,6 +178,17 @@ class Settings(Section):
     """When live traffic asks for a release (`nexus drift`)."""
     prices: Prices
     """What machines cost here, and what may be spent."""
+    gateway: GatewaySettings
+    """The gateway's pods, and who reaches them."""
+    redis: RedisSettings
+    """What all gateways of the environment count in."""
+    network: NetworkSettings
+    """Who may reach whom."""
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether pods run what is rendered; else processes of this machine stand in for them."""
+        return self.image is not None
 
     @property
     def image(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +337,9 @@ def test_the_command_renders_every_environment_and_then_finds_nothing_to_do(tmp_
     assert {path.name for path in (tmp_path / "gitops").iterdir()} == {"dev", "local", "prod", "releases", "staging"}
     again = nexus_render(tmp_path, "--check")
     assert again.exit_code == 0
-    assert "gitops/dev/: 6 files, unchanged" in again.output
+    assert re.search(r"gitops/dev/: \d+ files, unchanged\n", again.output)
+    assert "gitops/dev/: gateway.image is null" in again.output
+    assert "gitops/local/: gateway.image" not in again.output
 
 
 def test_the_check_names_each_difference_changes_nothing_and_ends_with_1(tmp_path: Path) -> None:

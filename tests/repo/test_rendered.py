@@ -20,10 +20,11 @@ import jsonschema
 import pytest
 import yaml
 
-from nexus_release.config import environment_names, load_settings
+from nexus_release.config import Settings, environment_names
 from nexus_release.manifests.gateway import ROUTES_FOLDER
 from nexus_release.manifests.tree import Inputs, differences, load_inputs, render
 
+from ..support.cluster_settings import CHOICES, settings_of
 from ..support.crd_schemas import crd_faults
 from ..support.kserve_types import KINDS
 from ..support.kustomize import kustomize
@@ -37,11 +38,15 @@ ROUTES_SCHEMA = ROOT / "gateway" / "routes.schema.json"
 
 @cache
 def trees() -> dict[str, str]:
-    """Every rendered file there is: the committed ones, and made-up ones in every environment and state."""
+    """Every rendered file there is: the committed ones, made-up ones in every environment and state, and one for each
+    way that an environment may choose."""
     files = {path.relative_to(ROOT).as_posix(): path.read_text() for env in ENVIRONMENTS for path in committed(env)}
     for environment in ENVIRONMENTS:
         for state in STATES:
             files |= {f"{state}/{path}": text for path, text in made_up(environment, state).items()}
+    for choice, over in CHOICES.items():
+        tree = made_up("prod", "canary", settings_of("prod", over))
+        files |= {f"{choice}/{path}": text for path, text in tree.items()}
     return files
 
 
@@ -49,11 +54,11 @@ def committed(environment: str) -> Iterator[Path]:
     return (path for path in sorted((ROOT / "gitops" / environment).rglob("*")) if path.is_file())
 
 
-def made_up(environment: str, state: Any) -> dict[str, str]:
+def made_up(environment: str, state: Any, settings: Settings | None = None) -> dict[str, str]:
     records = [make_record(model, seed) for model in MODELS for seed in (1, 2, 3)]
     plans = {model: make_plan(model, state) for model in MODELS}
     by_id = {make_pointer(record).release: record for record in records}
-    return render(Inputs(environment, load_settings(ROOT, environment), plans, by_id))
+    return render(Inputs(environment, settings or settings_of(environment), plans, by_id))
 
 
 @cache
@@ -244,20 +249,19 @@ def test_every_folder_is_built_by_kustomize_into_its_own_objects(environment: st
     for folder in sorted((tmp_path / "gitops" / environment).iterdir()):
         built = subprocess.run([*command, folder], check=True, capture_output=True, text=True).stdout
         found = [body for body in yaml.safe_load_all(built) if body]
+        written = [yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")]
+        wanted = [body for body in written if body["kind"] != "Kustomization"]
         if folder.name == "gateway":
-            hold_routes(found, folder)
-        else:
-            written = [yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")]
-            wanted = [body for body in written if body["kind"] != "Kustomization"]
-            assert sorted(found, key=json.dumps) == sorted(wanted, key=json.dumps)
+            found.remove(hold_routes(found, folder))
+        assert sorted(found, key=json.dumps) == sorted(wanted, key=json.dumps)
 
 
-def hold_routes(found: list[Document], folder: Path) -> None:
+def hold_routes(found: list[Document], folder: Path) -> Document:
     """One ConfigMap of a stable name, with one key per model."""
-    (config_map,) = found
+    (config_map,) = [body for body in found if body["metadata"]["name"] == "nexus-gateway-routes"]
     assert object_faults(config_map) == []
-    assert config_map["metadata"]["name"] == "nexus-gateway-routes"
     assert config_map["data"] == {path.name: path.read_text() for path in (folder / ROUTES_FOLDER).iterdir()}
+    return config_map
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

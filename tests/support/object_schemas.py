@@ -10,9 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 
 from .crd_schemas import crd_faults, defaulted, find_schema
+from .external_secret_schema import SCHEMA as EXTERNAL_SECRET
 from .kserve_types import KINDS, kserve_faults
 
 KUBERNETES = "1.36"  # the newest that both kubernetes-validate and the upstream CRDs know
@@ -23,6 +25,9 @@ def object_faults(document: Document) -> list[str]:
     """What is wrong with it, a line each."""
     if document["kind"] in KINDS:
         return kserve_faults(document) + _by_crd(document)
+    if document["kind"] == "ExternalSecret":
+        validator = jsonschema.Draft202012Validator(EXTERNAL_SECRET)
+        return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
     try:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
     except kubernetes_validate.SchemaNotFoundError:

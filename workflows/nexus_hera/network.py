@@ -7,17 +7,9 @@ from collections.abc import Iterable, Sequence
 from nexus_hera.commands import Command
 from nexus_hera.containers import COMMAND
 from nexus_release.manifests.objects import Object, labels
+from nexus_release.manifests.peers import NAMES, rules
 from nexus_release.pod_settings import Peer
 
-_DNS = {
-    "to": [
-        {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-        }
-    ],
-    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-}
 _ANY_POD: Object = {}
 _ANY_COMMAND: Object = {"matchExpressions": [{"key": COMMAND, "operator": "Exists"}]}
 
@@ -27,10 +19,10 @@ def network(commands: Iterable[Command], api_server: Sequence[Peer], namespace: 
     peers = {command.name: command.pod.egress for command in commands if command.pod.egress}
     return {
         "networkpolicy-nothing.yaml": _policy("nothing", namespace, _ANY_POD, []),
-        "networkpolicy-release.yaml": _policy("release", namespace, _ANY_COMMAND, [_DNS, *_rules(api_server)]),
+        "networkpolicy-release.yaml": _policy("release", namespace, _ANY_COMMAND, [NAMES, *rules(api_server)]),
         **{
             f"networkpolicy-release-{name}.yaml": _policy(
-                f"release-{name}", namespace, {"matchLabels": {COMMAND: name}}, _rules(reached)
+                f"release-{name}", namespace, {"matchLabels": {COMMAND: name}}, rules(reached)
             )
             for name, reached in peers.items()
         },
@@ -47,19 +39,4 @@ def _policy(name: str, namespace: str, pods: Object, egress: Sequence[object]) -
             "policyTypes": ["Ingress", "Egress"],
             **({"egress": list(egress)} if egress else {}),
         },
-    }
-
-
-def _rules(peers: Iterable[Peer]) -> list[Object]:
-    return [
-        {"to": [_peer(peer)], "ports": [{"protocol": "TCP", "port": port} for port in peer.ports]} for peer in peers
-    ]
-
-
-def _peer(peer: Peer) -> Object:
-    if peer.cidr is not None:
-        return {"ipBlock": {"cidr": peer.cidr}}
-    return {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": peer.namespace}},
-        "podSelector": {"matchLabels": peer.pods} if peer.pods else {},
     }

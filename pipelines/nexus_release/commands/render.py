@@ -22,8 +22,10 @@ def command(context: click.Context, environments: tuple[str, ...], root: Path, c
     from nexus_release.config import environment_names
     from nexus_release.documents import yaml_faults
     from nexus_release.manifests.tree import compare, load_inputs, render, write
+    from nexus_release.manifests.unbuilt import unbuilt
 
-    rendered = {name: render(load_inputs(root, name)) for name in environments or environment_names(root)}
+    inputs = {name: load_inputs(root, name) for name in environments or environment_names(root)}
+    rendered = {name: render(found) for name, found in inputs.items()}
     changes = {name: compare(root, name, files) for name, files in rendered.items()}
     if not check:
         for name, files in rendered.items():
@@ -36,6 +38,8 @@ def command(context: click.Context, environments: tuple[str, ...], root: Path, c
                 click.echo(f"{plain_line(path)}: {change}")
             if not changed:
                 click.echo(f"gitops/{name}/: {len(rendered[name])} files, unchanged")
+            for lack in unbuilt(inputs[name].settings):
+                click.echo(f"gitops/{name}/: {lack}")
     if check:
         faults = tuple(yaml_faults(root, "gitops"))
         for fault in faults:

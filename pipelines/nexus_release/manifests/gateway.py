@@ -1,4 +1,4 @@
-"""The gateway's routes: one file per model, all of them in one ConfigMap."""
+"""The gateway's folder: its pods and doors, and its routes, one file per model, all of them in one ConfigMap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from nexus_release.config import Settings
 from nexus_release.documents import yaml_text
 from nexus_release.errors import BadInput
 from nexus_release.manifests.engines import ENGINES
-from nexus_release.manifests.objects import Object, kustomization, wave
+from nexus_release.manifests.external_secrets import external_secret
+from nexus_release.manifests.gateway_doors import gateway_doors
+from nexus_release.manifests.gateway_pods import GATEWAY, gateway_pods
+from nexus_release.manifests.gateway_watch import gateway_watch
+from nexus_release.manifests.objects import Object, application, wave
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
 
@@ -26,7 +30,29 @@ def gateway(folder: str, plans: Iterable[Plan], settings: Settings) -> dict[str,
         raise BadInput(folder, f"{size} bytes of routes", f"a ConfigMap holds {MAX_BYTES}; use another environment")
     return {
         **{f"{folder}/{name}": text for name, text in routes.items()},
-        **kustomization(folder, [], configMapGenerator=[_generator(sorted(routes), settings)]),
+        **application(folder, _objects(settings), configMapGenerator=[_generator(sorted(routes), settings)]),
+    }
+
+
+def _objects(settings: Settings) -> dict[str, Object]:
+    """{file: object}; empty where the gateway is a process of this machine."""
+    if not settings.in_cluster:
+        return {}
+    return {
+        **gateway_pods(settings, CONFIG_MAP),
+        **gateway_doors(settings),
+        **gateway_watch(settings),
+        **_secrets(settings),
+    }
+
+
+def _secrets(settings: Settings) -> dict[str, Object]:
+    named = settings.gateway.secrets
+    if named.store is None:
+        return {}
+    return {
+        f"externalsecret-{which}.yaml": external_secret(name, GATEWAY, settings.namespace, named.store)
+        for which, name in (("keys", named.keys), ("probe", named.probe))
     }
 
 

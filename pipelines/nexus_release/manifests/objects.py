@@ -21,14 +21,29 @@ SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 # Order within one Argo CD Application. Across Applications there is none: there changes go expand, shift, contract.
 WAVES = {
     "Namespace": -3,
+    "NetworkPolicy": -2,  # before the first pod that it is for
+    "ServiceAccount": -2,
+    "ExternalSecret": -2,
     "ServingRuntime": 1,
     "InferenceService": 2,
     "ConfigMap": 3,
+    "Service": 3,
     "ScaledObject": 3,
     # A claim waits for its first pod, perhaps of another Application, and Argo CD for the claim: so nothing is later.
     "PersistentVolumeClaim": 4,
     "PodMonitor": 4,
+    "Deployment": 4,  # after what its pods mount, and by whose names they are found
+    "StatefulSet": 4,
+    "HorizontalPodAutoscaler": 5,  # after what they are about
+    "PodDisruptionBudget": 5,
+    "Ingress": 5,  # nobody is let in before there are pods
+    "HTTPRoute": 5,
+    "ServiceMonitor": 6,
+    "PrometheusRule": 6,
 }
+DASHBOARDS = {SYNC_WAVE: str(WAVES["PrometheusRule"])}
+"""Of a ConfigMap that no pod mounts."""
+NAME = "app.kubernetes.io/name"
 
 
 def wave(kind: str) -> dict[str, str]:
@@ -37,6 +52,31 @@ def wave(kind: str) -> dict[str, str]:
 
 def labels(**more: str) -> dict[str, str]:
     return {"app.kubernetes.io/part-of": "nexus", **more}
+
+
+def made(
+    api: str,
+    kind: str,
+    name: str,
+    namespace: str,
+    *,
+    app: str,
+    annotations: Mapping[str, str] | None = None,
+    marks: Mapping[str, str] | None = None,
+    **body: object,
+) -> Object:
+    """An object of the application `app`, in its place in the order of a sync; `marks` are labels besides ours."""
+    return {
+        "apiVersion": api,
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels(**{NAME: app}, **(marks or {})),
+            "annotations": {**wave(kind), **(annotations or {})},
+        },
+        **body,
+    }
 
 
 def kustomization(folder: str, resources: Sequence[str], **more: object) -> dict[str, str]:
@@ -50,13 +90,13 @@ def kustomization(folder: str, resources: Sequence[str], **more: object) -> dict
     return {f"{folder}/kustomization.yaml": yaml_text(body)}
 
 
-def application(folder: str, objects: Mapping[str, Object]) -> dict[str, str]:
-    """One folder that Argo CD syncs: one object per file, and the kustomization that lists them. Raises BadInput for
-    an object that no API server would take."""
+def application(folder: str, objects: Mapping[str, Object], **more: object) -> dict[str, str]:
+    """One folder that Argo CD syncs: one object per file, and the kustomization that lists them, with `more` of its
+    fields. Raises BadInput for an object that no API server would take."""
     for name, body in objects.items():
         _refuse_oversize(f"{folder}/{name}", body)
     files = {f"{folder}/{name}": yaml_text(body) for name, body in objects.items()}
-    return {**files, **kustomization(folder, list(objects))}
+    return {**files, **kustomization(folder, list(objects), **more)}
 
 
 def _refuse_oversize(path: str, body: Object) -> None:

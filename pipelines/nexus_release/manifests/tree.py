@@ -13,8 +13,10 @@ from nexus_release.manifests.engine_monitor import engine_monitor
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.inference import inference_service
 from nexus_release.manifests.namespace import namespace
+from nexus_release.manifests.network import network
 from nexus_release.manifests.objects import Object, application
 from nexus_release.manifests.presync import presync
+from nexus_release.manifests.redis import redis
 from nexus_release.manifests.runtimes import cache_claim, serving_runtime
 from nexus_release.manifests.scaling import refuse_two_scalers, scaled_object
 from nexus_release.names import model_slug, service_name
@@ -22,7 +24,7 @@ from nexus_release.plan import Plan, read_plans
 from nexus_release.record import Record, read_record
 from nexus_release.trust.keys import PublicKey, read_public_key
 
-PARTS = ("gateway", "namespace", "runtimes")
+PARTS = ("gateway", "namespace", "network", "redis", "runtimes")
 """Folders of an environment that are no models."""
 
 
@@ -60,6 +62,7 @@ def render(inputs: Inputs) -> dict[str, str]:
     folders = {
         f"{top}/namespace": {"namespace.yaml": namespace(settings.namespace)},
         f"{top}/runtimes": _runtimes(settings),
+        **({f"{top}/network": network(settings), f"{top}/redis": redis(settings)} if settings.in_cluster else {}),
         **{f"{top}/{_slug(top, plan)}": _model(plan, inputs) for plan in plans},
     }
     refuse_two_scalers(body for objects in folders.values() for body in objects.values())
