@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from nexus_release import data_declaration
 from nexus_release.documents import parse_yaml
 from nexus_release.errors import Missing
 from nexus_release.frozen import Frozen
@@ -171,6 +172,7 @@ def _release_lines(found: ExplainedRelease) -> list[str]:
         f"  recipe    {', '.join(f'{name}={value}' for name, value in sorted(recipe.items()))}",
         f"  base      {content.base_source}, {content.base}",
         f"  dataset   {content.dataset.digest}, {content.dataset.rows} rows, contract {content.dataset.contract}",
+        *(f"            {what}: {how}" for what, how in data_declaration.told(content.dataset.declaration)),
         f"  code      {content.code.steps}"
         + (", from a working tree that was not committed" if observed.dirty else ""),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nexus_release.capacity.target import FitGate, Target
+from nexus_release.data_declaration import Declaration
 from nexus_release.digests import Digest
 from nexus_release.documents import validated_json
 from nexus_release.errors import BadInput
@@ -32,6 +33,8 @@ class ReleaseParams(Frozen):
     model: ModelName
     environment: EnvironmentName
     dataset: Line
+    data: Declaration | None = None
+    """What is declared of the dataset."""
     train: TrainRecipe
     quantize: QuantizeRecipe
     suite: Suite
@@ -67,7 +70,13 @@ _STEPS: tuple[Node, ...] = (
             cacheable=True,
             image="release",
         ),
-        {"model": "params.model", "dataset": "params.dataset", "gate": "params.data_gate"},
+        {
+            "model": "params.model",
+            "environment": "params.environment",
+            "dataset": "params.dataset",
+            "declaration": "params.data",
+            "gate": "params.data_gate",
+        },
     ),
     Node(
         Step(
@@ -176,6 +185,7 @@ _STEPS: tuple[Node, ...] = (
             "model": "params.model",
             "dataset": "validate.dataset",
             "rows": "validate.rows",
+            "declaration": "params.data",
             "train_recipe": "params.train",
             "trained": "train",
             "quantize_recipe": "params.quantize",
@@ -199,6 +209,7 @@ _STEPS: tuple[Node, ...] = (
         ),
         {
             "model": "params.model",
+            "declaration": "params.data",
             "data_gate": "params.data_gate",
             "validated": "validate",
             "fit_gate": "params.fit_gate",

@@ -1,8 +1,8 @@
 """The release record: what made a release, and the id that follows from it.
 
 A record is `{content, observed}` in `gitops/releases/<model>/<id>.json`, append-only. The id is the SHA-256 of
-`content`'s canonical JSON; `content` holds strings, integers and booleans only, no address, no clock and no run id,
-so that the same data, code and recipe give the same id on any engine. `observed` is what happened once.
+`content`'s canonical JSON; `content` holds strings, integers, booleans and null only, no address, no clock and no run
+id, so that the same data, code and recipe give the same id on any engine. `observed` is what happened once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Literal, get_args
 from pydantic import model_validator
 
 from nexus_release.capacity.shape import ModelShape
+from nexus_release.data_declaration import Declaration
 from nexus_release.digests import Digest, canonical_json, digest_bytes
 from nexus_release.documents import validated_json
 from nexus_release.errors import DigestMismatch, Missing
@@ -29,6 +30,8 @@ class DatasetContent(Frozen):
     source: Digest
     contract: Digest
     rows: int
+    declaration: Declaration | None
+    """What its owner declares of it; null where the release's file declared nothing."""
 
 
 class CodeContent(Frozen):
@@ -92,7 +95,8 @@ class EvaluationContent(Frozen):
 class Content(Frozen):
     """Everything that a release is made of."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
+    """2 since data is declared: a record of 1 says nothing of it, and is refused as what it is."""
     model: ModelName
     dataset: DatasetContent
     base: Digest

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from nexus_release.config import load_settings
+from nexus_release.data_declaration import Declaration
 from nexus_release.documents import parse_yaml, validated
 from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
@@ -31,6 +32,8 @@ class ReleaseSpec(Frozen):
 
     model: ModelName
     dataset: Line
+    data: Declaration | None = None
+    """What is declared of the dataset; an environment may demand it (`gates.data.declaration`)."""
     train: TrainRecipe = TrainRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
     suite: Suite = Suite()

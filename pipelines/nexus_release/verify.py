@@ -92,6 +92,7 @@ def _releases(history: History, store: Store, paths: list[str], registry: Regist
         if record is None:
             continue
         yield from records.verdict(path, record.content)
+        yield records.in_time(path, record)
         yield from stored(record.content, store)
         yield code(record, sources)
         yield packages(record)

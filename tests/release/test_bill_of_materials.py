@@ -14,6 +14,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from nexus_release.bill_of_materials.licences import licences
 from nexus_release.commands.bom import command
+from nexus_release.data_declaration import Declaration
 from nexus_release.digests import digest_bytes, digest_file
 from nexus_release.errors import BadInput
 from nexus_release.frozen import Artifact
@@ -23,6 +24,7 @@ from nexus_release.steps.quantize import QuantizeRecipe
 from nexus_release.steps.train import TrainOut, TrainRecipe
 from nexus_release.wiring import Connections, Tools
 
+from ..support.releases import DECLARED
 from ..support.repository import ROOT
 
 FIGURES = (
@@ -52,12 +54,13 @@ def tools(tmp_path: Path) -> Tools:
     return Tools(Connections(work=(tmp_path / "work").as_uri(), registry="", remote="none"))
 
 
-def bill(tools: Tools, artifact: Path, base: Path) -> str:
+def bill(tools: Tools, artifact: Path, base: Path, declared: Declaration | None = None) -> str:
     stored: tuple[Artifact, Artifact] = (tools.store.put(artifact), tools.store.put(base))
     given = DescribeIn(
         model="acme/Llama-4:8B@chat",
         dataset=digest_bytes(b"dataset"),
         rows=4200,
+        declaration=declared,
         train_recipe=TrainRecipe(base=BASE),
         trained=TrainOut(model=stored[1], source=SOURCE, first_loss="7.600", last_loss="2.100"),
         quantize_recipe=QuantizeRecipe(scheme="W8A8"),
@@ -91,6 +94,18 @@ def test_a_model_s_bill_is_valid_and_says_what_it_is_made_of(tools: Tools, tmp_p
         path.name: [{"alg": "SHA-256", "content": digest_file(path).removeprefix("sha256:")}]
         for path in artifact.iterdir()
     }
+
+
+def test_a_bill_says_whose_the_data_is_and_what_it_may_be_used_for(tools: Tools, tmp_path: Path) -> None:
+    declared = DECLARED.model_copy(update={"contains_personal_data": True})
+    found = valid(bill(tools, checkpoint(tmp_path / "artifact"), checkpoint(tmp_path / "base"), declared))
+    (data,) = (part for part in found["components"] if part["type"] == "data")
+    assert data["licenses"] == [{"license": {"id": "CC-BY-4.0"}}]
+    (dataset,) = data["data"]
+    assert dataset["governance"]["owners"] == [{"organization": {"name": "the data team"}}]
+    assert dataset["sensitiveData"] == ["personal data"]
+    properties = {one["name"]: one["value"] for one in data["properties"]}
+    assert (properties["nexus:rows"], properties["nexus:data.may_be_used_for"]) == ("4200", "support")
 
 
 def test_it_has_no_clock_and_no_serial_number(tools: Tools, tmp_path: Path) -> None:

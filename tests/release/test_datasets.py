@@ -84,7 +84,7 @@ def test_a_server_s_no_is_asked_once_and_its_signature_not_told(web: Web, status
 def test_a_dataset_that_cannot_be_read_stops_the_release(tmp_path: Path, uri: str, error: type[Exception]) -> None:
     tools = Tools(Connections(work=tmp_path.as_uri(), registry="http://127.0.0.1:9", remote="none"))
     with pytest.raises(error, match="dataset") as caught:
-        validate(ValidateIn(model="m", dataset=uri, gate=DataGate()), tools)
+        validate(ValidateIn(model="m", environment="local", declaration=None, dataset=uri, gate=DataGate()), tools)
     assert "password" not in str(caught.value)
 
 

@@ -122,7 +122,9 @@ def test_drift_is_told_feature_by_feature_where_there_was_something_to_compare_w
             FeatureDrift(feature="script", measure="psi", value="3.1", chance="0.1", bound="0.2", drifted=True),
         ),
     )  # fmt: skip
-    given = ValidateIn(model="chat", dataset="chats.jsonl", gate=DataGate(reference=DIGEST))
+    given = ValidateIn(
+        model="chat", environment="local", declaration=None, dataset="chats.jsonl", gate=DataGate(reference=DIGEST)
+    )
     report = {
         "by_rule": {}, "failures": [], "duplicates": {"rows": 0}, "characters": {},
         "personal_data": {"policy": "refuse", "rows": {}}, "same_answer": {"times": 1, "of": 9, "share": 0.1111},

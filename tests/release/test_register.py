@@ -28,7 +28,7 @@ from nexus_release.steps.train import TrainOut, TrainRecipe
 from nexus_release.steps.validate import DataGate, ValidateOut
 from nexus_release.wiring import Connections, Tools
 
-from ..support.releases import SHAPE
+from ..support.releases import DECLARED, SHAPE
 
 
 def digest(of: str) -> str:
@@ -48,6 +48,7 @@ PERPLEXITY = Figure(
 PASSED = {"accepted": True, "reason": "within every bound", "figures": (PERPLEXITY,)}
 GIVEN = RegisterIn(
     model="pydoc-chat",
+    declaration=DECLARED,
     data_gate=DataGate(),
     validated=ValidateOut(
         source=digest("source"),
@@ -210,7 +211,7 @@ def test_content_holds_no_float_no_address_and_no_time() -> None:
         else:
             yield value
 
-    found = list(leaves(content_of(GIVEN, CODE).model_dump()))
+    found = list(leaves(content_of(GIVEN, CODE).model_dump(mode="json")))
     assert {type(leaf) for leaf in found} <= {str, int, bool}
     assert [leaf for leaf in found if isinstance(leaf, str) and "://" in leaf] == [GIVEN.trained.source]
 

@@ -116,7 +116,12 @@ def test_a_row_stays_on_its_side_when_others_come_and_go() -> None:
 def run(tools: Tools, data: bytes, tmp_path: Path, **gate: Any) -> ValidateOut:
     path = tmp_path / "data.jsonl"
     path.write_bytes(data)
-    return validate(ValidateIn(model="m", dataset=str(path), gate=DataGate(min_rows=1, **gate)), tools)
+    return validate(
+        ValidateIn(
+            model="m", environment="local", declaration=None, dataset=str(path), gate=DataGate(min_rows=1, **gate)
+        ),
+        tools,
+    )
 
 
 def test_the_outcome_has_digests_and_the_report_is_in_the_store(tools: Tools, tmp_path: Path) -> None:
@@ -144,7 +149,10 @@ def test_above_the_stated_share_the_gate_refuses_with_figures(tools: Tools, tmp_
 def test_too_few_rows_are_refused(tools: Tools, tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(line(chat(1)))
-    out = validate(ValidateIn(model="m", dataset=path.as_uri(), gate=DataGate(min_rows=2)), tools)
+    out = validate(
+        ValidateIn(model="m", environment="local", declaration=None, dataset=path.as_uri(), gate=DataGate(min_rows=2)),
+        tools,
+    )
     assert (out.accepted, out.reason[:20]) == (False, "1 good rows remain, ")
 
 
@@ -174,7 +182,7 @@ def test_a_bound_that_means_nothing_is_refused(field: str, value: float) -> None
 def test_a_step_that_was_done_is_reused_and_a_cut_short_result_is_not(tools: Tools, tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(line(chat(1)))
-    given = ValidateIn(model="m", dataset=str(path), gate=DataGate(min_rows=1))
+    given = ValidateIn(model="m", environment="local", declaration=None, dataset=str(path), gate=DataGate(min_rows=1))
     step = NODES["validate"].step
     first, reused = run_step(step, given, tools)
     assert not reused

@@ -52,7 +52,7 @@ def test_a_release_that_nobody_has_touched_holds_in_every_link(world: World, rel
     assert done.returncode == 0, done.stdout
     findings = json.loads(done.stdout)["findings"]
     assert {one["link"] for one in findings} == {
-        *("record", "history", "trailer", "verdict", "plan"),
+        *("record", "history", "trailer", "verdict", "retention", "plan"),
         *("artifact", "base", "bill", "signature", "dataset", "evidence", "fit", "suite", "code", "packages"),
     }
     assert {one["state"] for one in findings} == {"holds"}

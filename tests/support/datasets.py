@@ -25,5 +25,7 @@ def run(tools: Tools, data: bytes, **gate: Any) -> tuple[ValidateOut, dict[str, 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     bounds = {"min_rows": 1, "holdout_share": 0.2, **gate}
-    out = validate(ValidateIn(model="m", dataset=str(path), gate=DataGate(**bounds)), tools)
+    out = validate(
+        ValidateIn(model="m", environment="local", declaration=None, dataset=str(path), gate=DataGate(**bounds)), tools
+    )
     return out, json.loads((tools.store.get(out.dataset) / "report.json").read_text())

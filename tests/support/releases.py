@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from nexus_release.capacity.shape import ModelShape
+from nexus_release.data_declaration import Declaration
 from nexus_release.digests import digest_bytes, digest_json
 from nexus_release.frozen import Artifact
 from nexus_release.manifests.tree import load_inputs, render, write
@@ -47,11 +49,20 @@ SHAPE = ModelShape(
     width=2,
 )
 ENTRY = "model.safetensors"
+DECLARED = Declaration(
+    owner="the data team",
+    source="answers of the support desk",
+    licence="CC-BY-4.0",
+    purposes=("support",),
+    contains_personal_data=False,
+    delete_after=date(9999, 12, 31),
+    access=("local", "dev", "staging", "prod"),
+)
 MODELS = ("pydoc-chat", "acme/Llama-4:8B@chat")
 """One whose name is its slug, and one with everything that an alias may hold."""
 
 
-def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
+def make_record(model: str, seed: int, *, accepted: bool = True, declared: Declaration | None = DECLARED) -> Record:
     """A record whose content, and so its id, follows from the arguments alone."""
 
     def digest(what: str) -> str:
@@ -69,7 +80,13 @@ def make_record(model: str, seed: int, *, accepted: bool = True) -> Record:
     )
     content = Content(
         model=model,
-        dataset=DatasetContent(digest=digest("rows"), source=digest("source"), contract=digest("contract"), rows=4211),
+        dataset=DatasetContent(
+            digest=digest("rows"),
+            source=digest("source"),
+            contract=digest("contract"),
+            rows=4211,
+            declaration=declared,
+        ),
         base=digest("base"),
         base_source="scratch://qwen2",
         recipe={"train.steps": "400", "quantize.scheme": "W8A8"},

@@ -50,7 +50,10 @@ def train_small(folder: Path) -> Trained:
     tools = Tools(Connections(work=folder.as_uri(), registry="http://127.0.0.1:9", remote="none"))
     (folder / "data.jsonl").write_text("".join(json.dumps(_row(number)) + "\n" for number in range(600)))
     gate = DataGate(min_rows=100, holdout_share=0.1)
-    data = validate(ValidateIn(model="m", dataset=str(folder / "data.jsonl"), gate=gate), tools)
+    data = validate(
+        ValidateIn(model="m", environment="local", declaration=None, dataset=str(folder / "data.jsonl"), gate=gate),
+        tools,
+    )
     return Trained(tools, data.dataset, train(TrainIn(dataset=data.dataset, recipe=RECIPE), tools))
 
 

@@ -85,6 +85,7 @@ class World:
                     source=made.content.dataset.source,
                     contract=made.content.dataset.contract,
                     rows=lies.get("rows", len(ROWS)),
+                    declaration=made.content.dataset.declaration,
                 ),
                 "base": self.entry({"model.safetensors": b"base" * seed}).digest,
                 "artifact": self.entry({"model.safetensors": bytes(seed) * (3 << 19), "config.json": b"{}"}),

@@ -22,7 +22,7 @@ _LONGEST = 200  # characters of a name
 def licences(checkpoint: Path) -> list[Part]:
     """From `license` in `config.json`, and by the name of each licence file that lies beside it."""
     texts: list[Part] = [{"license": {"name": name}} for name in licence_files(checkpoint)]
-    return [_named(text) for text in _stated(checkpoint / "config.json")] + texts
+    return [named(text) for text in _stated(checkpoint / "config.json")] + texts
 
 
 def licence_files(checkpoint: Path) -> list[str]:
@@ -40,6 +40,7 @@ def _stated(config: Path) -> list[str]:
     return [text for text in texts if isinstance(text, str) and text.isprintable() and 0 < len(text) <= _LONGEST]
 
 
-def _named(text: str) -> Part:
+def named(text: str) -> Part:
+    """By its SPDX identifier where it is a known one, else as it is written."""
     known = _IDENTIFIERS.get(text.lower())
     return {"license": {"id": known} if known else {"name": text}}

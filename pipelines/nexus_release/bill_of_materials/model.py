@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.bill_of_materials.document import Part, document, properties, sha256
-from nexus_release.bill_of_materials.licences import licences
+from nexus_release.bill_of_materials.licences import licences, named
+from nexus_release.data_declaration import Declaration, told
 from nexus_release.digests import Digest, Listing
 from nexus_release.record import Figure
 
@@ -30,6 +31,7 @@ class Made:
     base_checkpoint: Path
     dataset: Digest
     rows: int
+    declaration: Declaration | None
     recipe: Mapping[str, str]
     figures: Sequence[Figure]
     """Of the quality gate."""
@@ -96,13 +98,27 @@ def _metric(figure: Figure) -> Part:
 
 
 def _dataset(made: Made) -> Part:
+    declared = made.declaration
     return {
         "type": "data",
         "bom-ref": _DATASET,
         "name": "training and held-out rows",
         "version": made.dataset,
-        "data": [{"type": "dataset"}],
-        "properties": properties({"rows": str(made.rows)}),
+        **({"licenses": [named(declared.licence)]} if declared else {}),
+        "data": [{"type": "dataset", **(_governed(declared) if declared else {})}],
+        "properties": properties({"rows": str(made.rows), **_said(declared)}),
+    }
+
+
+def _said(declared: Declaration | None) -> dict[str, str]:
+    return {f"data.{what.replace(' ', '_')}": how for what, how in told(declared)}
+
+
+def _governed(declared: Declaration) -> Part:
+    return {
+        "description": declared.source,
+        "governance": {"owners": [{"organization": {"name": declared.owner}}]},
+        **({"sensitiveData": ["personal data"]} if declared.contains_personal_data else {}),
     }
 
 

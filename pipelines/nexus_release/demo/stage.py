@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nexus_release.data_declaration import Declaration
 from nexus_release.local.control import ensure_up, running, take_down
 from nexus_release.local.paths import state_folder
 from nexus_release.local.state import LocalState
@@ -17,6 +18,16 @@ from nexus_release.steps.train import TrainRecipe
 from nexus_release.wiring import Connections, Tools
 
 MODEL = "pydoc-chat"
+DATA = Declaration(
+    owner="the team that runs Nexus",
+    source="docstrings of Python's standard library",
+    licence="PSF-2.0",
+    purposes=("demonstration",),
+    contains_personal_data=False,
+    delete_after=None,
+    access=("local", "dev", "staging", "prod"),
+)
+"""As `pipelines/specs/pydoc-chat.yaml` has it."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +39,13 @@ class Scale:
 
 
 def full_scale() -> Scale:
-    return Scale(ReleaseSpec(model=MODEL, dataset="", quantize=QuantizeRecipe(scheme="W8A8")), questions=300)
+    return Scale(ReleaseSpec(model=MODEL, dataset="", data=DATA, quantize=QuantizeRecipe(scheme="W8A8")), questions=300)
 
 
 def short_scale() -> Scale:
     """The same shapes and gates; training is cut to what keeps the gate's figures meaningful."""
     train = TrainRecipe(steps=60, hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2)
-    return Scale(ReleaseSpec(model=MODEL, dataset="", train=train), questions=200)
+    return Scale(ReleaseSpec(model=MODEL, dataset="", data=DATA, train=train), questions=200)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from nexus_release.data_declaration import told
 from nexus_release.evidence.page import Bar, Bars, Block, Facts, Heading, Page, Said, Table
 from nexus_release.steps.validate import ValidateIn, ValidateOut
 
@@ -23,6 +24,8 @@ def data_page(given: ValidateIn, out: ValidateOut, report: Mapping[str, Any]) ->
             *_faults(report),
             *_shape(report),
             *_drift(out),
+            Heading("What is declared of it"),
+            Facts(told(given.declaration)),
             Heading("Where it is"),
             Facts((("read from", given.dataset), ("its bytes", out.source), ("clean rows", out.dataset))),
         ),

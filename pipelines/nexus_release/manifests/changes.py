@@ -20,10 +20,12 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from nexus_release.data_declaration import expired, today
 from nexus_release.documents import parse_yaml, read_yaml
 from nexus_release.errors import BadInput, NexusError
 from nexus_release.manifests.gateway import ROUTES_FOLDER, shares
 from nexus_release.manifests.tree import Inputs, differences, load_inputs, render, tree_path
+from nexus_release.plan import read_plans
 from nexus_release.record import Record, parse_record, record_path, record_text
 from nexus_release.terminal import plain_line
 
@@ -41,6 +43,7 @@ def refusals(before: Path, after: Path, environment: str) -> tuple[str, ...]:
         files = render(inputs)
         found += _not_rendered(after, environment, files)
         found += _without_evidence(inputs)
+        found += _past_retention(before, inputs)
         found += _moves(before, environment, files)
     except NexusError as error:
         found.append(str(error))
@@ -108,6 +111,15 @@ def _without_evidence(inputs: Inputs) -> Iterator[str]:
     for release, record in sorted(inputs.records.items()):
         if not record.content.accepted:
             yield f"{record.content.model}: release {release} did not pass its gates"
+
+
+def _past_retention(before: Path, inputs: Inputs) -> Iterator[str]:
+    """Of what enters the environment. What is there already may move and go: no rollback is barred by a date."""
+    there = {release for plan in read_plans(before, inputs.environment).values() for release in plan.releases}
+    for release, record in sorted(inputs.records.items()):
+        declared = record.content.dataset.declaration
+        if release not in there and declared and expired(declared, on=today()):
+            yield f"{record.content.model}: release {release}: its data had to be deleted after {declared.delete_after}"
 
 
 def _moves(before: Path, environment: str, files: Mapping[str, str]) -> Iterator[str]:

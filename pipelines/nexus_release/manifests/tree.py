@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.config import Settings, load_settings
+from nexus_release.data_declaration import objection
 from nexus_release.errors import BadInput
 from nexus_release.journal import write_whole
 from nexus_release.manifests.engine_monitor import engine_monitor
@@ -51,6 +52,7 @@ def load_inputs(root: Path, environment: str) -> Inputs:
         for pointer in plan.pointers
     }
     settings = load_settings(root, environment)
+    _allowed(environment, settings, records)
     keys = tuple(read_public_key(root / "environments", path) for path in settings.signatures.keys)
     return Inputs(environment, settings, plans, records, keys)
 
@@ -143,6 +145,16 @@ def _record(root: Path, model: str, release: str, digest: str) -> Record:
     if record.content.model != model:
         raise BadInput(f"{model}: release", release, f"it is a release of {record.content.model}")
     return record
+
+
+def _allowed(environment: str, settings: Settings, records: Mapping[str, Record]) -> None:
+    """Closed: an environment is not rendered with a model whose data may not be used there. Not by the day: what runs
+    does not stop at midnight, `nexus retention` tells of it."""
+    gate = settings.gates.data
+    for release, record in sorted(records.items()):
+        content = record.content
+        if refusal := objection(content.dataset.declaration, gate.declaration, gate.purpose, environment):
+            raise BadInput(f"{content.model}: release", release[:12], refusal)
 
 
 def _remove(root: Path, environment: str, path: str) -> None:

@@ -12,8 +12,8 @@ State = Literal["holds", "lies", "unproved"]
 
 class Finding(Frozen):
     link: str
-    """What kind of link: record, history, trailer, verdict, plan, tree, artifact, base, bill, dataset, evidence, fit,
-    suite, code, packages, registry, signature."""
+    """What kind of link: record, history, trailer, verdict, retention, plan, tree, artifact, base, bill, dataset,
+    evidence, fit, suite, code, packages, registry, signature."""
     subject: str
     """The file, entry or version that was looked at."""
     state: State

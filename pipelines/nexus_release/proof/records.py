@@ -50,6 +50,16 @@ def unchanged(path: str, data: bytes, history: History) -> Iterator[Finding]:
         yield holds("trailer", path, f"commit {first.hash[:12]} names these bytes")
 
 
+def in_time(path: str, record: Record) -> Finding:
+    """Whether the data might still be kept when the record was made."""
+    declared, made = record.content.dataset.declaration, record.observed.time[:10]
+    if declared is None:
+        return unproved("retention", path, "nothing is declared of its data")
+    if declared.delete_after and declared.delete_after.isoformat() < made:
+        return lies("retention", path, f"made on {made} of data that had to be deleted after {declared.delete_after}")
+    return holds("retention", path, f"made on {made}, data kept until {declared.delete_after or 'no stated day'}")
+
+
 def verdict(path: str, content: Content) -> Iterator[Finding]:
     """Of each gate: a figure that passed is within its bounds, and a gate that accepted passed them all."""
     for result in content.gates:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nexus_release.bill_of_materials.document import FILE
 from nexus_release.bill_of_materials.model import Made, model_bill
+from nexus_release.data_declaration import Declaration
 from nexus_release.digests import Digest
 from nexus_release.frozen import Artifact, Frozen
 from nexus_release.names import ModelName
@@ -21,6 +22,7 @@ class DescribeIn(Frozen):
     model: ModelName
     dataset: Digest
     rows: int
+    declaration: Declaration | None
     train_recipe: TrainRecipe
     trained: TrainOut
     quantize_recipe: QuantizeRecipe
@@ -48,6 +50,7 @@ def describe(given: DescribeIn, tools: Tools) -> DescribeOut:
             base_checkpoint=store.get(given.trained.model.digest),
             dataset=given.dataset,
             rows=given.rows,
+            declaration=given.declaration,
             recipe=recipe_texts(given.train_recipe, given.quantize_recipe),
             figures=given.figures,
         )

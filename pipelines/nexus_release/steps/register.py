@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nexus_release.capacity.target import FitGate
 from nexus_release.code import environment_digest, steps_digest
+from nexus_release.data_declaration import Declaration
 from nexus_release.digests import Digest, HexId
 from nexus_release.documents import validated
 from nexus_release.frozen import Artifact, Frozen
@@ -35,6 +36,7 @@ is compared with itself, and has the same id."""
 
 class RegisterIn(Frozen):
     model: ModelName
+    declaration: Declaration | None
     data_gate: DataGate
     validated: ValidateOut
     fit_gate: FitGate
@@ -93,6 +95,7 @@ def content_of(given: RegisterIn, code: CodeContent) -> Content:
                 "source": data.source,
                 "contract": data.contract,
                 "rows": data.rows,
+                "declaration": given.declaration,
             },
             "base": given.trained.model.digest,
             "base_source": given.trained.source,

@@ -14,14 +14,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nexus_release.contract import Checked, Pii, check, contract_digest
+from nexus_release.data_declaration import Declaration, Demand, expired, objection, objection_to_rows, today
 from nexus_release.digests import Digest, canonical_json, digest_bytes
 from nexus_release.drift import Data, FeatureDrift, measure
 from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Frozen
 from nexus_release.gates import Bounds
 from nexus_release.journal import json_text
+from nexus_release.kubernetes_values import Label
 from nexus_release.lines import NOT_NULL, Row, read_lines
-from nexus_release.names import Line, ModelName
+from nexus_release.names import EnvironmentName, Line, ModelName
 from nexus_release.wiring import Tools
 
 _SHOWN = 100  # failures and duplicates that the report lists one by one
@@ -44,6 +46,11 @@ class DataGate(Frozen):
     """Share of all answers, 0 to 1, that may be one and the same; above it a model would learn that answer alone."""
     pii: Pii = "refuse"
     """What becomes of rows that hold personal data or secrets (personal_data.py)."""
+    declaration: Demand = "optional"
+    """Whether data is refused of which the release's file declares nothing (data_declaration.py). Held again whenever
+    the environment is rendered, with the access and the purpose that are declared."""
+    purpose: Label | None = None
+    """What models are used for here; the data must be declared for it. null asks for nothing."""
     reference: Digest | Literal["stable"] | None = None
     """What this dataset is held against: `stable`, the dataset of the release that is stable in the environment when
     the release is asked for; or a dataset's folder in the store; null measures no drift."""
@@ -60,8 +67,11 @@ class DataGate(Frozen):
 
 class ValidateIn(Frozen):
     model: ModelName
+    environment: EnvironmentName
+    """Where it is to be released; the declaration says whether the data may be used there."""
     dataset: Line
     """URI of JSONL chat rows: a path, `file://`, `s3://`, `http(s)://`."""
+    declaration: Declaration | None
     gate: DataGate
 
 
@@ -102,6 +112,8 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
     train, holdout = split(checked.rows, gate.holdout_share)
     drift = _drift(checked, earlier, gate) if earlier else ()
     accepted, reason = verdict(checked, len(train), len(holdout), gate, drift)
+    if refusal := _refusal(given, checked):
+        accepted, reason = False, refusal
     with tempfile.TemporaryDirectory(prefix="nexus-dataset-") as folder:
         _write(Path(folder), train, holdout, report(checked, gate))
         kept = tools.store.put(Path(folder))
@@ -117,6 +129,17 @@ def validate(given: ValidateIn, tools: Tools) -> ValidateOut:
         drift=drift,
         accepted=accepted,
         reason=reason,
+    )
+
+
+def _refusal(given: ValidateIn, checked: Checked) -> str:
+    """Why data that is good enough may still not be used; empty where it may. A result that is taken up again on a
+    later day is not judged anew here: who lands the proposal does that (manifests/changes.py)."""
+    declared, gate = given.declaration, given.gate
+    if expired(declared, on=today()) and declared:
+        return f"the data had to be deleted after {declared.delete_after}; take newer data"
+    return objection(declared, gate.declaration, gate.purpose, given.environment) or objection_to_rows(
+        declared, checked.personal if gate.pii == "allow" else {}
     )
 
 
