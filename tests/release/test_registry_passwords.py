@@ -14,7 +14,7 @@ from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.errors import RegistryRefused
 
 from ..support.repository import ROOT, tracked_files
-from ..support.team_mlflow import COMPOSE, TeamMlflow, passwords, service
+from ..support.team_mlflow import COMPOSE, RIGHTS, TeamMlflow, passwords, service
 from .test_registry import entry
 
 
@@ -103,4 +103,4 @@ def test_nothing_that_is_committed_is_a_password() -> None:
     secret = {name: value for name, value in given.items() if re.search("PASSWORD|SECRET", name)}
     assert secret
     assert all(value.startswith("${") for value in secret.values())
-    assert "admin_password" not in COMPOSE.with_name("mlflow-auth.ini").read_text()
+    assert "admin_password" not in RIGHTS.read_text()

@@ -20,6 +20,7 @@ from .postgres_server import postgres
 from .repository import ROOT
 
 COMPOSE = ROOT / "ops" / "compose" / "mlflow.yaml"
+RIGHTS = ROOT / "gitops" / "platform" / "mlflow" / "mlflow-auth.ini"  # of Compose and of a cluster
 _START_SECONDS = 240.0  # 15 on a quiet machine: two workers, and Postgres' tables
 
 
@@ -75,9 +76,7 @@ def _program(folder: Path, port: int, database: int, secret: dict[str, str]) -> 
         "mlflow": f"{Path(sys.executable).with_name('mlflow')}",
     }
     rights = folder / "mlflow-auth.ini"
-    rights.write_text(
-        COMPOSE.with_name("mlflow-auth.ini").read_text().replace("/mlflow/users.db", f"{folder}/users.db")
-    )
+    rights.write_text(RIGHTS.read_text().replace("/mlflow/users.db", f"{folder}/users.db"))
     environment = {}
     for name, value in compose["environment"].items():
         for variable, known in secret.items():

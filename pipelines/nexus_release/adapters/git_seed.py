@@ -16,7 +16,7 @@ from typing import Literal
 from nexus_release.adapters.git_calls import MAIN, GitError, git
 from nexus_release.errors import BadInput, Conflict
 
-MACHINE_OWNED = re.compile(r"gitops/(?!argocd/|overlays/)[^/]+/.+|environments/[^/]+/models/.+")
+MACHINE_OWNED = re.compile(r"gitops/(?!argocd/|components/|overlays/|platform/)[^/]+/.+|environments/[^/]+/models/.+")
 """What releases, promotions and the renderer write. In a conflict the remote's version stands, and elsewhere the
 checkout's."""
 
