@@ -12,12 +12,16 @@ from nexus_gateway.routes_file import EVERY_SUBJECT, PolicyFile
 from nexus_gateway.surfaces import Surface
 
 UNLIMITED = PolicyFile()
+OTHERS = "other"
+"""What figures call every caller whom the routes do not name: how many figures there are follows from the routes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     key: Key
     policy: PolicyFile
+    tenant: str = OTHERS
+    """As figures have it: who the routes name, by `policies` or `subjects`."""
 
     def may_use(self, model: str) -> bool:
         named = self.policy.models is None or model in self.policy.models
@@ -27,8 +31,11 @@ class Caller:
 def caller_of(key: Key, table: Table) -> Caller:
     """A token that names no models may use those of its subject's policy; where there is no policy either, none."""
     if not key.subject:
-        return Caller(key, table.policies.get(key.owner, UNLIMITED))
-    policy = table.subjects.get(key.subject) or table.subjects.get(EVERY_SUBJECT)
+        policy = table.policies.get(key.owner)
+        return Caller(key, UNLIMITED) if policy is None else Caller(key, policy, key.owner)
+    if (own := table.subjects.get(key.subject)) is not None and key.subject != EVERY_SUBJECT:
+        return Caller(key, own, key.subject)
+    policy = table.subjects.get(EVERY_SUBJECT)
     if policy is None:
         return Caller(replace(key, models=key.models or frozenset()), UNLIMITED)
     return Caller(key, policy)

@@ -63,6 +63,7 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
         key = await authenticate(head, gateway.known)
         record.key_id = key.id
         caller = caller_of(key, snapshot.table)
+        record.tenant = caller.tenant
         shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
         sent = await exchange.body()
         record.request_bytes = len(sent)

@@ -180,6 +180,16 @@ def test_cached_tokens_are_told_beside_those_of_the_prompt(busy: Gateway) -> Non
     assert ("cached", RELEASE, "ok") not in tokens
 
 
+def test_tokens_are_told_by_the_tenants_that_the_routes_name_and_all_others_together(busy: Gateway) -> None:
+    tokens, named = samples(busy, "gateway_tenant_tokens_total"), f"env-{digest(POOR.encode()).hex()[:8]}"
+    assert {tenant for *_, tenant in tokens} == {named, "other"}
+    assert tokens[("completion", RELEASE, "ok", named)] == 3, "the answer within its limit"
+    sums: dict[tuple[str, ...], float] = {}
+    for (*made_by, _), value in tokens.items():
+        sums[tuple(made_by)] = sums.get(tuple(made_by), 0) + value
+    assert sums == samples(busy, "gateway_tokens_total")
+
+
 def test_retries_are_counted_by_what_the_engine_before_failed_of(busy: Gateway) -> None:
     assert samples(busy, "gateway_retries_total") == {("upstream_failed",): 1}
     assert bucket(busy, "gateway_upstream_tries", "1.0", route="ok") >= 2

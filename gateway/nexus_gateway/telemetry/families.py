@@ -73,6 +73,12 @@ TOKENS = Family(
     "Tokens by the engine's account; cached ones are prompt tokens too.",
     ("route", "release", "kind"),
 )
+TENANT_TOKENS = Family(
+    "gateway_tenant_tokens_total",
+    "counter",
+    "The same by tenant.",
+    ("tenant", "route", "release", "kind"),
+)
 DRAWN = Family(
     "gateway_drawn_requests_total",
     "counter",
@@ -212,6 +218,7 @@ LABELS = {
     "limit": "`requests`, `tokens` or `parallel`.",
     "outcome": "`first` (an engine was called, its answer is kept), `unkept` (called, and not kept), `replayed`, "
     "`joined`, `conflict` or `unavailable`.",
+    "tenant": "Who the routes name in `policies` or `subjects`; `other` is everybody else.",
     "from_model": "The route that was asked for.",
     "to_model": "The route that answered.",
     "state": "`answering` or `silent`: one that does not answer is counted as it was when it last did.",

@@ -92,6 +92,7 @@ class Metrics:
         self.first_byte = Histogram(families.FIRST_BYTE)
         self.inter_token = Histogram(families.INTER_TOKEN)
         self.tokens = Counter(families.TOKENS)
+        self.tenant_tokens = Counter(families.TENANT_TOKENS)
         self.answers = Counter(families.ANSWERS)
         self.drawn = Counter(families.DRAWN)
         self.drawn_first_byte = Histogram(families.DRAWN_FIRST_BYTE)
@@ -140,10 +141,14 @@ class Metrics:
         if record.gaps is not None:
             self.inter_token.merge(made_by, record.gaps.counts, record.gaps.total)
         if record.prompt_tokens or record.completion_tokens:
-            self.tokens.add((*made_by, "prompt"), record.prompt_tokens)
-            self.tokens.add((*made_by, "completion"), record.completion_tokens)
+            self._count_tokens(record, made_by, "prompt", record.prompt_tokens)
+            self._count_tokens(record, made_by, "completion", record.completion_tokens)
         if record.cached_tokens:
-            self.tokens.add((*made_by, "cached"), record.cached_tokens)
+            self._count_tokens(record, made_by, "cached", record.cached_tokens)
+
+    def _count_tokens(self, record: RequestRecord, made_by: Labels, kind: str, tokens: int) -> None:
+        self.tokens.add((*made_by, kind), tokens)
+        self.tenant_tokens.add((record.tenant, *made_by, kind), tokens)
 
     def _count_drawn(self, record: RequestRecord, arm: Labels, upstream: str) -> None:
         """As it was drawn, whoever has answered in the end: else the failures of one release, which the other makes

@@ -60,6 +60,8 @@ class RequestRecord:
     """Whether the request is to be traced."""
     status: int = 0
     key_id: str = ""
+    tenant: str = ""
+    """Whose figures the request is counted in (policy.py); empty where the caller is unknown."""
     route: str = ""
     upstream: str = ""
     release: str = ""
