@@ -66,6 +66,7 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	$(BIN)/mypy
 	$(BIN)/python ops/check_fresh.py locks generated workflows
 	$(BIN)/nexus render --check
+	$(BIN)/nexus policy
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh'); \
 	else echo "==> no shellcheck here (make services installs it): scripts are not looked at"; fi
 
@@ -88,6 +89,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 
 generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
+	$(BIN)/nexus policy --rules > docs/reference/object-rules.md
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
 	$(BIN)/nexus-gateway schema --of log > gateway/log.schema.json
 	$(BIN)/nexus-gateway schema --of audit > gateway/audit.schema.json

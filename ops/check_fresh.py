@@ -32,6 +32,7 @@ LOCKS: dict[str, list[str]] = {
 KFP = [str(ROOT / ".venv-kfp/bin/python"), str(ROOT / "pipelines/release_kfp.py"), "compile"]
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
+    "docs/reference/object-rules.md": ["nexus", "policy", "--rules"],
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],
     "gateway/log.schema.json": ["nexus-gateway", "schema", "--of", "log"],
     "gateway/audit.schema.json": ["nexus-gateway", "schema", "--of", "audit"],

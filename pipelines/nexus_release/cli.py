@@ -21,6 +21,7 @@ COMMANDS = {
     "summary": "Write how a release ended that an engine ran.",
     "render": "Render an environment's manifests, or check that they are fresh.",
     "evidence": "Write what a person sees of a step, as HTML and Markdown.",
+    "policy": "Hold every Kubernetes object of the tree to the rules.",
     "check": "Say whether a change of the tree may land.",
     "canary": "Give a release a share of the traffic by a commit.",
     "promote": "Make a release the stable one by a commit.",
