@@ -32,6 +32,8 @@ COMMANDS = {
     "bom": "Print the bill of materials of what a lock installs.",
     "diff": "Say how two releases differ in data, code, recipe and quality.",
     "explain": "Walk from a revision, release or model to everything behind it.",
+    "lineage": "Show what was made of data, and where it is served.",
+    "retention": "List releases whose data may no longer be kept.",
     "status": "Show what Git says, what was applied, what is served, and where they disagree.",
     "wait": "Wait until every replica of a gateway serves a revision.",
     "mirror": "Make the registry's aliases say what Git says and serves.",
