@@ -35,6 +35,7 @@ COMMANDS = {
     "lineage": "Show what was made of data, and where it is served.",
     "retention": "List releases whose data may no longer be kept.",
     "status": "Show what Git says, what was applied, what is served, and where they disagree.",
+    "smoke": "Ask a gateway for each model that it routes, and say who answered.",
     "wait": "Wait until every replica of a gateway serves a revision.",
     "mirror": "Make the registry's aliases say what Git says and serves.",
     "up": "Bring up on this machine what the remote's main says, and follow it.",

@@ -30,6 +30,7 @@ from nexus_release.ports import (
 if TYPE_CHECKING:
     from nexus_release.adapters.git_seed import Planted
     from nexus_release.convergence.seen import Applied
+    from nexus_release.convergence.smoke import Asker
 
 
 class Connections(Frozen):
@@ -251,6 +252,13 @@ def health_at(gateway: str, key: str, resolve: Path | None) -> Health:
     from nexus_release.adapters.http_health import HttpHealth
 
     return HttpHealth(gateway, key, resolve)
+
+
+def asker_with(key: str, seconds: float) -> Asker:
+    """Asks a gateway as any client does; no answer takes longer than `seconds`."""
+    from nexus_release.adapters.gateway_asker import HttpAsker
+
+    return HttpAsker(key, seconds)
 
 
 def argocd_at(server: str, token: str) -> Applied:

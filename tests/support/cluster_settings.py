@@ -9,7 +9,7 @@ from nexus_release.config import Settings, load_settings
 from .repository import ROOT
 
 IMAGE = f"registry.example.org/nexus/made-up:1@sha256:{'a' * 64}"
-BUILT: dict[str, Any] = {"gateway": {"image": IMAGE}}
+BUILT: dict[str, Any] = {"gateway": {"image": IMAGE}, "pods": {"images": {"release": IMAGE}}}
 """Over an environment's settings: all images of ours have a digest."""
 STORE = {"kind": "ClusterSecretStore", "name": "vault", "prefix": "nexus/", "refresh": "1h0m0s"}
 CHOICES: dict[str, dict[str, Any]] = {

@@ -78,6 +78,13 @@ def open_health(
     return health_at(state.gateway, KEY, resolve or Paths(home).resolve)
 
 
+def place_key(environ: Mapping[str, str], environment: str, gateways: Path | None) -> str:
+    """The key with which `open_health` asks."""
+    if place := place_of(environment, read_gateways(gateways), environ):
+        return environ.get(place.key, "")
+    return KEY
+
+
 def open_applied(environ: Mapping[str, str], environment: str) -> Applied | None:
     """Argo CD by ARGOCD_SERVER and ARGOCD_AUTH_TOKEN, as its own client has them; for `local` this machine."""
     if environment == ENVIRONMENT:

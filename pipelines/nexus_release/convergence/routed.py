@@ -27,8 +27,9 @@ class RoutedModel(Frozen):
 
 
 def routed(files: Mapping[str, bytes]) -> tuple[RoutedModel, ...]:
-    """Of `<slug>.yaml` -> bytes, by file name. A file without routes (policies) routes nothing. Raises BadInput."""
-    return tuple(one for name in sorted(files) for one in _models(files[name], name))
+    """Of `<slug>.yaml` -> bytes, by model. A file without routes (policies) routes nothing. Raises BadInput."""
+    found = [one for name in sorted(files) for one in _models(files[name], name)]
+    return tuple(sorted(found, key=lambda one: one.model))
 
 
 def _models(data: bytes, name: str) -> Iterator[RoutedModel]:

@@ -46,7 +46,8 @@ class Waited(Frozen):
 
     ending: Ending
     revision: str
-    commit: str
+    commit: str = ""
+    """The newest of main that brought it; empty where Git was not asked."""
     missing: tuple[str, ...] = ()
     """Who does not say what is waited for, a sentence each."""
     replicas: tuple[Replica, ...] = ()
@@ -96,30 +97,43 @@ def wait(
 ) -> Waited:
     """Where neither revision nor commit is given main is followed while it moves. `tell` gets what is missing whenever
     that changes. Raises BadInput; a remote that does not answer meanwhile is waited for too."""
-    deadline, step = time.monotonic() + seconds, _FIRST_PAUSE
     with repository.history() as history:
         wanted = wanted_of(history, environment, revision, commit)
-    told: tuple[str, ...] = ()
-    while True:
+
+    def look() -> Waited:
+        nonlocal wanted
         with suppress(Unreachable):
             if repository.head() != wanted.main:
                 with repository.history() as history:
                     wanted = wanted_of(history, environment, revision, commit)
-        found = _look(repository, environment, asked, wanted)
-        if found.ending != "late":
-            return found
-        if found.missing != told:
-            tell(found.missing)
-            told = found.missing
-        if (left := deadline - time.monotonic()) <= 0:
-            return found
-        pause(min(step, left))
-        step = min(_LONGEST_PAUSE, step * 1.5)
+        return _look(repository, environment, asked, wanted)
+
+    return _poll(look, seconds, tell, pause)
+
+
+def wait_served(
+    gateway: Health,
+    revision: str,
+    *,
+    seconds: float,
+    tell: Callable[[Sequence[str]], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> Waited:
+    """The same without Git: until every replica serves exactly `revision`, or one refuses it."""
+
+    def look() -> Waited:
+        replicas = gateway.replicas()
+        lacking = missing(replicas, revision, 1)
+        refused = bool(lacking) and refuses(replicas, revision)
+        ending: Ending = "refused" if refused else "late" if lacking else "converged"
+        return Waited(ending=ending, revision=revision, missing=tuple(lacking), replicas=replicas)
+
+    return _poll(look, seconds, tell, pause)
 
 
 def lines(found: Waited) -> list[str]:
     """For people; the last line is the verdict."""
-    what = f"revision {found.revision[:12]} of commit {found.commit[:12]}"
+    what = f"revision {found.revision[:12]}" + (f" of commit {found.commit[:12]}" if found.commit else "")
     verdict = {
         "converged": f"{what} is served by all {len(found.replicas)} replicas",
         "late": f"{what} is not served by all, and the time is over",
@@ -146,6 +160,24 @@ def missing(replicas: Sequence[Replica], revision: str, least: int) -> list[str]
 def refuses(replicas: Sequence[Replica], revision: str) -> bool:
     """Whether a worker has read these very bytes and will not have them: asking again does not help."""
     return any(worker.refused == revision for one in replicas for worker in stale(one, revision))
+
+
+def _poll(
+    look: Callable[[], Waited], seconds: float, tell: Callable[[Sequence[str]], None], pause: Callable[[float], None]
+) -> Waited:
+    deadline, step = time.monotonic() + seconds, _FIRST_PAUSE
+    told: tuple[str, ...] = ()
+    while True:
+        found = look()
+        if found.ending != "late":
+            return found
+        if found.missing != told:
+            tell(found.missing)
+            told = found.missing
+        if (left := deadline - time.monotonic()) <= 0:
+            return found
+        pause(min(step, left))
+        step = min(_LONGEST_PAUSE, step * 1.5)
 
 
 def _look(repository: Repository, environment: str, asked: Asked, wanted: Wanted) -> Waited:

@@ -14,6 +14,7 @@ from nexus_release.manifests.gateway_doors import gateway_doors
 from nexus_release.manifests.gateway_pods import GATEWAY, gateway_pods
 from nexus_release.manifests.gateway_watch import gateway_watch
 from nexus_release.manifests.objects import Object, application, wave
+from nexus_release.manifests.smoke import smoke
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
 
@@ -43,6 +44,7 @@ def _objects(settings: Settings) -> dict[str, Object]:
         **gateway_doors(settings),
         **gateway_watch(settings),
         **_secrets(settings),
+        **smoke(settings, CONFIG_MAP),
     }
 
 

@@ -11,3 +11,5 @@ def unbuilt(settings: Settings) -> Iterator[str]:
     """A line for each image that is null in a cluster's settings: the field, and what is left out."""
     if settings.in_cluster and settings.gateway.image is None:
         yield "gateway.image is null: the gateway's Deployment, and what is about it, are not rendered"
+    if settings.in_cluster and settings.pods.images.release is None:
+        yield "pods.images.release is null: the Job that asks for every model after a sync is not rendered"
