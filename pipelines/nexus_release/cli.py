@@ -30,7 +30,7 @@ COMMANDS = {
     "prove": "Prove that a release on a volume is signed, as a cluster does before it syncs.",
     "sign": "Sign a release again, by another key.",
     "bom": "Print the bill of materials of what a lock installs.",
-    "diff": "Say how two releases differ in data, code, recipe and quality.",
+    "diff": "Say what a branch changes in an environment, or how two releases differ.",
     "explain": "Walk from a revision, release or model to everything behind it.",
     "lineage": "Show what was made of data, and where it is served.",
     "retention": "List releases whose data may no longer be kept.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nexus_release.convergence.seen import Replica
 from nexus_release.digests import Listing
@@ -329,4 +329,27 @@ class Repository(Protocol):
     def head(self) -> str:
         """The full hash of main."""
 
+    def departed(self, revision: str) -> str:
+        """The full hash of the newest commit that main and `revision` share: of a commit of main itself."""
+
     def history(self) -> AbstractContextManager[History]: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A pull request."""
+
+    number: int
+    url: str
+    what: Literal["opened", "updated", "unchanged"]
+
+
+class Forge(Protocol):
+    """Where people review branches. All methods raise Unreachable after bounded tries, RemoteRefused or Missing."""
+
+    def propose(self, branch: str, title: str, text: str) -> Opened:
+        """Opens the pull request of a branch that is pushed already, into main; one that is open gets title and text.
+        `text` is Markdown."""
+
+    def approvals(self, branch: str) -> frozenset[str] | None:
+        """Who has agreed to the branch as it is now, without its author; None where it has no open pull request."""

@@ -16,6 +16,7 @@ from nexus_release.ports import (
     Datasets,
     DriftEvents,
     Evaluator,
+    Forge,
     Health,
     Quantizer,
     Registry,
@@ -49,6 +50,12 @@ class Connections(Frozen):
     """MLFLOW_EXPERIMENT_ID, where an orchestrator has begun a run of its own: ours goes there."""
     parent_run: str = ""
     """MLFLOW_RUN_ID: the orchestrator's run, of which ours becomes a child."""
+    forge: str = ""
+    """NEXUS_FORGE: github, gitlab or gitea, or none; empty where the remote's host says it."""
+    forge_url: str = ""
+    """NEXUS_FORGE_URL: where its API is asked; empty where it is the remote's host."""
+    forge_token: str = ""
+    """NEXUS_FORGE_TOKEN: may open pull requests and read reviews; empty leaves branches without one."""
     airflow_token: str = ""
     """NEXUS_AIRFLOW_TOKEN: bearer token of Airflow's API."""
     signing_key: str | None = ""
@@ -68,6 +75,9 @@ class Connections(Frozen):
             push=environ.get("NEXUS_PUSH_REMOTE", ""),
             experiment=environ.get("MLFLOW_EXPERIMENT_ID", ""),
             parent_run=environ.get("MLFLOW_RUN_ID", ""),
+            forge=environ.get("NEXUS_FORGE", ""),
+            forge_url=environ.get("NEXUS_FORGE_URL", ""),
+            forge_token=environ.get("NEXUS_FORGE_TOKEN", ""),
             airflow_token=environ.get("NEXUS_AIRFLOW_TOKEN", ""),
             signing_key=environ.get("NEXUS_SIGNING_KEY", ""),
             dirty=environ.get("NEXUS_DIRTY") == "1",
@@ -82,6 +92,7 @@ class Connections(Frozen):
                 else "",
                 "remote": self.remote if {"read:git", "write:git"} & {*effects} else "",
                 "push": self.push if "write:git" in effects else None,
+                "forge_token": "",
                 "airflow_token": "",
                 "signing_key": self.signing_key if "read:signing-key" in effects else None,
             }
@@ -102,11 +113,12 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     ),
     "NEXUS_GATEWAY_KEY": (),
     "NEXUS_AIRFLOW_TOKEN": (),
+    "NEXUS_FORGE_TOKEN": (),
     "ARGOCD_AUTH_TOKEN": (),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
-"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow or
-Argo CD."""
+"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow, a
+forge or Argo CD."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
@@ -240,6 +252,14 @@ class Tools:
         if not self.connections.remote:
             raise NexusError("this step declares no effect on Git, so it is not told where the remote is")
         return GitRepository(self.connections.remote, push=self.connections.push)
+
+    @cached_property
+    def forge(self) -> Forge | None:
+        """None where the remote is on no forge, or nobody has given a token. Raises BadInput or MissingExtra."""
+        from nexus_release.forges import open_forge
+
+        told = self.connections
+        return open_forge(told.push or told.remote, told.forge, told.forge_url, told.forge_token)
 
     def drift_events(self, url: str) -> DriftEvents:
         from nexus_release.adapters.airflow import AirflowEvents

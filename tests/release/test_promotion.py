@@ -13,11 +13,12 @@ import pytest
 
 from nexus_release.config import load_settings
 from nexus_release.errors import BadInput
-from nexus_release.plan import Plan, plan_path, read_plan
+from nexus_release.plan import Plan, admitted, plan_path, read_plan
 from nexus_release.promotion.chain import below
 from nexus_release.promotion.rejudged import rejudged
 from nexus_release.record import Record, release_id
 
+from ..support.forge_server import TOKEN, Fault, forge
 from ..support.promotable import MODEL, Company, plant_clusters, promotable
 from ..support.remotes import Remote
 from ..support.repository import ROOT
@@ -26,13 +27,13 @@ NEXUS = Path(sys.executable).parent / "nexus"
 ONE, TWO = promotable(1), promotable(2)
 
 
-def nexus(company: Company, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {"NEXUS_REMOTE": company.connections.remote, "NEXUS_WORK": company.connections.work}
+def nexus(company: Company, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {"NEXUS_REMOTE": company.connections.remote, "NEXUS_WORK": company.connections.work, **more}
     return subprocess.run([NEXUS, *words], env={**os.environ, **environment}, capture_output=True, text=True)
 
 
-def told(company: Company, *words: str) -> dict[str, Any]:
-    done = nexus(company, *words, "--json")
+def told(company: Company, *words: str, **more: str) -> dict[str, Any]:
+    done = nexus(company, *words, "--json", **more)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert isinstance(answer, dict)
@@ -217,3 +218,72 @@ def test_a_scheme_for_which_an_environment_has_no_bounds_does_not_enter() -> Non
     gates = load_settings(ROOT, "staging").gates
     fewer = gates.model_copy(update={"artifact": gates.artifact.model_copy(update={"schemes": {}})})
     assert rejudged(ONE.content, fewer) == ("artifact: this environment has no bounds for it",)
+
+
+def test_a_branch_that_waits_gets_a_pull_request_with_the_evidence(company: Company, tmp_path: Path) -> None:
+    company.stable(ONE, "dev")
+    words = ("promote", MODEL, "--to", "staging", "--text", str(tmp_path / "text.md"))
+    with forge("gitea") as server:
+        server.repository = company.connections.remote.strip("/").removesuffix(".git")
+        asked = {"NEXUS_FORGE": "gitea", "NEXUS_FORGE_URL": server.url, "NEXUS_FORGE_TOKEN": TOKEN}
+        done = told(company, *words, **asked)
+        assert (done["pull_request"], done["pull_request_was"]) == ("https://forge.example/pulls/1", "opened")
+        assert told(company, *words, **asked)["pull_request_was"] == "unchanged"
+        (pull,) = server.pulls
+        assert (pull["head"]["ref"], pull["base"]["ref"], pull["title"]) == (done["branch"], "main", done["message"])
+        assert pull["body"] == (tmp_path / "text.md").read_text()
+        assert "Approvals needed: 2" in pull["body"]
+
+        server.faults = [Fault(403)]
+        refused = nexus(company, *words, **asked)
+        assert refused.returncode == 1
+        assert f"{done['branch']} is pushed, and its pull request is not open" in refused.stderr
+        assert TOKEN not in refused.stderr
+
+
+def test_diff_says_what_a_branch_changes_what_main_has_changed_and_what_a_checkout_would(company: Company) -> None:
+    company.stable(ONE, "dev")
+    start = company.remote.head
+    branch = told(company, "promote", MODEL, "--to", "staging")["branch"]
+    company.remote.plan(admitted(None, MODEL, company.make(TWO)), "meanwhile", "dev")
+    by_branch = told(company, "diff", "staging", branch)
+    one = release_id(ONE.content)[:12]
+    assert by_branch["before"] == start
+    (sentence,) = by_branch["models"]
+    assert sentence.startswith(f"{MODEL}: not there -> stable {one}; +1 x H100-80GB; +")
+    assert sentence.endswith(" an hour at most; 2 approvals")
+    assert f"+++ b/gitops/staging/{MODEL}/" in by_branch["diff"]
+    assert told(company, "diff", "dev", branch)["models"] == [], "what main has got since is none of the branch's"
+
+    since = told(company, "diff", "dev", start)
+    assert (since["before"], since["after"]) == (start, company.remote.head)
+    assert since["models"][0].startswith(f"{MODEL}: stable {one} -> stable {release_id(TWO.content)[:12]}")
+
+    company.remote.pull()
+    path = company.remote.clone / plan_path("dev", MODEL)
+    path.unlink()
+    here = subprocess.run(
+        [NEXUS, "diff", "dev", "--remote", company.connections.remote, "--json"],
+        cwd=company.remote.clone, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    found = json.loads(here)
+    assert found["after"] == "this checkout"
+    assert found["models"][0].startswith(f"{MODEL}: stable {release_id(TWO.content)[:12]} -> not there; 100 %")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("moon", "main"), 2, "environment: 'moon'"),
+        (("staging", "no/such/branch"), 1, "no branch no/such/branch"),
+        (("staging", "0" * 40), 1, "main holds no commit"),
+        (("0123456789",), 2, "name the release that it is compared with"),
+        (("../x",), 2, "environment: '../x'"),
+    ],
+)
+def test_a_diff_of_what_is_not_there_is_refused(
+    house: Remote, tmp_path: Path, words: tuple[str, ...], status: int, says: str
+) -> None:
+    done = nexus(Company(house, tmp_path), "diff", *words)
+    assert done.returncode == status
+    assert says in done.stderr

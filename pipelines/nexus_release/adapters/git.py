@@ -47,6 +47,15 @@ class GitRepository:
             written(clone, commit, into)
         return commit
 
+    def departed(self, revision: str) -> str:
+        with self._clone(whole=True) as clone:
+            if _COMMIT.fullmatch(revision):
+                tip = self._found(clone, revision)
+            else:
+                self._call("fetch", "--quiet", "origin", f"refs/heads/{revision}", cwd=clone)
+                tip = _hash(clone, "FETCH_HEAD")
+            return git("merge-base", "HEAD", tip, cwd=clone).strip()
+
     def propose(
         self,
         branch: str,

@@ -25,6 +25,10 @@ def model(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 def environment(_: click.Context, __: click.Parameter, value: str) -> str:
+    return held_environment(value)
+
+
+def held_environment(value: str) -> str:
     from nexus_release.names import ENVIRONMENT_NAME, MENDS
 
     return _held("environment", value, ENVIRONMENT_NAME, MENDS[ENVIRONMENT_NAME])

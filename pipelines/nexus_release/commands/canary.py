@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import click
 
 from nexus_release.commands.arguments import release_prefix
-from nexus_release.commands.change import carry_out, options
+from nexus_release.commands.change import How, carry_out, options
 
 
 @click.command("canary", epilog="Example: nexus canary pydoc-chat --weight 20")
@@ -15,10 +17,8 @@ from nexus_release.commands.change import carry_out, options
     help="Beginning of the release id; refused if it is not the canary.",
 )  # fmt: skip
 @options
-def command(
-    model: str, weight: int, prefix: str, environment: str, remote: str | None, dry_run: bool, as_json: bool
-) -> None:
+def command(model: str, weight: int, prefix: str, environment: str, **how: Unpack[How]) -> None:
     """Give the canary of MODEL a share of the traffic by one commit."""
     from nexus_release.plan_changes import canary
 
-    carry_out(lambda main, _: canary(main.plan, model, weight, prefix), model, environment, remote, dry_run, as_json)
+    carry_out(lambda main, _: canary(main.plan, model, weight, prefix), model, environment, **how)

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -18,12 +18,25 @@ if TYPE_CHECKING:
     from nexus_release.ports import Repository
     from nexus_release.wiring import Tools
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 F = TypeVar("F", bound=Callable[..., None])
+
+
+class How(TypedDict):
+    """What `options` asks for besides model and environment."""
+
+    remote: str | None
+    simulated: Path | None
+    text_file: Path | None
+    dry_run: bool
+    as_json: bool
 
 
 def options(function: F) -> F:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON."),
+        click.option("--text", "text_file", type=_FILE, help="Write the pull request's text to this file."),
+        click.option("--simulated", type=_FILE, help="A report of `nexus-gateway simulate`, for the text's end."),
         click.option("--dry-run", is_flag=True, help="Show the diff of plan and manifests, and change nothing."),
         click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE]."),
         click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment),
@@ -41,12 +54,7 @@ def open_tools(remote: str | None) -> Tools:
 
 
 def carry_out(
-    decide: Callable[[Main, Repository], PlanChange],
-    model: str,
-    environment: str,
-    remote: str | None,
-    dry_run: bool,
-    as_json: bool,
+    decide: Callable[[Main, Repository], PlanChange], model: str, environment: str, **how: Unpack[How]
 ) -> None:
     """Decides on main as it is, then tries the change or makes it."""
     from nexus_release.config import load_settings
@@ -54,19 +62,23 @@ def carry_out(
     from nexus_release.plan_changes import Main
     from nexus_release.proposals import two_checkouts
 
-    tools = open_tools(remote)
-    repository = tools.repository
-    with two_checkouts(repository) as (_, before, after):
-        load_settings(before, environment)  # an environment that is none is said before a model that is none
+    tools, text = open_tools(how["remote"]), ""
+    with two_checkouts(tools.repository) as (_, before, after):
+        review = load_settings(before, environment).landing == "review"  # an environment that is none is said first
         main = Main(before, read_plan(before, environment, model), tools.store, tools.signatures)
-        change = decide(main, repository)
+        change = decide(main, tools.repository)
         told: dict[str, Any] = {"change": change.kind, "model": model, "environment": environment}
         told |= {"release": change.pointer.release, "message": change.message}
-        if dry_run:
+        if how["dry_run"]:
             told |= _tried(before, after, environment, change)
-    if not dry_run:
-        told |= _made(repository, environment, change)
-    click.echo(json.dumps(told, indent=2) if as_json else plain(_text(told)))
+        if how["text_file"] or (review and not how["dry_run"]):
+            text = _described(before, after, environment, change, how["simulated"])
+    if text and how["text_file"]:
+        how["text_file"].write_text(text, encoding="utf-8")
+    if not how["dry_run"]:
+        told |= _made(tools.repository, environment, change)
+        told |= _reviewed(tools, told, text)
+    click.echo(json.dumps(told, indent=2) if how["as_json"] else plain(_text(told)))
 
 
 def _tried(before: Path, after: Path, environment: str, change: PlanChange) -> dict[str, Any]:
@@ -82,6 +94,21 @@ def _tried(before: Path, after: Path, environment: str, change: PlanChange) -> d
     return {"diff": "".join(line for path in paths for line in _diff(before, after, path))}
 
 
+def _described(before: Path, after: Path, environment: str, change: PlanChange, simulated: Path | None) -> str:
+    """The text of the pull request; empty where nothing changes."""
+    from nexus_release.evidence.pull_request import pull_request_text
+    from nexus_release.manifests.changes import changed_paths
+    from nexus_release.plan_changes import commit_of
+    from nexus_release.promotion.evidence import asked_of
+
+    commit_of(environment, change).edit(after)
+    if not changed_paths(before, after):
+        return ""
+    report = simulated.read_text(encoding="utf-8") if simulated else ""
+    asked = asked_of(before, after, environment, change.model, change.pointer, change.message)
+    return pull_request_text(asked, report)
+
+
 def _made(repository: Repository, environment: str, change: PlanChange) -> dict[str, Any]:
     from nexus_release.history import revision_at
     from nexus_release.plan_changes import make
@@ -93,6 +120,21 @@ def _made(repository: Repository, environment: str, change: PlanChange) -> dict[
             commit = done.commits[-1] if done.commits else repository.head()
             told["revision"] = revision_at(history, environment, commit)
     return told
+
+
+def _reviewed(tools: Tools, told: dict[str, Any], text: str) -> dict[str, Any]:
+    """The pull request of a branch that waits; nothing where the remote is on no forge, or no token is given."""
+    from nexus_release.errors import NexusError
+
+    if told["landed"] or tools.forge is None:
+        return {}
+    try:
+        opened = tools.forge.propose(told["branch"], told["message"], text)
+    except NexusError as error:
+        raise NexusError(
+            f"{told['branch']} is pushed, and its pull request is not open: {error}; run it again"
+        ) from None
+    return {"pull_request": opened.url, "pull_request_was": opened.what}
 
 
 def _diff(before: Path, after: Path, path: str) -> Iterator[str]:
@@ -111,4 +153,5 @@ def _text(told: dict[str, Any]) -> str:
     if not told["commits"]:
         return f"nothing to change: main says so already{revision}"
     where = "" if told["landed"] else f"\nbranch    {told['branch']} waits for review"
-    return f"{told['message']}\ncommit    {told['commits'][-1]}{where}{revision}"
+    opened = f"\nreview    {told['pull_request']} ({told['pull_request_was']})" if "pull_request" in told else ""
+    return f"{told['message']}\ncommit    {told['commits'][-1]}{where}{opened}{revision}"

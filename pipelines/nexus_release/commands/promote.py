@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 from click.core import ParameterSource
 
 from nexus_release.commands import arguments
-from nexus_release.commands.change import carry_out, options
+from nexus_release.commands.change import How, carry_out, options
 
 if TYPE_CHECKING:
     from nexus_release.plan_changes import Main, PlanChange
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     context: click.Context, model: str, prefix: str, lower: str | None, target: str | None, environment: str,
-    remote: str | None, dry_run: bool, as_json: bool,
+    **how: Unpack[How],
 ) -> None:  # fmt: skip
     """Make the canary of MODEL the stable release of --env by one commit. The former one is kept warm.
 
@@ -49,4 +49,4 @@ def command(
             return enter(main, model, target, lower, prefix)
         return promote(main.plan, model, environment, prefix)
 
-    carry_out(decide, model, target or environment, remote, dry_run, as_json)
+    carry_out(decide, model, target or environment, **how)

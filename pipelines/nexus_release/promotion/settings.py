@@ -36,6 +36,6 @@ class Approvals(Section):
     traffic: Over
     """By the percent of a model's traffic that one change moves to another release."""
     cost: Over
-    """By the percent by which one change raises what the model's pods cost an hour at most."""
+    """By the percent by which one change raises what all pods of the environment cost an hour at most."""
     callers: Over
     """By the number of callers whose policy names the model."""

@@ -1,0 +1,82 @@
+"""GitHub's pull requests, and GitHub Enterprise Server's, by PyGithub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from nexus_release.adapters.forge_calls import TIMEOUT, Calls, put, refused, silent, within_bounds
+from nexus_release.errors import Conflict, NexusError
+from nexus_release.ports import Opened
+
+if TYPE_CHECKING:
+    from github.PullRequest import PullRequest
+
+_NAME = "GitHub"
+T = TypeVar("T")
+
+
+class GitHub:
+    """The port `Forge`. `api` is `https://api.github.com`, or an enterprise server's `https://<host>/api/v3`."""
+
+    def __init__(self, api: str, repository: str, token: str) -> None:
+        from github import Auth, Github
+
+        self._owner = repository.split("/")[0]
+        client = Github(
+            auth=Auth.Token(token),
+            base_url=api,
+            timeout=int(TIMEOUT),
+            retry=None,  # its own waits as long as GitHub asks, up to an hour
+            seconds_between_requests=None,
+            seconds_between_writes=None,  # there is one
+            lazy=True,  # a repository is asked for nothing of its own
+        )
+        self._repository = client.get_repo(repository)
+
+    def propose(self, branch: str, title: str, text: str) -> Opened:
+        def create() -> PullRequest:
+            return self._repository.create_pull("main", branch, title=title, body=text)
+
+        return put(
+            Calls(
+                find=lambda: _ask(lambda: self._open(branch)),
+                open=lambda: _ask(create),
+                same=lambda pull: (pull.title, pull.body) == (title, text),
+                update=lambda pull: _ask(lambda: pull.edit(title=title, body=text)),
+                told=lambda pull: (pull.number, pull.html_url),
+            )
+        )
+
+    def approvals(self, branch: str) -> frozenset[str] | None:
+        def ask() -> frozenset[str] | None:
+            pull = self._open(branch)
+            if pull is None:
+                return None
+            latest = {review.user.login: review for review in pull.get_reviews() if review.state != "COMMENTED"}
+            agreed = (who for who, review in latest.items() if review.state == "APPROVED")
+            return frozenset(who for who in agreed if latest[who].commit_id == pull.head.sha) - {pull.user.login}
+
+        return _ask(ask)
+
+    def _open(self, branch: str) -> PullRequest | None:
+        found = self._repository.get_pulls(state="open", head=f"{self._owner}:{branch}", base="main")
+        return next(iter(found), None)
+
+
+def _ask(ask: Callable[[], T]) -> T:
+    from github import GithubException
+    from requests import RequestException
+
+    def why(error: Exception) -> NexusError:
+        if not isinstance(error, GithubException):
+            return silent(_NAME, error)
+        said = str(error.data)
+        if error.status == 422 and "already exists" in said:
+            return Conflict(said)
+        # https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        waits = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+        return refused(_NAME, error.status, said, waits=error.status == 403 and waits)
+
+    return within_bounds(ask, (GithubException, RequestException), why)
