@@ -88,6 +88,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/hera.in -o requirements/hera.txt
 
 generate: setup-dev setup-kfp setup-hera ## write every generated file anew
+	$(BIN)/python ops/generate_contract.py serving/contracts
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus policy --rules > docs/reference/object-rules.md
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json

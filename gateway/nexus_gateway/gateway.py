@@ -52,7 +52,7 @@ from nexus_gateway.telemetry.sampling import sample_rate
 from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.upstreams.certificates import Certificates
 from nexus_gateway.upstreams.protocol import Upstream
-from nexus_gateway.upstreams.schemes import open_upstream
+from nexus_gateway.upstreams.schemes import SCHEMES, open_upstream
 
 
 class Gateway:
@@ -247,7 +247,8 @@ class Gateway:
         yield families.IDEMPOTENCY_SHARED.told({(): 1 if self.under_way.store.shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
-        yield from self.certificates.metrics(served.current.table.upstreams.values())
+        upstreams = served.current.table.upstreams.values()
+        yield from self.certificates.metrics(one for one in upstreams if SCHEMES[one.endpoints[0].scheme].tls)
         yield families.CIRCUIT_STATE.told(
             {
                 (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]
@@ -286,7 +287,7 @@ def _named(snapshot: Snapshot) -> _Named:
         snapshot.revision,
         {_place(snapshot, endpoint) for endpoint in endpoints},
         {endpoint.id for endpoint in endpoints},
-        {endpoint.tls for endpoint in endpoints if endpoint.scheme not in ("http", "mock")},
+        {endpoint.tls for endpoint in endpoints if SCHEMES[endpoint.scheme].tls},
     )
 
 

@@ -20,6 +20,8 @@ from nexus_gateway.upstreams.transport import PoolTransport
 
 FAILURES = 2
 """In a row, before an endpoint counts as unwell: one lost answer is no illness."""
+_BY_GRPC = ("grpc", "grpcs")
+"""Asked by the contract's own call; the check's path means nothing there."""
 _LOOK_SECONDS = 0.25  # between two looks at what is due
 
 
@@ -53,8 +55,11 @@ class HealthChecks:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _check(self, snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile) -> None:
-        tls = self._certificates.of(endpoint.tls) if endpoint.scheme == "https" else UpstreamTls()
-        well = await _answers(snapshot, upstream, endpoint, check, tls)
+        if endpoint.scheme in _BY_GRPC:
+            well = await _serves(snapshot, endpoint, check, self._certificates)
+        else:
+            tls = self._certificates.of(endpoint.tls) if endpoint.scheme == "https" else UpstreamTls()
+            well = await _answers(snapshot, upstream, endpoint, check, tls)
         failures = self._failures[endpoint.id] = 0 if well else self._failures.get(endpoint.id, 0) + 1
         state = self._endpoints.of(endpoint.id)
         if (well and not state.well) or (state.well and failures >= FAILURES):
@@ -73,7 +78,7 @@ def _checked(snapshot: Snapshot) -> Iterator[tuple[Upstream, Endpoint, HealthFil
     for upstream in snapshot.table.upstreams.values():
         if upstream.health is not None:
             for endpoint in upstream.endpoints:
-                if endpoint.scheme in ("http", "https"):
+                if endpoint.scheme in ("http", "https", *_BY_GRPC):
                     yield upstream, endpoint, upstream.health
 
 
@@ -92,3 +97,16 @@ async def _answers(
             return answer.status_code == 200
     except (httpx.HTTPError, OSError):  # a TimeoutError is an OSError
         return False
+
+
+async def _serves(snapshot: Snapshot, endpoint: Endpoint, check: HealthFile, certificates: Certificates) -> bool:
+    """By a connection of its own, as above."""
+    from nexus_gateway.upstreams.grpc import GrpcUpstream  # loaded before, with the route
+
+    tls = certificates.of(endpoint.tls) if endpoint.scheme == "grpcs" else None
+    host = endpoint.url.partition("://")[2]
+    engine = GrpcUpstream(endpoint.url, endpoint.tls, tls, snapshot.resolve.get(host))
+    try:
+        return await engine.well(check.timeout_seconds)
+    finally:
+        engine.close()

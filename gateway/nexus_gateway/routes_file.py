@@ -52,8 +52,9 @@ class UpstreamFile(_Strict):
     """Where an engine is."""
 
     url: str | None = None
-    """`http://host[:port][/path]`, `https://…`, or `mock://…`; requests go to `<url>/v1/…`. Or
-    `litellm://provider/model`: a hosted provider, by its own API."""
+    """`http://host[:port][/path]`, `https://…`, or `mock://…`; requests go to `<url>/v1/…`. Or `grpc://host:port` and
+    `grpcs://…`: an engine that speaks our gRPC contract. Or `litellm://provider/model`: a hosted provider, by its own
+    API."""
     api_base: str | None = None
     """Of `litellm://`: where the provider is asked instead of at its known address."""
     endpoints: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] | None = None

@@ -41,7 +41,7 @@ def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -
         body = renamed(body, name)
     if translated(candidate.upstream, request.surface):
         body = said_to_engine(client.path, body)
-    return Call(client.path, headers, body)
+    return Call(client.path, headers, body, total_seconds=candidate.route.timeouts.total)
 
 
 def kept_call_of(request: Request, candidate: Candidate, span_id: str) -> Call:

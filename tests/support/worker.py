@@ -61,6 +61,12 @@ class Worker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
 
+    @property
+    def grpc(self) -> str:
+        """Where it is asked by gRPC, where it was told to be."""
+        poll(lambda: bool(self._address("grpc")), "the worker says where it is asked by gRPC")
+        return self._address("grpc")
+
     def client(self) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=_SECONDS)
 
@@ -101,6 +107,6 @@ class Worker:
         for line in self.process.stderr:
             self.said.append(line)
 
-    def _address(self) -> str:
-        found = re.search(r" on (http://\S+)$", "".join(self.said), re.MULTILINE)
+    def _address(self, scheme: str = "http") -> str:
+        found = re.search(rf" on ({scheme}://\S+)$", "".join(self.said), re.MULTILINE)
         return found.group(1) if found else ""

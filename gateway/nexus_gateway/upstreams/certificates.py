@@ -77,8 +77,9 @@ class Certificates:
             self._look_at(files, tls)
 
     def metrics(self, upstreams: Iterable[Upstream]) -> Iterator[Metric]:
+        """Of upstreams that are asked over TLS."""
         first = ((upstream.name, upstream.endpoints[0]) for upstream in upstreams)
-        known = {name: self._known.get(endpoint.tls) for name, endpoint in first if endpoint.scheme != "http"}
+        known = {name: self._known.get(endpoint.tls) for name, endpoint in first}
         kept = {(name,): tls for name, tls in known.items() if tls is not None}
         yield families.CERTIFICATE_REFUSED.told({labels: 1 if tls.refused else 0 for labels, tls in kept.items()})
         yield families.CERTIFICATE_EXPIRES.told(

@@ -12,17 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from nexus_gateway.surfaces import Surface
+from nexus_gateway.upstreams.refusals import NotTaken
 
 _LIBRARY = frozenset({"metadata"})
 """OpenAI's fields that have a meaning of their own to the library."""
-
-
-class NotTaken(Exception):
-    """A fault of the client's; `field` is where."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field = field
 
 
 def arguments(surface: Surface, body: bytes) -> dict[str, Any]:

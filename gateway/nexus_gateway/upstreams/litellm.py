@@ -22,11 +22,12 @@ import httpx
 from nexus_gateway.routes_file import TlsFile, UpstreamFile
 from nexus_gateway.surfaces import SURFACES
 from nexus_gateway.upstreams.certificates import UpstreamTls
-from nexus_gateway.upstreams.hosted_body import NotTaken, arguments
+from nexus_gateway.upstreams.hosted_body import arguments
 from nexus_gateway.upstreams.one_request import OneRequest
 from nexus_gateway.upstreams.produced import ProducedAnswer
 from nexus_gateway.upstreams.protocol import Answer, Call, ResponseHead, UpstreamFault, UpstreamSlow
 from nexus_gateway.upstreams.providers import PROVIDERS
+from nexus_gateway.upstreams.refusals import NotTaken, envelope
 from nexus_gateway.upstreams.transport import PoolTransport
 
 MISSING = "litellm is not installed here: pip install 'nexus-platform[litellm]'"
@@ -119,16 +120,16 @@ class LitellmUpstream:
         """Raises UpstreamFault."""
         surface = SURFACES[call.path]
         if surface.api != "chat" and not (surface.api == "embeddings" and self._provider.sdk):
-            return await _tell(answer, 501, _envelope("this provider is not asked by that API"))
+            return await answer.tell(501, envelope("this provider is not asked by that API"))
         try:
             asked = arguments(surface, call.body)
         except NotTaken as error:
-            return await _tell(answer, 400, _envelope(str(error), param=error.field))
+            return await answer.tell(400, envelope(str(error), param=error.field))
         stream = bool(asked.get("stream"))
         one = OneRequest(self._streams if stream else self._whole, httpx.URL(self.api_base))
         try:
             given = await self.ask(surface.api, asked, _key(call), one)
-            await (_relay(given, answer) if stream else _tell(answer, 200, _openai(given)))
+            await (_relay(given, answer) if stream else answer.tell(200, _openai(given)))
         except UpstreamFault:
             raise
         except Exception as error:  # of a hundred classes: what came over the wire says what it was
@@ -216,7 +217,7 @@ async def _tell_failure(answer: ProducedAnswer, one: OneRequest, error: Exceptio
     if status == 200 or (not one.response and not 400 <= status < 500):
         raise UpstreamFault("its answer is not what the provider's API says")
     headers = one.response.headers if one.response else {}
-    await _tell(answer, status, _complaint(error), headers.get("retry-after", ""))
+    await answer.tell(status, _complaint(error), headers.get("retry-after", ""))
 
 
 def _complaint(error: Exception) -> str:
@@ -225,19 +226,7 @@ def _complaint(error: Exception) -> str:
     told = body.get("error", body) if isinstance(body, dict) else {}
     if isinstance(told, dict) and isinstance(told.get("message"), str):
         return json.dumps({"error": {"type": "invalid_request_error", "param": None, "code": None} | told})
-    return _envelope(_PREFIX.sub("", str(getattr(error, "message", error)))[:2000])
-
-
-def _envelope(message: str, param: str | None = None) -> str:
-    return json.dumps({"error": {"message": message, "type": "invalid_request_error", "param": param, "code": None}})
-
-
-async def _tell(answer: ProducedAnswer, status: int, body: str, retry_after: str = "") -> None:
-    head = ResponseHead(status, [(b"content-type", b"application/json")])
-    if retry_after:
-        head.headers.append((b"retry-after", retry_after.encode()))
-    answer.begin(head)
-    await answer.put(body.encode())
+    return envelope(_PREFIX.sub("", str(getattr(error, "message", error)))[:2000])
 
 
 def _key(call: Call) -> str:

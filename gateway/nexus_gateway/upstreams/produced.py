@@ -18,8 +18,8 @@ class ProducedAnswer:
     """The task begins when the head is asked for, and is cancelled by `abort` and by every deadline that passes."""
 
     def __init__(self, produce: Callable[[ProducedAnswer], Awaitable[None]]) -> None:
-        """`produce` calls `begin` once and awaits `put` for all else. What it raises is an UpstreamFault, or is told as
-        one."""
+        """`produce` calls `begin` once and awaits `put` for all else, or `tell`. What it raises is an UpstreamFault, or
+        is told as one."""
         self._produce = produce
         self._task: asyncio.Task[None] | None = None
         self._head: Waiter[ResponseHead] = Waiter()
@@ -68,6 +68,14 @@ class ProducedAnswer:
     def begin(self, head: ResponseHead) -> None:
         self._unbind()
         self._head.give(head)
+
+    async def tell(self, status: int, body: str, retry_after: str = "") -> None:
+        """The whole of it at once, as JSON."""
+        head = ResponseHead(status, [(b"content-type", b"application/json")])
+        if retry_after:
+            head.headers.append((b"retry-after", retry_after.encode()))
+        self.begin(head)
+        await self.put(body.encode())
 
     async def put(self, data: bytes) -> None:
         """Returns when there is room for more."""

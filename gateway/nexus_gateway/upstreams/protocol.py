@@ -47,6 +47,8 @@ class Call:
     method: str = "POST"
     connect_seconds: float = CONNECT_SECONDS
     """For a new connection, where the call needs one."""
+    total_seconds: float | None = None
+    """Until the whole answer has come, for engines that are told; None: they are not."""
 
 
 @dataclass(frozen=True, slots=True)

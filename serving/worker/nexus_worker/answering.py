@@ -39,21 +39,34 @@ class Answering:
         self, request: Request, body: ChatRequest | CompletionRequest, reply_type: type[Reply]
     ) -> Response:
         """Raises ApiError: before the first byte of a stream, so that the status can still say it."""
-        if self.draining:
-            raise ApiError(503, "ServiceUnavailableError", "the engine is shutting down")
-        if body.model not in {None, self.model}:
-            raise ApiError(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
-        reply, generation = reply_type(self.model), body.for_engine(self.engine)
+        reply, generation = reply_type(self.model), self.admit(body)
         if not body.stream:
             return await _unless_client_leaves(request, self._whole(generation, reply))
         with_usage = self._always_usage or (body.stream_options is not None and body.stream_options.include_usage)
         return StreamingResponse(self._events(generation, reply, with_usage), media_type="text/event-stream")
 
-    async def _whole(self, generation: Generation, reply: Reply) -> Response:
+    def admit(self, body: ChatRequest | CompletionRequest) -> Generation:
+        """Raises ApiError."""
+        if self.draining:
+            raise ApiError(503, "ServiceUnavailableError", "the engine is shutting down")
+        if body.model not in {None, self.model}:
+            raise ApiError(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
+        return body.for_engine(self.engine)
+
+    async def pieces(self, generation: Generation) -> AsyncGenerator[str, None]:
+        """The text of an admitted request, as it becomes certain. Closing it cancels the engine's work."""
         with self._counted():
             async with aclosing(generate(self.engine, self.metrics, generation)) as pieces:
-                text = "".join([piece async for piece in pieces])
-        return JSONResponse(reply.whole(text, generation))
+                async for piece in pieces:
+                    yield piece
+
+    async def text(self, generation: Generation) -> str:
+        """The whole of it. Cancelling it cancels the engine's work."""
+        async with aclosing(self.pieces(generation)) as pieces:
+            return "".join([piece async for piece in pieces])
+
+    async def _whole(self, generation: Generation, reply: Reply) -> Response:
+        return JSONResponse(reply.whole(await self.text(generation), generation))
 
     async def _events(self, generation: Generation, reply: Reply, with_usage: bool) -> AsyncGenerator[bytes, None]:
         """After the first byte a failure is an error event, and then there is no [DONE]."""

@@ -15,7 +15,7 @@ from nexus_worker.answering import Answering
 from nexus_worker.body_limit import BodyLimit
 from nexus_worker.errors import ApiError
 from nexus_worker.replies import ChatReply, CompletionReply
-from nexus_worker.requests import ChatRequest, CompletionRequest
+from nexus_worker.requests import ChatRequest, CompletionRequest, invalid
 
 _log = logging.getLogger("nexus.worker")
 
@@ -60,20 +60,11 @@ def _add_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
     handle(ApiError, lambda error: error)
-    handle(RequestValidationError, _invalid)
+    handle(RequestValidationError, lambda error: invalid(error.errors()))
     handle(
         HTTPException, lambda error: ApiError(error.status_code, _TYPES.get(error.status_code, "Error"), error.detail)
     )
     handle(Exception, _unexpected)
-
-
-def _invalid(error: RequestValidationError) -> ApiError:
-    """Names the first field and what is wrong with it, without repeating the body."""
-    first = error.errors()[0]
-    path = [part for part in first["loc"] if part != "body"]
-    # Where the body is no JSON, the place is a character's number.
-    field = path[0] if path and isinstance(path[0], str) else None
-    return ApiError.bad_request(f"{field or 'body'}: {first['msg']}", field)
 
 
 def _unexpected(error: Exception) -> ApiError:

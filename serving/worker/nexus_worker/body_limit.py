@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_BYTES = 8 * 2**20
+LARGEST = 8 * 2**20
+"""Bytes of a request."""
 
 
 class BodyLimit:
@@ -19,8 +20,8 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > _BYTES:
-                raise HTTPException(413, f"the body has more than {_BYTES} bytes")
+            if seen > LARGEST:
+                raise HTTPException(413, f"the body has more than {LARGEST} bytes")
             return message
 
         await self._app(scope, counted if scope["type"] == "http" else receive, send)

@@ -11,7 +11,9 @@ import click
 from nexus_worker.errors import BadOption, WorkerError
 
 if TYPE_CHECKING:
+    from nexus_worker.answering import Answering
     from nexus_worker.engines.engine import Engine
+    from nexus_worker.server import Beside
 
 _MOCK_CONTEXT = 4096  # tokens; nothing limits a mock but what is said
 
@@ -28,6 +30,7 @@ def worker() -> None:
 @click.option("--served-model-name", help="The name that clients use.  [default: the folder as given]")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes any free port.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Answer by gRPC too; 0 takes any free port.")
 @click.option("--max-model-len", type=click.IntRange(2), help="Tokens of prompt and answer.  [default: the model's]")
 @click.option("--max-num-seqs", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at once.")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="For each request.")
@@ -48,6 +51,7 @@ def serve(
     served_model_name: str | None,
     host: str,
     port: int,
+    grpc_port: int | None,
     max_model_len: int | None,
     max_num_seqs: int,
     threads: int,
@@ -84,7 +88,17 @@ def serve(
     listener = listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     click.echo(f"nexus-worker: {answering.model} by {loaded.name}, {loaded.context} tokens, on {address}", err=True)
-    run(answering, listener, shutdown_timeout=shutdown_timeout)
+    run(answering, listener, shutdown_timeout=shutdown_timeout, beside=_beside(answering, host, grpc_port))
+
+
+def _beside(answering: Answering, host: str, port: int | None) -> Beside | None:
+    if port is None:
+        return None
+    from nexus_worker.grpc_server import GrpcServer
+
+    return GrpcServer(
+        answering, host, port, lambda address: click.echo(f"nexus-worker: by gRPC on {address}", err=True)
+    )
 
 
 def _one_of(folder: str | None, model: str | None) -> str | None:

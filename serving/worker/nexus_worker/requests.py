@@ -6,7 +6,7 @@ an answer that silently ignores it would be wrong. Fields that are unknown are i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,6 +43,15 @@ _STOPS, _STOP_CHARACTERS = 16, 256  # a stop string is looked for after every to
 _DEFAULT_TOKENS = 16  # of a completion, by OpenAI's reference; a chat's answer may fill the context
 
 _Stop = Annotated[str, Field(min_length=1, max_length=_STOP_CHARACTERS)]
+
+
+def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    """Names the first field and what is wrong with it, without repeating the body. `errors` are pydantic's."""
+    first = errors[0]
+    path = [part for part in first["loc"] if part != "body"]
+    # Where the body is no JSON, the place is a character's number.
+    field = path[0] if path and isinstance(path[0], str) else None
+    return ApiError.bad_request(f"{field or 'body'}: {first['msg']}", field)
 
 
 class StreamOptions(BaseModel):

@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
 
@@ -15,6 +16,15 @@ from nexus_worker.errors import BadOption
 
 _log = logging.getLogger("nexus.worker")
 _BACKLOG = 2048
+
+
+class Beside(Protocol):
+    """Another server of the same engine, in the same event loop."""
+
+    async def start(self) -> None:
+        """Raises BadOption."""
+
+    async def stop(self) -> None: ...
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -27,7 +37,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise BadOption("--port", port, f"{host} cannot be listened on: {error.strerror or error}") from error
 
 
-def serve(answering: Answering, listener: socket.socket, *, shutdown_timeout: float) -> None:
+def serve(
+    answering: Answering, listener: socket.socket, *, shutdown_timeout: float, beside: Beside | None = None
+) -> None:
     """Returns after SIGTERM or SIGINT, once what was running is answered, or after `shutdown_timeout` seconds."""
     config = uvicorn.Config(
         create_app(answering),
@@ -36,16 +48,29 @@ def serve(answering: Answering, listener: socket.socket, *, shutdown_timeout: fl
         access_log=False,
         timeout_graceful_shutdown=1,  # by then only answers are left that ran out of their time
     )
-    _Server(config, answering, shutdown_timeout).run([listener])
+    _Server(config, answering, shutdown_timeout, beside).run([listener])
 
 
 class _Server(uvicorn.Server):
     """Drains before it stops listening: readiness probes and clients hear 503, which says more than a closed port."""
 
-    def __init__(self, config: uvicorn.Config, answering: Answering, shutdown_timeout: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, answering: Answering, shutdown_timeout: float, beside: Beside | None
+    ) -> None:
         super().__init__(config)
+        self._beside = beside
         self._answering, self._shutdown_timeout = answering, shutdown_timeout
         self._deadline = float("inf")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._beside is not None:
+            await self._beside.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self._beside is not None:
+            await self._beside.stop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second one stops at once."""
