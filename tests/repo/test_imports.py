@@ -14,9 +14,9 @@ from ..support.repository import PACKAGES, ROOT, module_name, sources
 
 ALL = [path for package in PACKAGES for path in sources(package)]
 HEAVY = {
-    "cryptography", "ctranslate2", "datasets", "fastapi", "fsspec", "httpx", "huggingface_hub", "kserve", "kubernetes",
-    "llmcompressor", "mlflow", "model_signing", "numpy", "openai", "pandas", "pandera", "rich", "safetensors",
-    "tokenizers", "torch", "transformers", "uvicorn",
+    "cryptography", "ctranslate2", "datasets", "fastapi", "fsspec", "grpc", "httpx", "huggingface_hub", "kserve",
+    "kubernetes", "llmcompressor", "mlflow", "model_signing", "numpy", "openai", "pandas", "pandera", "rich",
+    "safetensors", "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 
 
@@ -51,6 +51,20 @@ def importers(target: str) -> set[str]:
         for path in ALL
         if any(name == target or name.startswith(target + ".") for name in imports(path))
     }
+
+
+def test_the_grpc_contract_is_read_where_grpc_is_spoken() -> None:
+    """grpcio is 15 MiB, and a thread: a gateway without such an upstream loads none of it."""
+    spoken = {
+        name for name in importers("nexus_inference") | importers("grpc") if not name.startswith("nexus_inference")
+    }
+    assert spoken == {
+        *(f"nexus_gateway.upstreams.{name}" for name in ("grpc", "grpc_answers", "grpc_body", "grpc_status")),
+        *("nexus_worker.grpc_server", "nexus_worker.grpc_messages"),
+    }
+    loaded = "import sys, nexus_gateway.gateway; print({'grpc', 'nexus_inference'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_gateway_and_release_never_import_each_other() -> None:
