@@ -206,9 +206,15 @@ PLANTED = {
 }
 
 
+BY_CRD = {"PodMonitor"}
+"""Kinds of which no installed package has a schema."""
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_found(name: str) -> None:
     kind, plant = PLANTED[name]
+    if kind in BY_CRD and "NEXUS_CRDS" not in os.environ:
+        pytest.skip(f"only the upstream CRD knows a {kind}, and NEXUS_CRDS names no folder of them")
     document = copy.deepcopy(next(body for path, body in of_kind(kind).items() if "gitops/prod/" in path))
     assert object_faults(document) == []
     plant(document)
