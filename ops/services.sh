@@ -88,6 +88,15 @@ if ! have_kustomize; then
 fi
 if command -v kustomize >/dev/null; then say "kustomize: $(kustomize version)"; else say "kustomize: by kubectl"; fi
 
+# Asks the queries by which a new gateway is judged. Tests start servers of their own.
+if ! command -v prometheus >/dev/null; then
+    apt-get update -qq
+    mkdir -p /etc/default
+    [ -e /etc/default/prometheus ] || echo 'ARGS="--web.listen-address=127.0.0.1:9090"' > /etc/default/prometheus
+    apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold prometheus
+fi
+say "prometheus: $(prometheus --version 2>&1 | head -n 1)"
+
 # Runs the health scripts of gitops/argocd/health/, whose dialect is 5.1.
 if ! command -v lua5.1 >/dev/null; then
     apt-get update -qq

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from nexus_release.config import NOT_ENVIRONMENTS, environment_names, load_settings
-from nexus_release.manifests.objects import WAVES
 from nexus_release.manifests.tree import PARTS
 from nexus_release.names import LONGEST_MODEL, model_slug
 
-from ..support.application_sets import FOLDER, Object, applications, built, folders_of, kustomized, of_kind
+from ..support.application_sets import FOLDER, Object, applications, built, folders_of, of_kind
+from ..support.cluster_settings import CHOICES, settings_of
 from ..support.crd_schemas import crd_faults
 from ..support.releases import MODELS
 from ..support.repository import ROOT, tracked_files
@@ -27,6 +27,7 @@ from .test_rendered import made_up
 
 IN_CLUSTERS = tuple(name for name in environment_names(ROOT) if load_settings(ROOT, name).image)
 DECOYS = tuple(f"gitops/{name}/gateway" for name in (*sorted(NOT_ENVIRONMENTS), "local", "qa"))
+COMPONENTS = ROOT / "gitops" / "components"
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
 
 
@@ -142,20 +143,38 @@ def whitelisted(project: str, field: str) -> set[tuple[str, str]]:
     return set(found)
 
 
-def test_the_project_allows_the_kinds_that_environments_have_and_no_other(tmp_path: Path) -> None:
-    found = {kind for name in IN_CLUSTERS for kind in rendered_kinds(tmp_path / name, made_up(name, "canary"))}
+SCALED = {
+    "autoscaling": {"scaler": "scaled-object"},
+    "replicas": {"minimum": 1, "maximum": 3},
+    "cache": {"kind": "claim"},
+}
+
+
+def test_the_project_allows_the_kinds_that_environments_can_have_and_no_other() -> None:
+    choices = [settings_of("prod", choice) for choice in (*CHOICES.values(), SCALED)]
+    texts = [text for settings in choices for text in made_up("prod", "canary", settings).values()]
+    texts += [path.read_text() for path in COMPONENTS.rglob("*.yaml") if path.parent.name != "metallb"]
+    bodies = [body for body in map(yaml.safe_load, texts) if "kind" in body]
+    found = kinds([body for body in bodies if not body["apiVersion"].startswith("kustomize.")])
     cluster, spaced = (whitelisted("nexus", f"{scope}ResourceWhitelist") for scope in ("cluster", "namespace"))
     assert cluster == {("", "Namespace")}
-    assert found - cluster <= spaced, "put right gitops/argocd/project-environments.yaml"
-    # What no made-up environment has, since its settings choose otherwise, still has its place in the order of a sync.
-    assert {kind for _, kind in cluster | spaced} == {*WAVES, *(kind for _, kind in found)}
+    assert found - cluster == spaced, "put right gitops/argocd/project-environments.yaml"
 
 
-def rendered_kinds(root: Path, files: dict[str, str]) -> set[tuple[str, str]]:
-    for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    return {kind for body in applications(environments(), folders_of(files)) for kind in kinds(kustomized(root, body))}
+@pytest.mark.parametrize("component", sorted(path.name for path in COMPONENTS.iterdir()))
+def test_an_environment_takes_a_component_by_one_line(component: str) -> None:
+    changed = environments()
+    listed(changed)[-1]["components"] = {"gateway": [component]}
+    before, after = (applications(each, folders_of(made_up_files())) for each in (environments(), changed))
+    ((name, spec),) = [
+        (new["metadata"]["name"], new["spec"]) for old, new in zip(before, after, strict=True) if old != new
+    ]
+    assert name == f"{listed(changed)[-1]['environment']}-gateway"
+    (path,) = spec["source"]["kustomize"]["components"]
+    assert (ROOT / spec["source"]["path"] / path / "kustomization.yaml").exists()
+    ignored = {entry["name"]: entry["jsonPointers"] for entry in spec.get("ignoreDifferences", [])}
+    moved = {"nexus-gateway": ["/spec/selector"], "nexus-gateway-preview": ["/spec/selector"]}
+    assert ignored == (moved if component == "rollouts-blue-green" else {})
 
 
 def test_the_platforms_project_allows_the_kinds_of_its_folders_and_no_other() -> None:
@@ -185,13 +204,14 @@ def test_a_fork_changes_one_line(tmp_path: Path) -> None:
 
 
 def unexplained(text: str) -> list[str]:
-    """Entries of `ignoreDifferences` without a comment on their line or the one before."""
-    found, inside, above = [], None, ""
+    """Entries of `ignoreDifferences` with no comment on their line or above it."""
+    found: list[str] = []
+    above, inside = "", None
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
-        if inside is not None and line.strip() and indent <= inside and not line.lstrip().startswith(("- ", "#")):
+        if inside is not None and line.strip() and (indent < inside or (indent == inside and line[indent] not in "-#")):
             inside = None
-        if inside is not None and line.lstrip().startswith("- group") and "#" not in line + above:
+        if inside is not None and re.match("(  )?- ", line[inside:]) and "#" not in line + above:
             found.append(line.strip())
         if line.lstrip().startswith("ignoreDifferences:"):
             inside = indent
@@ -200,12 +220,13 @@ def unexplained(text: str) -> list[str]:
 
 
 def test_nothing_is_left_out_of_a_comparison_without_a_reason() -> None:
-    for path in sorted((ROOT / "gitops").rglob("*.yaml")):
-        assert unexplained(path.read_text()) == [], path
-    bad = "spec:\n  ignoreDifferences:\n    - group: apps\n      kind: Deployment\n"
-    assert unexplained(bad) == ["- group: apps"]
-    assert unexplained(bad.replace("apps", "apps # the autoscaler's")) == []
-    assert unexplained(bad.replace("    - group", "    # the autoscaler's\n    - group")) == []
+    texts = {path: path.read_text() for path in sorted((ROOT / "gitops").rglob("*.yaml"))}
+    assert {path: unexplained(text) for path, text in texts.items() if unexplained(text)} == {}
+    assert "ignoreDifferences" in texts[FOLDER / "environments.yaml"]
+    bad = "spec:\n  ignoreDifferences:\n    - kind: Deployment\n      jsonPointers:\n        - /spec/replicas\n  a: b\n"
+    assert unexplained(bad) == ["- kind: Deployment"]
+    assert unexplained(bad.replace("Deployment", "Deployment # the autoscaler's")) == []
+    assert unexplained(bad.replace("    - kind", "    # the autoscaler's\n    - kind")) == []
 
 
 @pytest.fixture
