@@ -108,8 +108,12 @@ def verdicts(prometheus: Prometheus) -> dict[str, str]:
     return {name: metric.verdict(prometheus) for name, metric in metrics().items()}
 
 
-def test_new_pods_that_do_as_well_as_the_old_ones_are_taken(tmp_path: Path) -> None:
+def test_new_pods_that_do_as_well_as_the_old_ones_are_taken_when_enough_have_asked_them(tmp_path: Path) -> None:
     with gateways(tmp_path, new=GOOD, old=GOOD) as (running, prometheus):
+        until(lambda: prometheus.query("count(up == 1)") == [2.0], "both are scraped")
+        nobody_asked = verdicts(prometheus)
+        assert nobody_asked["enough-requests"] == nobody_asked["first-token"] == "Inconclusive"
+        assert math.isnan(prometheus.query(metrics()["first-token"].query)[0])
         loaded(running, prometheus)
         assert verdicts(prometheus) == dict.fromkeys(metrics(), "Successful")
 
@@ -126,30 +130,14 @@ def test_an_engine_that_is_ill_for_both_is_no_fault_of_the_new_pods(tmp_path: Pa
         assert metrics()["more-errors"].verdict(prometheus) == "Successful"
 
 
-def test_new_pods_that_serve_another_revision_are_refused(tmp_path: Path) -> None:
+def test_new_pods_that_serve_another_revision_or_refuse_what_git_says_are_refused(tmp_path: Path) -> None:
     with gateways(tmp_path, new=OTHER, old=GOOD) as (_, prometheus):
-        metric = metrics()["one-revision"]
-        until(lambda: prometheus.query(metric.query) == [2.0], "both are scraped")
-        assert metric.verdict(prometheus) == "Failed"
-
-
-def test_new_pods_that_refuse_what_git_says_are_refused(tmp_path: Path) -> None:
-    with gateways(tmp_path, new=GOOD, old=GOOD) as (_, prometheus):
-        metric = metrics()["configuration-taken"]
-        until(lambda: metric.verdict(prometheus) == "Successful", "both are scraped")
+        revision, taken = metrics()["one-revision"], metrics()["configuration-taken"]
+        until(lambda: prometheus.query(revision.query) == [2.0], "both are scraped")
+        assert revision.verdict(prometheus) == "Failed"
+        assert taken.verdict(prometheus) == "Successful"
         write_routes(tmp_path / "new" / "routes.d", {"chat": REFUSED})
-        until(lambda: metric.verdict(prometheus) == "Failed", "the refusal is scraped")
-
-
-def test_without_requests_nothing_is_proved_and_a_person_is_waited_for(tmp_path: Path) -> None:
-    with gateways(tmp_path, new=GOOD, old=GOOD) as (_, prometheus):
-        until(lambda: prometheus.query("count(up == 1)") == [2.0], "both are scraped")
-        said = verdicts(prometheus)
-        assert {name: said[name] for name in ("enough-requests", "first-token")} == {
-            "enough-requests": "Inconclusive",
-            "first-token": "Inconclusive",
-        }
-        assert math.isnan(prometheus.query(metrics()["first-token"].query)[0])
+        until(lambda: taken.verdict(prometheus) == "Failed", "the refusal is scraped")
 
 
 def test_a_new_pod_that_nobody_scrapes_is_refused(tmp_path: Path) -> None:

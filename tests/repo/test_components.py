@@ -26,6 +26,7 @@ from .test_rendered import made_up
 COMPONENTS = ROOT / "gitops" / "components"
 ON_GATEWAY = ("rollouts-blue-green", "rollouts-canary")
 ON_NAMESPACE = ("mesh-istio", "mesh-linkerd", "metallb")
+ON_PLATFORM = ("mlflow-s3",)
 SPACE = "nexus"
 NAMED = {"app.kubernetes.io/name": "nexus-gateway"}
 
@@ -52,7 +53,7 @@ def faults(body: Object) -> list[str]:
 
 def test_every_component_is_one_that_a_part_can_have_or_is_within_one() -> None:
     folders = {path.parent.name for path in COMPONENTS.glob("*/kustomization.yaml")}
-    assert folders == {*ON_GATEWAY, *ON_NAMESPACE, "gateway-analysis"}
+    assert folders == {*ON_GATEWAY, *ON_NAMESPACE, *ON_PLATFORM, "gateway-analysis"}
 
 
 @pytest.mark.parametrize("component", ON_GATEWAY + ON_NAMESPACE)
