@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -218,8 +218,17 @@ class PolicyFile(_Strict):
     """Of this caller's requests, instead of what the route says."""
 
 
+def _closed(schema: dict[str, Any]) -> None:
+    """JSON Schema takes a key that fits no pattern for one that may hold anything."""
+    for section in schema["properties"].values():
+        if "patternProperties" in section:
+            section["additionalProperties"] = False
+
+
 class RoutesFile(_Strict):
     """One file of routes; a folder holds one for each model."""
+
+    model_config = ConfigDict(json_schema_extra=_closed)
 
     upstreams: dict[Name, UpstreamFile] = Field(default_factory=dict)
     routes: dict[Name, RouteFile] = Field(default_factory=dict)

@@ -19,6 +19,8 @@ from nexus_release.errors import BadInput
 from ..support.releases import MODELS, STATES, make_plan, plant_environments
 from ..support.repository import ROOT
 
+OF_THE_GATEWAY = {"policies", "policy-tests"}
+"""Files of an environment that the gateway defines."""
 ENVIRONMENTS = ("dev", "local", "prod", "staging")
 DEV = "environments/dev/settings.yaml"
 BASE = "environments/base.yaml"
@@ -149,7 +151,8 @@ def test_the_committed_schema_is_what_the_command_prints() -> None:
 
 
 def test_every_environment_file_and_every_plan_passes_the_schema(schema: jsonschema.Draft202012Validator) -> None:
-    files = [ROOT / BASE, *sorted((ROOT / "environments").glob("*/**/*.yaml"))]
+    written = sorted((ROOT / "environments").glob("*/**/*.yaml"))
+    files = [ROOT / BASE, *(path for path in written if path.stem not in OF_THE_GATEWAY)]
     assert len(files) >= 1 + len(ENVIRONMENTS)
     for path in files:
         schema.validate(yaml.safe_load(path.read_text()))

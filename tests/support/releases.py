@@ -15,6 +15,7 @@ from nexus_release.digests import digest_bytes, digest_json
 from nexus_release.frozen import Artifact
 from nexus_release.manifests.tree import load_inputs, render, write
 from nexus_release.plan import Plan, Pointer, admitted, plan_path, plan_text, promoted, shifted
+from nexus_release.policies import SCHEMA
 from nexus_release.record import (
     CodeContent,
     Content,
@@ -172,8 +173,10 @@ def make_plan(model: str, state: State) -> Plan:
 
 
 def plant_environments(root: Path) -> None:
-    """The repository's own settings, without its plans."""
+    """The repository's own settings and policies, without its plans, and the schema of policies."""
     shutil.copytree(ROOT / "environments", root / "environments", ignore=shutil.ignore_patterns("models"))
+    (root / SCHEMA).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / SCHEMA, root / SCHEMA)
 
 
 def plant_record(root: Path, record: Record) -> Pointer:

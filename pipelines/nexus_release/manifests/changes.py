@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from nexus_release.data_declaration import expired, today
 from nexus_release.documents import parse_yaml, read_yaml
 from nexus_release.errors import BadInput, NexusError
-from nexus_release.manifests.gateway import ROUTES_FOLDER, shares
+from nexus_release.manifests.gateway import POLICIES_FILE, ROUTES_FOLDER, shares
 from nexus_release.manifests.tree import Inputs, differences, load_inputs, render, tree_path
 from nexus_release.plan import read_plans
 from nexus_release.record import Record, parse_record, record_path, record_text
@@ -137,7 +137,11 @@ def _moves(before: Path, environment: str, files: Mapping[str, str]) -> Iterator
 
 def _traffic_of_tree(root: Path, environment: str) -> Traffic:
     folder = root / tree_path(environment) / "gateway" / ROUTES_FOLDER
-    return {path.stem: _shares(path.read_bytes(), path.relative_to(root).as_posix()) for path in folder.glob("*.yaml")}
+    return {
+        path.stem: _shares(path.read_bytes(), path.relative_to(root).as_posix())
+        for path in folder.glob("*.yaml")
+        if path.name != POLICIES_FILE
+    }
 
 
 def _traffic_of_files(environment: str, files: Mapping[str, str]) -> Traffic:
@@ -145,7 +149,7 @@ def _traffic_of_files(environment: str, files: Mapping[str, str]) -> Traffic:
     return {
         PurePosixPath(path).stem: _shares(text.encode(), path)
         for path, text in files.items()
-        if PurePosixPath(path).parent == folder
+        if PurePosixPath(path).parent == folder and PurePosixPath(path).name != POLICIES_FILE
     }
 
 

@@ -1,4 +1,4 @@
-"""The gateway's folder: its pods and doors, and its routes, one file per model, all of them in one ConfigMap."""
+"""The gateway's folder: its pods and doors, and its routes, one file per model and one of policies, in one ConfigMap."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from nexus_release.manifests.objects import Object, application, wave
 from nexus_release.manifests.smoke import smoke
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
+from nexus_release.policies import Policies
 
 ROUTES_FOLDER = "routes.d"
+POLICIES_FILE = "_policies.yaml"  # no model's slug begins with an underscore
 CONFIG_MAP = "nexus-gateway-routes"
 MAX_BYTES = 900 * 1024  # a ConfigMap takes 1 MiB with its names and metadata
 
 
-def gateway(folder: str, plans: Iterable[Plan], settings: Settings) -> dict[str, str]:
+def gateway(folder: str, plans: Iterable[Plan], settings: Settings, policies: Policies | None) -> dict[str, str]:
     """The files of the gateway's folder. Raises BadInput where the routes would not fit into a ConfigMap."""
     routes = {f"{ROUTES_FOLDER}/{model_slug(plan.model)}.yaml": yaml_text(route(plan, settings)) for plan in plans}
+    if policies is not None:
+        routes[f"{ROUTES_FOLDER}/{POLICIES_FILE}"] = yaml_text(policies)
     size = sum(len(name.encode()) + len(text.encode()) for name, text in routes.items())
     if size > MAX_BYTES:
         raise BadInput(folder, f"{size} bytes of routes", f"a ConfigMap holds {MAX_BYTES}; use another environment")

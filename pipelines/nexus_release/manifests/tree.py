@@ -22,6 +22,7 @@ from nexus_release.manifests.runtimes import cache_claim, serving_runtime
 from nexus_release.manifests.scaling import refuse_two_scalers, scaled_object
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, read_plans
+from nexus_release.policies import Policies, read_policies
 from nexus_release.record import Record, read_record
 from nexus_release.trust.keys import PublicKey, read_public_key
 
@@ -41,6 +42,8 @@ class Inputs:
     """By release id: every release that a plan names."""
     keys: tuple[PublicKey, ...] = ()
     """Those whose signatures the environment trusts."""
+    policies: Policies | None = None
+    """What callers may ask for; None where the environment says nothing of them."""
 
 
 def load_inputs(root: Path, environment: str) -> Inputs:
@@ -54,7 +57,7 @@ def load_inputs(root: Path, environment: str) -> Inputs:
     settings = load_settings(root, environment)
     _allowed(environment, settings, records)
     keys = tuple(read_public_key(root / "environments", path) for path in settings.signatures.keys)
-    return Inputs(environment, settings, plans, records, keys)
+    return Inputs(environment, settings, plans, records, keys, read_policies(root, environment))
 
 
 def render(inputs: Inputs) -> dict[str, str]:
@@ -68,7 +71,7 @@ def render(inputs: Inputs) -> dict[str, str]:
         **{f"{top}/{_slug(top, plan)}": _model(plan, inputs) for plan in plans},
     }
     refuse_two_scalers(body for objects in folders.values() for body in objects.values())
-    files = gateway(f"{top}/gateway", plans, settings)
+    files = gateway(f"{top}/gateway", plans, settings, inputs.policies)
     for folder, objects in folders.items():
         files |= application(folder, objects)
     return dict(sorted(files.items()))
