@@ -252,7 +252,7 @@ def test_releases_of_two_models_at_once_both_land(remote: Remote, tmp_path: Path
     assert all(isinstance(each, ProposeOut) and each.landed for each in done), done
     assert len(remote.files("gitops/releases")) == 2
     assert len(remote.files("environments/local/models")) == 2
-    assert len(remote.files("gitops/local/gateway/routes.d")) == 2
+    assert len(remote.files("gitops/local/gateway/routes.d")) == 3  # and the policies
     assert list(remote.refs()) == ["main"]
 
 

@@ -1,4 +1,4 @@
-"""The gateway's folder: its pods and doors, and its routes, one file per model and one of policies, in one ConfigMap."""
+"""The gateway's folder: its pods and doors, and in one ConfigMap its routes: a file per model, and one of policies."""
 
 from __future__ import annotations
 
