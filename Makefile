@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,6 +104,12 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	.venv-kfp/bin/python pipelines/release_kfp.py compile --kubernetes > pipelines/release_kfp_kubernetes.yaml
 	.venv-hera/bin/python workflows/release_hera.py
 	$(BIN)/nexus render
+
+overlay: ## print gitops/overlays/NAME with our images from IMAGE_REPO by IMAGE_TAG: make -s overlay | kubectl apply -f -
+	@ops/overlay.sh "$(or $(NAME),mock)" "$(IMAGE_REPO)" "$(or $(IMAGE_TAG),local)"
+
+overlay-secrets: setup ## print the Secrets that an overlay's pods wait for, new ones: make -s overlay-secrets | kubectl apply -f -
+	@$(BIN)/python ops/overlay_secrets.py
 
 bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, from the locks
 	@mkdir -p $(STATE)/bom

@@ -243,6 +243,11 @@ def load_settings(root: Path, environment: str) -> Settings:
     return validated(Settings, _merged(base, over), lambda location: own if _has(over, location) else BASE)
 
 
+def base_settings(root: Path, over: Mapping[str, object]) -> Settings:
+    """base.yaml with `over` over it, for what is no environment. Raises BadInput or Missing."""
+    return validated(Settings, _merged(_mapping(root, BASE), over), lambda _: BASE)
+
+
 def environment_names(root: Path) -> tuple[str, ...]:
     """Sorted. Raises BadInput for a folder whose name cannot be one."""
     names = sorted(path.parent.name for path in (root / "environments").glob("*/settings.yaml"))

@@ -334,7 +334,14 @@ def test_the_command_renders_every_environment_and_then_finds_nothing_to_do(tmp_
     plant_environments(tmp_path)
     plant_record(tmp_path, make_record("pydoc-chat", 1))
     assert nexus_render(tmp_path).exit_code == 0
-    assert {path.name for path in (tmp_path / "gitops").iterdir()} == {"dev", "local", "prod", "releases", "staging"}
+    assert {path.name for path in (tmp_path / "gitops").iterdir()} == {
+        "dev",
+        "local",
+        "overlays",
+        "prod",
+        "releases",
+        "staging",
+    }
     again = nexus_render(tmp_path, "--check")
     assert again.exit_code == 0
     assert re.search(r"gitops/dev/: \d+ files, unchanged\n", again.output)

@@ -18,14 +18,17 @@ from nexus_release.terminal import plain_line
 @click.option("--json", "as_json", is_flag=True, help="Print {environment: {path: new, changed or stale}}.")
 @click.pass_context
 def command(context: click.Context, environments: tuple[str, ...], root: Path, check: bool, as_json: bool) -> None:
-    """Render each ENV, or all of them, from its settings, plans and records."""
+    """Render each ENV, or all of them and gitops/overlays/, from its settings, plans and records."""
     from nexus_release.config import environment_names
     from nexus_release.documents import yaml_faults
+    from nexus_release.manifests.overlays import OVERLAYS, overlays
     from nexus_release.manifests.tree import compare, load_inputs, render, write
     from nexus_release.manifests.unbuilt import unbuilt
 
     inputs = {name: load_inputs(root, name) for name in environments or environment_names(root)}
     rendered = {name: render(found) for name, found in inputs.items()}
+    if not environments:
+        rendered[OVERLAYS] = overlays(root)
     changes = {name: compare(root, name, files) for name, files in rendered.items()}
     if not check:
         for name, files in rendered.items():
@@ -38,7 +41,8 @@ def command(context: click.Context, environments: tuple[str, ...], root: Path, c
                 click.echo(f"{plain_line(path)}: {change}")
             if not changed:
                 click.echo(f"gitops/{name}/: {len(rendered[name])} files, unchanged")
-            for lack in unbuilt(inputs[name].settings):
+        for name, found in inputs.items():
+            for lack in unbuilt(found.settings):
                 click.echo(f"gitops/{name}/: {lack}")
     if check:
         faults = tuple(yaml_faults(root, "gitops"))

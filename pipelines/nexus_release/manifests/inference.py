@@ -13,7 +13,7 @@ from nexus_release.config import Settings
 from nexus_release.errors import BadInput
 from nexus_release.manifests.engines import ENGINES
 from nexus_release.manifests.objects import MODEL, RELEASE, Object, labels, wave
-from nexus_release.manifests.runtimes import pod_security
+from nexus_release.manifests.runtimes import gpu_nodes, pod_security
 from nexus_release.manifests.scaling import CLASS, autoscaler_class, predictor_scaling
 from nexus_release.names import model_slug, service_name
 from nexus_release.record import Content, Record, release_id
@@ -49,7 +49,7 @@ def inference_service(record: Record, settings: Settings) -> Object:
                 **predictor_scaling(name, settings),
                 "model": _model(content, settings, placement),
                 "securityContext": pod_security(),
-                **(_placement(settings) if settings.gpu.enabled else {}),
+                **(gpu_nodes(settings) if settings.gpu.enabled else {}),
             }
         },
     }
@@ -91,10 +91,3 @@ def _resources(settings: Settings, placement: Placement) -> Object:
     if settings.gpu.enabled:
         amounts[_GPU] = str(placement.tensor_parallel)
     return {"limits": amounts, "requests": amounts}
-
-
-def _placement(settings: Settings) -> Object:
-    return {
-        "nodeSelector": settings.gpu.node_selector,
-        "tolerations": [toleration.model_dump(exclude_none=True) for toleration in settings.gpu.tolerations],
-    }

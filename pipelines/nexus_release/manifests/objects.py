@@ -90,13 +90,15 @@ def kustomization(folder: str, resources: Sequence[str], **more: object) -> dict
     return {f"{folder}/kustomization.yaml": yaml_text(body)}
 
 
-def application(folder: str, objects: Mapping[str, Object], **more: object) -> dict[str, str]:
-    """One folder that Argo CD syncs: one object per file, and the kustomization that lists them, with `more` of its
-    fields. Raises BadInput for an object that no API server would take."""
+def application(
+    folder: str, objects: Mapping[str, Object], others: Sequence[str] = (), **more: object
+) -> dict[str, str]:
+    """One folder that Argo CD syncs: one object per file, and the kustomization that lists them, `others` (folders)
+    too, with `more` of its fields. Raises BadInput for an object that no API server would take."""
     for name, body in objects.items():
         _refuse_oversize(f"{folder}/{name}", body)
     files = {f"{folder}/{name}": yaml_text(body) for name, body in objects.items()}
-    return {**files, **kustomization(folder, list(objects), **more)}
+    return {**files, **kustomization(folder, [*objects, *others], **more)}
 
 
 def _refuse_oversize(path: str, body: Object) -> None:

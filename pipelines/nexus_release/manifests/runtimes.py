@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nexus_release.config import Settings
 from nexus_release.manifests.engines import CACHE, ENGINES, PORT, Engine
 from nexus_release.manifests.objects import Object, labels, wave
@@ -62,15 +64,18 @@ def cache_claim(settings: Settings) -> dict[str, Object]:
     }
 
 
-def engine_container(name: str, engine: Engine, settings: Settings) -> Object:
-    """Reads the model from MODEL_FOLDER and listens on PORT; what follows from the model is appended to its `args`."""
+def engine_container(
+    name: str, engine: Engine, settings: Settings, variables: Sequence[Object] = (), **more: object
+) -> Object:
+    """Reads the model from MODEL_FOLDER and listens on PORT; what follows from the model is appended to its `args`.
+    `variables` are besides the engine's own, `more` stands in place of what is here."""
     image = settings.image
     return {
         "name": name,
         **({"image": image} if image else {}),
         "command": list(engine.command),
         "args": engine.listens(MODEL_FOLDER),
-        "env": _environment(engine, settings),
+        "env": [*_environment(engine, settings), *variables],
         "ports": [{"name": "http1", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": {
             "httpGet": {"path": engine.probes.alive, "port": PORT},
@@ -96,6 +101,7 @@ def engine_container(name: str, engine: Engine, settings: Settings) -> Object:
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - a path in the container, on a volume of the pod's own
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - as above
         ],
+        **more,
     }
 
 
@@ -109,6 +115,14 @@ def engine_volumes(settings: Settings) -> list[Object]:
         {"name": "shm", "emptyDir": {"medium": "Memory"}},  # NCCL and torch share tensors through it
         {"name": "tmp", "emptyDir": {}},
     ]
+
+
+def gpu_nodes(settings: Settings) -> Object:
+    """Where a pod with a GPU may run."""
+    return {
+        "nodeSelector": settings.gpu.node_selector,
+        "tolerations": [toleration.model_dump(exclude_none=True) for toleration in settings.gpu.tolerations],
+    }
 
 
 def pod_security() -> Object:
