@@ -105,10 +105,10 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	.venv-hera/bin/python workflows/release_hera.py
 	$(BIN)/nexus render
 
-overlay: ## print gitops/overlays/NAME with our images from IMAGE_REPO by IMAGE_TAG: make -s overlay | kubectl apply -f -
+overlay: ## print gitops/overlays/NAME with our images from IMAGE_REPO by IMAGE_TAG: make overlay | kubectl apply -f -
 	@ops/overlay.sh "$(or $(NAME),mock)" "$(IMAGE_REPO)" "$(or $(IMAGE_TAG),local)"
 
-overlay-secrets: setup ## print the Secrets that an overlay's pods wait for, new ones: make -s overlay-secrets | kubectl apply -f -
+overlay-secrets: setup ## print the Secrets that an overlay's pods wait for, new ones: make overlay-secrets | kubectl apply -f -
 	@$(BIN)/python ops/overlay_secrets.py
 
 bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, from the locks
