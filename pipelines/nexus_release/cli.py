@@ -22,6 +22,7 @@ COMMANDS = {
     "render": "Render an environment's manifests, or check that they are fresh.",
     "evidence": "Write what a person sees of a step, as HTML and Markdown.",
     "policy": "Hold every Kubernetes object of the tree to the rules.",
+    "check-pr": "Prove what a pull request claims, in any CI.",
     "check": "Say whether a change of the tree may land.",
     "canary": "Give a release a share of the traffic by a commit.",
     "promote": "Make a release the stable one by a commit.",
@@ -64,7 +65,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return cast(click.Command, importlib.import_module(f"nexus_release.commands.{cmd_name}").command)
+        return cast(
+            click.Command, importlib.import_module(f"nexus_release.commands.{cmd_name.replace('-', '_')}").command
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -20,7 +20,17 @@ def render_with_own_code(clone: Path, *environments: str) -> None:
 
 def check_with_own_code(before: Path, after: Path, environment: str) -> None:
     """Raises NexusError that lists why the change may not land."""
-    _run(after, "check", str(before), str(after), "--env", environment)
+    check_by(after, before, after, environment)
+
+
+def check_by(code: Path, before: Path, after: Path, environment: str) -> None:
+    """The same by the code of the tree `code`: of main, where main judges a branch."""
+    _run(code, "check", str(before), str(after), "--env", environment)
+
+
+def fresh_by(code: Path, root: Path, *environments: str) -> None:
+    """Raises NexusError that lists what is not as the sources render it."""
+    _run(code, "render", *environments, "--check", "--root", str(root))
 
 
 def _run(clone: Path, *words: str) -> None:

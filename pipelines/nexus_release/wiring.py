@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nexus_release.adapters.git_seed import Planted
     from nexus_release.convergence.seen import Applied
     from nexus_release.convergence.smoke import Asker
+    from nexus_release.promotion.pull import Pull
 
 
 class Connections(Frozen):
@@ -294,6 +296,12 @@ def volume(root: Path) -> tuple[Store, Signatures]:
     from nexus_release.adapters.store import FolderStore
 
     return FolderStore(root), FolderSignatures(root, root / "signing")
+
+
+def merged_pull(checkout: Path, base: str, head: str) -> AbstractContextManager[Pull]:
+    from nexus_release.adapters.git_merged import merged
+
+    return merged(checkout, base, head)
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_release.commands.change import open_repository
+from nexus_release.commands.change import open_tools
 from nexus_release.errors import NexusError, RemoteRefused
 from nexus_release.graph import NODES
 from nexus_release.local.processes import Process, Program
@@ -195,7 +195,7 @@ def test_a_remote_that_is_named_is_read_and_pushed_to_and_no_other(
     record = make_record(MODEL, 1)
     release = release_id(record.content)
     commits = admission("local", MODEL, release, record_text(record).encode())
-    land_or_leave(open_repository(str(here.path)), "local", admission_branch("local", MODEL, release), commits)
+    land_or_leave(open_tools(str(here.path)).repository, "local", admission_branch("local", MODEL, release), commits)
     assert (there.head, here.head != before) == (before, True)
 
 

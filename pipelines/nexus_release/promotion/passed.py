@@ -39,7 +39,7 @@ def missing(
     That a store is not at hand, as on a person's machine, is no lack: the cluster proves the signature before it syncs.
     """
     try:
-        yield from _not_stable_below(main, environment, model, pointer)
+        yield from not_stable_below(main, environment, model, pointer)
         content = read_record(main, model, pointer.release, pointer.record).content
         yield from unheld(content, load_settings(main, environment))
         signature = signed_for(content, main, environment, store, signatures)
@@ -62,7 +62,8 @@ def signed_for(content: Content, main: Path, environment: str, store: Store, sig
     return answered(content, accepted_keys(main, environment, signatures), store, signatures)
 
 
-def _not_stable_below(main: Path, environment: str, model: str, pointer: Pointer) -> Iterator[str]:
+def not_stable_below(main: Path, environment: str, model: str, pointer: Pointer) -> Iterator[str]:
+    """Nothing where it is stable in the environment below, or releases begin here. Raises BadInput."""
     chain = below(main, environment)
     if not chain:
         return
