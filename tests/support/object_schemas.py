@@ -45,9 +45,14 @@ def drift_faults(crds: Path, document: Document) -> list[str]:
     return [] if defaulted(schema, document) == document else [f"{defaulted(schema, document)} is not {document}"]
 
 
+def crds_folder() -> Path | None:
+    """Of upstream CRDs, where there is one."""
+    return Path(os.environ["NEXUS_CRDS"]) if os.environ.get("NEXUS_CRDS") else None
+
+
 def _by_crd(document: Document) -> list[str]:
-    folder = os.environ.get("NEXUS_CRDS")
-    if not folder:
+    folder = crds_folder()
+    if folder is None:
         return []
-    found = crd_faults(Path(folder), document)
+    found = crd_faults(folder, document)
     return [f"no CRD of {document['apiVersion']} {document['kind']}"] if found is None else found
