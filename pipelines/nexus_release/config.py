@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from nexus_release.aliases import alias_fault
+from nexus_release.canary.policy import CanaryPolicy
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.capacity.target import FitGate, Runtime, Target
 from nexus_release.documents import Location, read_yaml, validated
@@ -176,6 +177,8 @@ class Settings(Section):
     """How many people must agree to a change."""
     drift: DriftPolicy
     """When live traffic asks for a release (`nexus drift`)."""
+    canary: CanaryPolicy
+    """How a canary's weight follows its figures (`nexus canary step`)."""
     prices: Prices
     """What machines cost here, and what may be spent."""
     gateway: GatewaySettings

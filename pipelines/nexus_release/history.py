@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from nexus_release.errors import Missing, NexusError
 from nexus_release.manifests.gateway import ROUTES_FOLDER
@@ -54,6 +55,45 @@ def stable_since(repository: Repository, environment: str, model: str) -> tuple[
                 break
             since = logged.time
     return stable.release, since
+
+
+@dataclass(frozen=True)
+class WeightSince:
+    """Since when a canary has had its weight."""
+
+    commit: str
+    time: str
+    """When that was committed; so is `began`."""
+    began: str
+    """When it first had one, without a 0 between; empty where it never has."""
+    ever: bool
+    """Whether it has had one at all."""
+
+
+def weight_since(history: History, environment: str, model: str, plan: Plan) -> WeightSince:
+    """Of the canary of the plan that main has. Raises Missing where it has none."""
+    if plan.canary is None:
+        raise Missing(f"{model}: {environment} has no canary; a later release comes in as one")
+    weight, path = plan.canary.weight, plan_path(environment, model)
+    then = [(logged, _weight_at(history, logged.hash, path, plan)) for logged in history.commits(path)]
+    since = [(logged, of_then) for logged, of_then in takewhile(lambda pair: pair[1] is not None, then)]
+    same = [logged for logged, _ in takewhile(lambda pair: pair[1] == weight, since)]
+    weighted = [logged for logged, _ in takewhile(lambda pair: pair[1] != 0, since)]
+    began = weighted[-1].time if weighted else ""
+    return WeightSince(same[-1].hash, same[-1].time, began, ever=any(of_then for _, of_then in since))
+
+
+def _weight_at(history: History, commit: str, path: str, plan: Plan) -> int | None:
+    """None where other releases took part then."""
+    data = history.file(commit, path)
+    try:
+        then = parse_plan(data, path) if data is not None else None
+    except NexusError:
+        return None  # a plan of another schema
+    if then is None or then.canary is None or plan.canary is None:
+        return None
+    same = (then.stable.release, then.canary.release) == (plan.stable.release, plan.canary.release)
+    return then.canary.weight if same else None
 
 
 def plans_at(history: History, environment: str, commit: str) -> dict[str, Plan]:

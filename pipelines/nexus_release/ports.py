@@ -14,7 +14,11 @@ from nexus_release.frozen import Artifact, Frozen
 from nexus_release.trust.keys import PublicKey
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from numpy import ndarray
+
+    from nexus_release.canary.figures import Arms, Looked
 
 
 class Store(Protocol):
@@ -257,6 +261,13 @@ class Health(Protocol):
 
     def answers(self, url: str, model: str) -> bool:
         """Whether the engine at a route's address is healthy and serves `model`."""
+
+
+class Figures(Protocol):
+    """What the gateways of an environment have counted of two releases."""
+
+    def look(self, arms: Arms, labels: Mapping[str, str], since: datetime, until: datetime, seconds: int) -> Looked:
+        """Blocks of traffic since the weight was set, none of which is another one's. Raises Unreachable."""
 
 
 @dataclass(frozen=True)

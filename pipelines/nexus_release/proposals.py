@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from nexus_release.config import load_settings
+from nexus_release.config import Settings, load_settings
 from nexus_release.digests import digest_bytes
 from nexus_release.errors import Conflict
 from nexus_release.manifests.gateway import ROUTES_FOLDER
@@ -21,7 +21,7 @@ from nexus_release.ports import Commit, Landed, Repository
 from nexus_release.record import record_path
 from nexus_release.renderer import check_with_own_code, render_with_own_code
 
-Kind = Literal["admit", "canary", "promote", "rollback"]
+Kind = Literal["admit", "canary", "canary-step", "promote", "rollback"]
 Change = Callable[[Path, Plan | None], str | None]
 """(a clone, its present plan) -> the new plan's file; None where the plan says so already."""
 
@@ -122,6 +122,7 @@ def land_or_leave(
     commits: Sequence[Commit],
     *,
     admits: Callable[[Path], None] = lambda _: None,
+    landing: Callable[[Settings], str] = lambda settings: settings.landing,
 ) -> Landed:
     """Lands on main where the environment's settings on main say `merge`, else leaves the branch for people.
 
@@ -134,7 +135,7 @@ def land_or_leave(
         check_with_own_code(before, after, environment)
 
     def lands(main: Path) -> bool:
-        return load_settings(main, environment).landing == "merge"
+        return landing(load_settings(main, environment)) == "merge"
 
     return repository.propose(branch, commits, check=check, lands=lands)
 

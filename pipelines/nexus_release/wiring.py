@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nexus_release.errors import BadInput, NexusError
+from nexus_release.errors import BadInput, Missing, NexusError
 from nexus_release.frozen import Frozen
 from nexus_release.ports import (
     BaseModels,
     Datasets,
     DriftEvents,
     Evaluator,
+    Figures,
     Forge,
     Health,
     Quantizer,
@@ -267,6 +268,23 @@ class Tools:
         from nexus_release.adapters.airflow import AirflowEvents
 
         return AirflowEvents(url, self.connections.airflow_token)
+
+
+def open_figures(environ: Mapping[str, str], work: Path) -> Figures:
+    """NEXUS_PROMETHEUS where it is set, and otherwise scrapes of every replica of what NEXUS_GATEWAY names, or of this
+    machine's own. Raises BadInput, or Missing where there is none of them."""
+    from nexus_release.adapters.figures_prometheus import PrometheusFigures
+    from nexus_release.adapters.figures_scrapes import ScrapedFigures
+    from nexus_release.local.paths import state_folder
+    from nexus_release.local.state import read_state
+
+    if prometheus := environ.get("NEXUS_PROMETHEUS", ""):
+        return PrometheusFigures(prometheus)
+    state = read_state(state_folder(environ))
+    gateway = environ.get("NEXUS_GATEWAY", "") or (state.gateway if state else "")
+    if not gateway:
+        raise Missing("no figures to be had: set NEXUS_PROMETHEUS or NEXUS_GATEWAY, or run `nexus up`")
+    return ScrapedFigures(gateway, work / "canary")
 
 
 def health_at(gateway: str, key: str, resolve: Path | None) -> Health:

@@ -149,7 +149,7 @@ def add_no_record(root: Path) -> str:
 def edit_settings(root: Path) -> str:
     path = "environments/dev/settings.yaml"
     (root / path).write_text("retain: 0\n")
-    return f"{path}: a proposal for dev changes plans, records and gitops/dev/ only"
+    return f"{path}: a proposal for dev changes plans, records, evidence and gitops/dev/ only"
 
 
 def edit_code(root: Path) -> str:

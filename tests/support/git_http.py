@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
             "REMOTE_ADDR": "127.0.0.1",
-            "REMOTE_USER": "test",
+            "REMOTE_USER": self.server.pusher.partition(":")[0] or "test",
         }
         return subprocess.run(["git", "http-backend"], input=body, env=call, capture_output=True, check=True).stdout
 

@@ -46,14 +46,13 @@ class HttpHealth:
         return serves_model(f"http://{self._table().get(host, host)}", model)
 
     def _replicas(self, gateway: str) -> Iterator[Replica]:
-        parts = urlsplit(gateway)
         try:
-            _, _, found = socket.gethostbyname_ex(parts.hostname or "")
+            found = addresses_of(gateway)
         except OSError as error:
             yield Replica(address=gateway, problem=f"its name leads nowhere: {error}")
             return
         for address in found:
-            yield self._replica(f"http://{address}:{parts.port or _HTTP_PORT}")
+            yield self._replica(address)
 
     def _replica(self, address: str) -> Replica:
         said = get_json(f"{address}/admin/config", {"Authorization": f"Bearer {self._key}"})
@@ -80,6 +79,13 @@ class HttpHealth:
         except ValueError as error:
             raise BadInput("--resolve", str(self._resolve), f"give JSON: {error}") from None
         return table if isinstance(table, dict) else {}
+
+
+def addresses_of(gateway: str) -> list[str]:
+    """`http://address:port` of each replica behind an http:// address. Raises OSError where its name leads nowhere."""
+    parts = urlsplit(gateway)
+    _, _, found = socket.gethostbyname_ex(parts.hostname or "")
+    return [f"http://{address}:{parts.port or _HTTP_PORT}" for address in found]
 
 
 def _worker(said: Mapping[str, Any]) -> Worker:

@@ -7,7 +7,8 @@ the gateway's routes. So traffic and its target never change in one commit:
 - shift: the weight moves, and both sides of it run before and after.
 - contract: what had traffic before is still there after. It goes in a later commit, once its weight is 0.
 
-A model's first release, and the withdrawal of a whole model, are exempt: nobody is moved from one target to another.
+A model's first release, and the withdrawal of a whole model, are exempt: nobody is moved from one target to another. A
+canary's step (canary/step.py) does what the evidence says that it brings, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pydantic import ValidationError
 
+from nexus_release.canary.evidence import EVIDENCE
+from nexus_release.canary.proved import step_faults
 from nexus_release.data_declaration import expired, today
 from nexus_release.documents import parse_yaml, read_yaml
 from nexus_release.errors import BadInput, NexusError
@@ -30,15 +34,21 @@ from nexus_release.record import Record, parse_record, record_path, record_text
 from nexus_release.terminal import plain_line
 
 RECORDS = "gitops/releases/"
+Only = Literal["canary-step"]
 Traffic = Mapping[str, Mapping[str, int]]
 """Model's slug -> InferenceService -> percent above 0."""
 
 
-def refusals(before: Path, after: Path, environment: str) -> tuple[str, ...]:
-    """Why the change from one repository tree to another may not land in `environment`; empty where it may."""
+def refusals(before: Path, after: Path, environment: str, *, only: Only | None = None) -> tuple[str, ...]:
+    """Why the change from one repository tree to another may not land in `environment`; empty where it may. `only`:
+    what the one who asks may do at most."""
     changed = changed_paths(before, after)
     found = [*_outside(changed, environment), *_records(before, after, changed), *_hidden(after, changed)]
     try:
+        if any(path.startswith(EVIDENCE) for path in changed):
+            found += step_faults(before, after, environment, changed)
+        elif only == "canary-step":
+            found.append("a canary's step brings its evidence, and this change brings none")
         inputs = load_inputs(after, environment)
         files = render(inputs)
         found += _not_rendered(after, environment, files)
@@ -59,11 +69,13 @@ def changed_paths(before: Path, after: Path) -> tuple[str, ...]:
 
 def _outside(changed: tuple[str, ...], environment: str) -> Iterator[str]:
     allowed = re.compile(
-        rf"environments/{re.escape(environment)}/models/[^/]+\.yaml|{RECORDS}[^/]+/[0-9a-f]{{64}}\.json|{re.escape(tree_path(environment))}/.+"
+        rf"environments/{re.escape(environment)}/models/[^/]+\.yaml|{RECORDS}[^/]+/[0-9a-f]{{64}}\.json"
+        rf"|{EVIDENCE}{re.escape(environment)}/[^/]+/[0-9a-f]{{64}}\.json|{re.escape(tree_path(environment))}/.+"
     )
     for path in changed:
         if not allowed.fullmatch(path):
-            yield f"{path}: a proposal for {environment} changes plans, records and {tree_path(environment)}/ only"
+            meant = f"plans, records, evidence and {tree_path(environment)}/"
+            yield f"{path}: a proposal for {environment} changes {meant} only"
 
 
 def _records(before: Path, after: Path, changed: tuple[str, ...]) -> Iterator[str]:
