@@ -32,6 +32,7 @@ COMMANDS = {
     "sign": "Sign a release again, by another key.",
     "bom": "Print the bill of materials of what a lock installs.",
     "diff": "Say what a branch changes in an environment, or how two releases differ.",
+    "ask": "Ask a model through the gateway, and say what made the answer.",
     "explain": "Walk from a revision, release or model to everything behind it.",
     "lineage": "Show what was made of data, and where it is served.",
     "retention": "List releases whose data may no longer be kept.",

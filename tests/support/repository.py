@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "nexus_release": ROOT / "pipelines" / "nexus_release",
     "nexus_gateway": ROOT / "gateway" / "nexus_gateway",
+    "nexus_client": ROOT / "gateway" / "nexus_client",
     "nexus_worker": ROOT / "serving" / "worker" / "nexus_worker",
 }
 

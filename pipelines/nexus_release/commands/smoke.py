@@ -49,7 +49,7 @@ def command(
     import json
     import os
 
-    from nexus_release.convergence.places import open_health, place_key
+    from nexus_release.convergence.places import asked_at, open_health
     from nexus_release.convergence.smoke import Asked, line, smoke
     from nexus_release.convergence.wait import lines, wait_served
     from nexus_release.wiring import asker_with
@@ -61,7 +61,7 @@ def command(
         for told in lines(served):
             click.echo(plain_line(told), err=True)
         raise click.exceptions.Exit(1)
-    asker = asker_with(place_key(os.environ, environment, gateways), timeout)
+    asker = asker_with(asked_at(os.environ, environment, gateways)[1], timeout)
     found: list[Asked] = []
     for asked in smoke(models, [one.address for one in served.replicas], expected, asker):
         found.append(asked)

@@ -66,23 +66,25 @@ def open_health(
     """Gateway and engines of an environment: as the file `gateways` says, else NEXUS_GATEWAY with NEXUS_GATEWAY_KEY
     where one environment is asked for `alone`, else for `local` this machine's own. `resolve` says where hosts of
     routes are to be found. Raises Missing where none is named."""
+    url, key = asked_at(environ, environment, gateways, alone=alone)
+    named = place_of(environment, read_gateways(gateways), environ, alone=alone) is not None
+    return health_at(url, key, resolve or (None if named else Paths(state_folder(environ)).resolve))
+
+
+def asked_at(
+    environ: Mapping[str, str], environment: str, gateways: Path | None, *, alone: bool = True
+) -> tuple[str, str]:
+    """(address, key) of an environment's gateway, found as `open_health` does; several addresses have commas between
+    them. Raises Missing where none is named."""
     if place := place_of(environment, read_gateways(gateways), environ, alone=alone):
-        return health_at(place.url, environ.get(place.key, ""), resolve)
-    home = state_folder(environ)
-    state = running(home) if environment == ENVIRONMENT else None
+        return place.url, environ.get(place.key, "")
+    state = running(state_folder(environ)) if environment == ENVIRONMENT else None
     if state is None:
         raise Missing(
             f"no gateway of {environment} to ask: set NEXUS_GATEWAY and NEXUS_GATEWAY_KEY, give --gateways FILE, or "
             "for local run `nexus up`"
         )
-    return health_at(state.gateway, KEY, resolve or Paths(home).resolve)
-
-
-def place_key(environ: Mapping[str, str], environment: str, gateways: Path | None) -> str:
-    """The key with which `open_health` asks."""
-    if place := place_of(environment, read_gateways(gateways), environ):
-        return environ.get(place.key, "")
-    return KEY
+    return state.gateway, KEY
 
 
 def open_applied(environ: Mapping[str, str], environment: str) -> Applied | None:

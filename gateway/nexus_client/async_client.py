@@ -1,0 +1,111 @@
+"""The same client for programs with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from nexus_client.answers import Answer, Provenance
+from nexus_client.asking import CHAT, Messages, Question, answer_of, options, refusal_of
+from nexus_client.errors import Unreachable
+from nexus_client.events import Listening
+from nexus_client.retrying import Retries
+
+
+class AsyncStream:
+    """An answer under way: iterate for its text; `answer` is the whole once it has ended."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._listening = Listening(Provenance.of(response.headers))
+
+    @property
+    def provenance(self) -> Provenance:
+        """Known before the first piece."""
+        return self._listening.provenance
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Raises BrokenOff where it ends before its end."""
+        try:
+            async for line in self._response.aiter_lines():
+                for piece in self._listening.heard(line):
+                    yield piece
+        except httpx.TransportError as error:
+            raise self._listening.broken(f"the connection broke off: {error}") from None
+        self.answer()
+
+    def answer(self) -> Answer:
+        """Raises BrokenOff where it has not ended."""
+        return self._listening.answer()
+
+
+class AsyncClient:
+    """`async with AsyncClient("http://127.0.0.1:8000", key) as client:`; many tasks may share one."""
+
+    def __init__(
+        self, url: str, key: str, *, seconds: float = 600.0, retries: Retries | None = None, **of_httpx: Any
+    ) -> None:
+        """`seconds` without a byte end a try. `of_httpx`: options of httpx.AsyncClient, such as `verify`."""
+        self._url, self._retries = url, retries or Retries()
+        self._http = httpx.AsyncClient(**options(url, key, seconds), **of_httpx)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *of: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def chat(
+        self, model: str, messages: Messages, *, idempotency_key: str = "", session: str = "", **more: Any
+    ) -> Answer:
+        """A whole answer; `more` are OpenAI's fields. Raises Refused or Unreachable, after the retries."""
+        return answer_of(await self._sent(Question(model, messages, False, more, idempotency_key, session)))
+
+    @asynccontextmanager
+    async def stream(
+        self, model: str, messages: Messages, *, idempotency_key: str = "", session: str = "", **more: Any
+    ) -> AsyncIterator[AsyncStream]:
+        """Leaving the block gives the rest up, and the engine stops. Raises Refused or Unreachable."""
+        response = await self._sent(Question(model, messages, True, more, idempotency_key, session))
+        try:
+            if response.status_code != 200:
+                await response.aread()
+                raise refusal_of(response)
+            yield AsyncStream(response)
+        finally:
+            await response.aclose()
+
+    async def models(self) -> list[str]:
+        """Those that the key may ask for. Raises Refused or Unreachable."""
+        try:
+            response = await self._http.get("/v1/models")
+        except httpx.TransportError as error:
+            raise Unreachable(self._url, str(error), 1) from None
+        if response.status_code != 200:
+            raise refusal_of(response)
+        return [model["id"] for model in response.json()["data"]]
+
+    async def _sent(self, question: Question) -> httpx.Response:
+        """The first answer that ends the tries; a stream's body is not read yet."""
+        request = self._http.build_request("POST", CHAT, json=question.body(), headers=question.headers())
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                response = await self._http.send(request, stream=question.stream)
+            except httpx.TransportError as error:
+                if (wait := self._retries.wait(tries)) is None:
+                    raise Unreachable(self._url, str(error) or type(error).__name__, tries) from None
+            else:
+                wait = self._retries.wait(tries, response.status_code, response.headers)
+                if response.status_code == 200 or wait is None:
+                    return response
+                await response.aclose()
+            await asyncio.sleep(wait)
