@@ -201,12 +201,32 @@ PLANTED = {
     ),
     "number for a key": ("Job", set_field(*JOB_POD, "containers", 0, "env", 0, "value", to=1)),
     "misspelt endpoint": ("PodMonitor", set_field("spec", "podMetricsEndpoints", 0, "intervall", to="15s")),
+    "misspelt strategy": ("Deployment", set_field("spec", "strategy", "rollingUpdate", "maxSurges", to=1)),
+    "text for a port": ("Deployment", set_field(*JOB_POD, "containers", 0, "ports", 0, "containerPort", to="8000")),
+    "misspelt claim": ("StatefulSet", set_field("spec", "volumeClaimTemplates", 0, "spec", "accessMode", to="x")),
+    "misspelt session": ("Service", set_field("spec", "sessionAffinty", to="None")),
+    "misspelt metric": (
+        "HorizontalPodAutoscaler",
+        set_field("spec", "metrics", 0, "resource", "target", "averageUtilisation", to=7),
+    ),
+    "text for pods": ("HorizontalPodAutoscaler", set_field("spec", "maxReplicas", to="6")),
+    "misspelt budget": ("PodDisruptionBudget", set_field("spec", "maxUnavailables", to=1)),
+    "misspelt backend": ("Ingress", set_field("spec", "rules", 0, "http", "paths", 0, "backends", to={})),
+    "misspelt policy type": ("NetworkPolicy", set_field("spec", "policyType", to=["Ingress"])),
+    "unknown account field": ("ServiceAccount", set_field("automountServiceAccountTokens", to=False)),
+    "number in a config map": ("ConfigMap", set_field("data", to={"a": 1})),
+    "misspelt scrape": ("ServiceMonitor", set_field("spec", "endpoints", 0, "intervals", to="15s")),
+    "rule without an expression": ("PrometheusRule", set_field("spec", "groups", 0, "rules", 0, to={"alert": "x"})),
+    "misspelt parent": ("HTTPRoute", set_field("spec", "parentRefs", 0, "sectionNames", to="https")),
+    "text for a weight": ("HTTPRoute", set_field("spec", "rules", 0, "backendRefs", 0, "weight", to="1")),
+    "misspelt store": ("ExternalSecret", set_field("spec", "secretStoreRef", "type", to="SecretStore")),
+    "another deletion": ("ExternalSecret", set_field("spec", "target", "deletionPolicy", to="Keep")),
     "unknown namespace field": ("Namespace", set_field("spec", to={"finalizer": []})),
     "number for a label": ("Namespace", set_field("metadata", "labels", "a", to=1)),
 }
 
 
-BY_CRD = {"PodMonitor"}
+BY_CRD = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "HTTPRoute"}
 """Kinds of which no installed package has a schema."""
 
 

@@ -147,7 +147,8 @@ def _rules(settings: Settings) -> Object:
             "alert": alert.name,
             "expr": expression(alert.expression, settings),
             "for": alert.lasting,
-            "labels": {"severity": alert.severity},
+            # Said here, since what is missing has no labels.
+            "labels": {"namespace": settings.namespace, "severity": alert.severity},
             "annotations": {"summary": alert.summary},
         }
         for alert in ALERTS
