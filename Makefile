@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera demo up down test test-clients orchestrators check fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,8 @@ setup-airflow: $(STATE)/setup/airflow ## make .venv-airflow: Airflow, for the DA
 
 setup-kfp: $(STATE)/setup/kfp ## make .venv-kfp: Kubeflow Pipelines' SDK, for the pipeline of pipelines/
 
+setup-check: $(STATE)/setup/check ## make .venv-check: what check-pr needs in a CI, and no more
+
 setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
 
 test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera ## run the tests
@@ -70,6 +72,9 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh'); \
 	else echo "==> no shellcheck here (make services installs it): scripts are not looked at"; fi
 
+check-pr: setup-check ## prove what a pull request claims: BASE=origin/main HEAD=HEAD; needs Git and the whole history
+	.venv-check/bin/nexus check-pr --base "$(or $(BASE),origin/main)" --head "$(or $(HEAD),HEAD)" $(CHECK_PR_FLAGS)
+
 fmt: setup-dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -81,6 +86,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) pyproject.toml --extra gateway -c requirements/dev.txt -o requirements/gateway.txt
 	$(LOCK) pyproject.toml --extra worker -c requirements/dev.txt -o requirements/worker.txt
 	$(LOCK) --override requirements/vllm.overrides requirements/vllm.in -o requirements/vllm.txt
+	$(LOCK) pyproject.toml requirements/check.in --extra forges --extra gateway -c requirements/dev.txt -o requirements/check.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) pyproject.toml --extra gateway --extra litellm -o requirements/litellm.txt
 	$(LOCK) requirements/airflow.in -o requirements/airflow.txt
@@ -146,7 +152,7 @@ docs-pictures: setup-dev setup-kfp ## make docs/pictures/ anew: a release by KFP
 	$(BIN)/python -m tests.orchestrators.pictures docs/pictures
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -221,6 +227,11 @@ WITH_NEXUS := $(addprefix $(STATE)/setup/,litellm airflow kfp hera)
 $(WITH_NEXUS): $(STATE)/setup/%: requirements/%.txt pyproject.toml | $(STATE)/setup/run
 	$(call environment_with_nexus,$*,$(SIZE_$*))
 	@touch $@
+
+# A CI makes it from nothing for each pull request.
+$(STATE)/setup/check: requirements/check.txt pyproject.toml | $(BIN)/uv
+	$(call environment_with_nexus,check,60 MB)
+	@mkdir -p $(@D) && touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node are skipped.
 $(STATE)/setup/clients-node: tests/clients/node/package-lock.json

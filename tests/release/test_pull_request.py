@@ -13,6 +13,7 @@ from nexus_release.config import load_settings
 from nexus_release.documents import yaml_text
 from nexus_release.evidence.pull_request import LONGEST, pull_request_text
 from nexus_release.plan import Plan, Pointer, admitted, promoted, shifted
+from nexus_release.policies import policies_path
 from nexus_release.promotion.evidence import asked_of, impact_of
 from nexus_release.record import record_path
 
@@ -47,12 +48,11 @@ class Trees:
             plant_record(self.before, record)
 
     def change(self, environment: str, before: Plan | None, after: Plan) -> None:
+        path = self.before / policies_path(environment)
+        allowed = {name: {"models": models} for name, models in self.policies.items()}
+        path.write_text(yaml_text({"policies": allowed})) if self.policies else path.unlink(missing_ok=True)
         if before:
             plant_plan(self.before, environment, before)
-        if self.policies:
-            path = self.before / f"gitops/{environment}/gateway/routes.d/_policies.yaml"
-            allowed = {name: {"models": models} for name, models in self.policies.items()}
-            path.write_text(yaml_text({"policies": allowed}))
         shutil.copytree(self.before, self.after)
         plant_plan(self.after, environment, after)
 

@@ -15,9 +15,9 @@ from nexus_release.manifests.changes import changed_paths
 from nexus_release.manifests.diff import tree_diff
 from nexus_release.manifests.tree import Inputs, load_inputs, render, write
 from nexus_release.plan import Plan
+from nexus_release.policies import policies_path
 from nexus_release.ports import Repository
 from nexus_release.prices import money_text
-from nexus_release.promotion.evidence import policies
 from nexus_release.promotion.impact import Impact, impact
 
 _COPIED = ("environments", "gitops")
@@ -69,15 +69,14 @@ def lines(found: EnvironmentChange) -> list[str]:
 def _change(environment: str, old: tuple[Path, str], new: tuple[Path, str]) -> EnvironmentChange:
     (before, was), (after, becomes) = old, new
     one, other = load_inputs(before, environment), load_inputs(after, environment)
-    asked = policies(before, environment)
     differ = [model for model in sorted({*one.plans, *other.plans}) if one.plans.get(model) != other.plans.get(model)]
     changed = changed_paths(before, after)
-    own = {BASE, settings_path(environment), f"environments/{environment}/policies.yaml"}
+    own = {BASE, settings_path(environment), policies_path(environment)}
     return EnvironmentChange(
         environment=environment,
         before=was,
         after=becomes,
-        models=tuple(_sentence(one, other, model, impact(one, other, model, asked)) for model in differ),
+        models=tuple(_sentence(one, other, model, impact(one, other, model)) for model in differ),
         others=tuple(path for path in changed if path in own),
         diff=tree_diff(before, after, environment, changed),
     )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from nexus_release.documents import read_yaml
 from nexus_release.evidence.pull_request import Asked
 from nexus_release.manifests.changes import changed_paths
 from nexus_release.manifests.diff import tree_diff
-from nexus_release.manifests.gateway import ROUTES_FOLDER
-from nexus_release.manifests.tree import Inputs, load_inputs, tree_path
+from nexus_release.manifests.tree import Inputs, load_inputs
 from nexus_release.names import model_slug
 from nexus_release.plan import Pointer, read_plan
 from nexus_release.promotion.chain import below
 from nexus_release.promotion.impact import Impact, impact
 from nexus_release.record import Content, read_record
 
-POLICIES = "_policies.yaml"
 EVIDENCE = "gitops/evidence"
 
 
@@ -32,26 +28,14 @@ def asked_of(before: Path, after: Path, environment: str, model: str, pointer: P
         stable=_stable(old, model),
         gates=old.settings.gates,
         passed=_passed(before, old, model, pointer),
-        impact=impact(old, new, model, policies(before, environment)),
+        impact=impact(old, new, model),
         canary_evidence=_measured(after, environment, model, pointer.release),
         diff=tree_diff(before, after, environment, changed_paths(before, after)),
     )
 
 
 def impact_of(before: Path, after: Path, environment: str, model: str) -> Impact:
-    return impact(
-        load_inputs(before, environment), load_inputs(after, environment), model, policies(before, environment)
-    )
-
-
-def policies(root: Path, environment: str) -> Mapping[str, object] | None:
-    """By caller, as they are rendered; None where the environment has none."""
-    path = f"{tree_path(environment)}/gateway/{ROUTES_FOLDER}/{POLICIES}"
-    if not (root / path).is_file():
-        return None
-    document = read_yaml(root, path)
-    found = document.get("policies") if isinstance(document, dict) else None
-    return found if isinstance(found, dict) else {}
+    return impact(load_inputs(before, environment), load_inputs(after, environment), model)
 
 
 def _stable(inputs: Inputs, model: str) -> Content | None:

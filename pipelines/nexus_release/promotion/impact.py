@@ -11,6 +11,7 @@ from nexus_release.capacity.planner import Placement, place
 from nexus_release.config import Settings
 from nexus_release.manifests.tree import Inputs
 from nexus_release.plan import Plan
+from nexus_release.policies import SECTIONS, Policies
 from nexus_release.prices import pod_hour
 from nexus_release.record import Content
 from nexus_release.steps.quantize import QuantizeRecipe
@@ -79,10 +80,10 @@ class Impact:
         return max(people for people, _ in self.needs)
 
 
-def impact(before: Inputs, after: Inputs, model: str, policies: Mapping[str, object] | None) -> Impact:
-    """Of a change of one model's plan. `policies`: of the environment's rendered file; None where it has none."""
+def impact(before: Inputs, after: Inputs, model: str) -> Impact:
+    """Of a change of one model's plan."""
     old, new = _side(before, model), _side(after, model)
-    concerned = None if policies is None else callers(policies, model)
+    concerned = None if before.policies is None else callers(before.policies, model)
     return Impact(old, new, concerned, tuple(_needs(old, new, concerned, before.settings)))
 
 
@@ -92,11 +93,18 @@ def moved(before: Side, after: Side) -> int:
     return sum(max(0, one.percent - new.get(one.release, 0)) for one in before.running)
 
 
-def callers(policies: Mapping[str, object], model: str) -> Callers:
-    """`policies`: by tenant, as the gateway reads them."""
-    allowed = {name: one.get("models") for name, one in policies.items() if isinstance(one, Mapping)}
-    named = sorted(name for name, models in allowed.items() if isinstance(models, Collection) and model in models)
+def callers(policies: Policies, model: str) -> Callers:
+    """Tenants by their names, and those who sign in by `subject`."""
+    allowed = dict(_allowed(policies))
+    named = sorted(name for name, models in allowed.items() if models is not None and model in models)
     return Callers(tuple(named), sum(models is None for models in allowed.values()))
+
+
+def _allowed(policies: Policies) -> Iterator[tuple[str, Collection[str] | None]]:
+    for section in SECTIONS:
+        written = policies.get(section)
+        for name, one in written.items() if isinstance(written, Mapping) else ():
+            yield name if section == "policies" else f"subject {name}", one.get("models")
 
 
 def _side(inputs: Inputs, model: str) -> Side:
