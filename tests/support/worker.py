@@ -20,12 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 _SECONDS = 60.0  # a loaded machine is slow; nothing waits for as long otherwise
 
 
-def poll(found: Callable[[], bool], what: str) -> None:
-    """Waits until `found` says so, and fails after a minute."""
-    deadline = time.monotonic() + _SECONDS
+def poll(found: Callable[[], bool], what: str, seconds: float = _SECONDS) -> None:
+    """Waits until `found` says so, and fails after that many seconds."""
+    deadline = time.monotonic() + seconds
     while not found():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {_SECONDS:.0f} s: {what}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.01)
 
 

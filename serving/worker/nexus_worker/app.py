@@ -44,11 +44,30 @@ def create_app(answering: Answering) -> FastAPI:
     async def health() -> Response:
         return Response(status_code=503 if answering.draining else 200)
 
+    @app.get("/v2/health/live")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    async def ready() -> JSONResponse:
+        return _readiness(answering)
+
+    @app.get("/v2/models/{model}/ready")
+    async def model_ready(model: str) -> JSONResponse:
+        if model != answering.model:
+            raise ApiError(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
+        return _readiness(answering)
+
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(answering.metrics.exposition(), media_type=_METRICS)
 
     return app
+
+
+def _readiness(answering: Answering) -> JSONResponse:
+    """As KServe's probes of the V2 protocol read it."""
+    return JSONResponse({"ready": not answering.draining}, 503 if answering.draining else 200)
 
 
 def _add_error_handlers(app: FastAPI) -> None:

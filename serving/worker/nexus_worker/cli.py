@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -15,7 +16,24 @@ if TYPE_CHECKING:
     from nexus_worker.engines.engine import Engine
     from nexus_worker.server import Beside
 
+F = TypeVar("F", bound=Callable[..., None])
+
+_CONTEXT_HELP = "Tokens of prompt and answer.  [default: the model's]"
+_SEQS_HELP = "Requests at once."
 _MOCK_CONTEXT = 4096  # tokens; nothing limits a mock but what is said
+
+
+class EngineOptions(TypedDict):
+    folder: str | None
+    model: str | None
+    served_model_name: str | None
+    max_model_len: int | None
+    max_num_seqs: int
+    threads: int
+    engine: str
+    compute_type: Literal["auto", "float32", "int8"]
+    ttft_ms: float
+    tokens_per_second: float
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,71 +42,108 @@ def worker() -> None:
     """Serve a model on the CPU under OpenAI's API."""
 
 
+def _engine_options(function: F) -> F:
+    """What both commands load."""
+    for option in reversed(
+        (
+            click.argument("folder", required=False, metavar="[MODEL_FOLDER]"),
+            click.option("--model", help="The same as MODEL_FOLDER."),
+            click.option("--served-model-name", help="The name that clients use.  [default: the folder as given]"),
+            click.option("--max-model-len", type=click.IntRange(2), help=_CONTEXT_HELP),
+            click.option("--max-num-seqs", type=click.IntRange(1, 256), default=8, show_default=True, help=_SEQS_HELP),
+            click.option(
+                "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="For each request."
+            ),
+            click.option(
+                "--engine", type=click.Choice(["ctranslate2", "mock"]), default="ctranslate2", show_default=True
+            ),
+            click.option(
+                "--compute-type", type=click.Choice(["auto", "float32", "int8"]), default="auto", show_default=True
+            ),
+            click.option(
+                "--ttft-ms", type=click.FloatRange(0), default=20.0, show_default=True, help="Mock: to the first token."
+            ),
+            click.option(
+                "--tokens-per-second",
+                type=click.FloatRange(0),
+                default=100.0,
+                show_default=True,
+                help="Mock; 0: at once.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 @worker.command()
-@click.argument("folder", required=False, metavar="[MODEL_FOLDER]")
-@click.option("--model", help="The same as MODEL_FOLDER.")
-@click.option("--served-model-name", help="The name that clients use.  [default: the folder as given]")
+@_engine_options
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes any free port.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Answer by gRPC too; 0 takes any free port.")
-@click.option("--max-model-len", type=click.IntRange(2), help="Tokens of prompt and answer.  [default: the model's]")
-@click.option("--max-num-seqs", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at once.")
-@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="For each request.")
-@click.option("--engine", type=click.Choice(["ctranslate2", "mock"]), default="ctranslate2", show_default=True)
-@click.option("--compute-type", type=click.Choice(["auto", "float32", "int8"]), default="auto", show_default=True)
 @click.option("--enable-force-include-usage", is_flag=True, help="End every stream with its usage.")
 @click.option(
     "--shutdown-timeout", type=click.FloatRange(0), default=600.0, show_default=True, help="Seconds to drain."
 )
-@click.option("--ttft-ms", type=click.FloatRange(0), default=20.0, show_default=True, help="Mock: to the first token.")
-@click.option(
-    "--tokens-per-second", type=click.FloatRange(0), default=100.0, show_default=True, help="Mock; 0: at once."
-)
 def serve(
     *,
-    folder: str | None,
-    model: str | None,
-    served_model_name: str | None,
     host: str,
     port: int,
     grpc_port: int | None,
-    max_model_len: int | None,
-    max_num_seqs: int,
-    threads: int,
-    engine: str,
-    compute_type: str,
     enable_force_include_usage: bool,
     shutdown_timeout: float,
-    ttft_ms: float,
-    tokens_per_second: float,
+    **engine: Unpack[EngineOptions],
 ) -> None:
     """Serve MODEL_FOLDER, a checkpoint of transformers or llm-compressor, until SIGTERM."""
     import logging
 
-    from nexus_worker.answering import Answering
     from nexus_worker.server import listen
     from nexus_worker.server import serve as run
 
     logging.basicConfig(format="nexus-worker: %(levelname)s %(message)s", level=logging.WARNING)
-    where = _one_of(folder, model)
-    if engine == "mock":
+    answering = _answering(engine, always_usage=enable_force_include_usage)
+    listener = listen(host, port)
+    _tell(answering, f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
+    run(answering, listener, shutdown_timeout=shutdown_timeout, beside=_beside(answering, host, grpc_port))
+
+
+@worker.command()
+@_engine_options
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="On every address.")
+@click.option("--shutdown-timeout", type=click.IntRange(0), default=600, show_default=True, help="Seconds to drain.")
+def predictor(*, port: int, shutdown_timeout: int, **engine: Unpack[EngineOptions]) -> None:
+    """Serve MODEL_FOLDER as a custom predictor of KServe: its V1 and V2 protocols, by the extra `kserve`."""
+    from nexus_worker.predictor import run
+
+    answering = _answering(engine, always_usage=False)
+    _tell(answering, f"http://0.0.0.0:{port} by KServe's protocols")
+    run(answering, port, shutdown_timeout)
+
+
+def _answering(options: EngineOptions, *, always_usage: bool) -> Answering:
+    """Raises BadOption or BadCheckpoint."""
+    from nexus_worker.answering import Answering
+
+    where = _one_of(options["folder"], options["model"])
+    if options["engine"] == "mock":
         from nexus_worker.engines.mock import MockEngine
 
         loaded: Engine = MockEngine(
-            ttft_ms=ttft_ms,
-            tokens_per_second=tokens_per_second,
-            max_num_seqs=max_num_seqs,
-            context=max_model_len or _MOCK_CONTEXT,
+            ttft_ms=options["ttft_ms"],
+            tokens_per_second=options["tokens_per_second"],
+            max_num_seqs=options["max_num_seqs"],
+            context=options["max_model_len"] or _MOCK_CONTEXT,
         )
     else:
         if where is None:
             raise BadOption("MODEL_FOLDER", None, "name the folder of a checkpoint, or take --engine mock")
-        loaded = _load(Path(where), compute_type, threads, max_num_seqs, max_model_len)
-    answering = Answering(loaded, model=served_model_name or where or "mock", always_usage=enable_force_include_usage)
-    listener = listen(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        loaded = _load(Path(where), options)
+    return Answering(loaded, model=options["served_model_name"] or where or "mock", always_usage=always_usage)
+
+
+def _tell(answering: Answering, address: str) -> None:
+    loaded = answering.engine
     click.echo(f"nexus-worker: {answering.model} by {loaded.name}, {loaded.context} tokens, on {address}", err=True)
-    run(answering, listener, shutdown_timeout=shutdown_timeout, beside=_beside(answering, host, grpc_port))
 
 
 def _beside(answering: Answering, host: str, port: int | None) -> Beside | None:
@@ -107,14 +162,15 @@ def _one_of(folder: str | None, model: str | None) -> str | None:
     return folder or model
 
 
-def _load(folder: Path, compute_type: str, threads: int, max_num_seqs: int, max_model_len: int | None) -> Engine:
+def _load(folder: Path, options: EngineOptions) -> Engine:
     from nexus_worker.engines.ct2 import Ct2Engine, Ct2Model
 
-    model = Ct2Model.load(folder, compute_type, threads=threads, parallel=max_num_seqs)
-    if max_model_len and max_model_len > model.context_tokens:
-        raise BadOption("--max-model-len", max_model_len, f"the model was made for {model.context_tokens}")
-    context = max_model_len or model.context_tokens
-    return Ct2Engine(model, max_num_seqs=max_num_seqs, context=context, name=model.name)
+    parallel, asked_for = options["max_num_seqs"], options["max_model_len"]
+    model = Ct2Model.load(folder, options["compute_type"], threads=options["threads"], parallel=parallel)
+    if asked_for and asked_for > model.context_tokens:
+        raise BadOption("--max-model-len", asked_for, f"the model was made for {model.context_tokens}")
+    context = asked_for or model.context_tokens
+    return Ct2Engine(model, max_num_seqs=parallel, context=context, name=model.name)
 
 
 def main() -> None:
