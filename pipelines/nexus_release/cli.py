@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": "Walk from a revision, release or model to everything behind it.",
     "lineage": "Show what was made of data, and where it is served.",
     "retention": "List releases whose data may no longer be kept.",
+    "cost": "Tell what each model, release and tenant has cost.",
     "status": "Show what Git says, what was applied, what is served, and where they disagree.",
     "smoke": "Ask a gateway for each model that it routes, and say who answered.",
     "wait": "Wait until every replica of a gateway serves a revision.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.frozen import Section
@@ -31,6 +31,23 @@ class MonthlyBudgets(Section):
     """By the model's alias; a model that is not named has no bound of its own."""
 
 
+class TokenWeights(Section):
+    """How much of a pod's work a token is, beside others of the same slot. Only their proportion counts."""
+
+    prompt: Money
+    """A token of the prompt that the engine had not kept: it is computed, many at once."""
+    cached: Money
+    """One that it had kept."""
+    completion: Money
+    """A token of the answer: each takes a step of its own."""
+
+    @model_validator(mode="after")
+    def _weigh(self) -> TokenWeights:
+        if not Decimal(self.completion) or not Decimal(self.prompt):
+            raise ValueError("prompt and completion weigh nothing: give both a weight above 0")
+        return self
+
+
 class Prices(Section):
     """What is paid for, whether it computes or waits."""
 
@@ -42,6 +59,8 @@ class Prices(Section):
     """One core for an hour; `"0"` where the GPU's price has the node's cores in it."""
     memory_gib_hour: Money
     """One GiB of memory for an hour; `"0"` as above."""
+    token_weights: TokenWeights
+    """By which tenants share what a release costs."""
     budgets: MonthlyBudgets
     """Above which an alert is raised; nothing is stopped."""
 

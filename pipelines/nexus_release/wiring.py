@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nexus_release.adapters.git_seed import Planted
     from nexus_release.convergence.seen import Applied
     from nexus_release.convergence.smoke import Asker
+    from nexus_release.costs.usage import Machines, Tokens
     from nexus_release.promotion.pull import Pull
 
 
@@ -320,6 +321,26 @@ def merged_pull(checkout: Path, base: str, head: str) -> AbstractContextManager[
     from nexus_release.adapters.git_merged import merged
 
     return merged(checkout, base, head)
+
+
+def machines_and_tokens(
+    prometheus: str, audit: Path | None, environment: str, namespace: str, repository: Repository
+) -> tuple[Machines, Tokens]:
+    """What a cost report is made of: by a Prometheus where an address is given, else by main's plans; tokens by the
+    audit log where a folder is given. Raises BadInput where neither is."""
+    from nexus_release.adapters.audited_tokens import AuditedTokens
+    from nexus_release.adapters.measured_usage import MeasuredUsage
+    from nexus_release.adapters.prometheus import Prometheus
+    from nexus_release.costs.planned import PlannedMachines
+    from nexus_release.lineage import services
+
+    if prometheus:
+        with repository.history() as history:
+            measured = MeasuredUsage(Prometheus(prometheus), namespace, services(history))
+        return measured, AuditedTokens(audit) if audit else measured
+    if audit is None:
+        raise BadInput("--prometheus", None, "give its address, or the folder of an audit log by --audit")
+    return PlannedMachines(repository, environment), AuditedTokens(audit)
 
 
 def plant_remote(connections: Connections, checkout: Path) -> Planted:

@@ -42,8 +42,6 @@ def test_an_hour_of_a_pod_is_its_gpus_cores_and_memory_to_the_last_digit(root: P
         prices=PRICES,
         gpu={"model": "L4"},
         resources={"cpu": "2500m", "memory": "1536Mi"},
-        image=None,
-        landing="merge",
     )
     assert pod_hour(settings, 2) == Decimal("2") * Decimal("0.7") + Decimal("0.1025") + Decimal("0.00795")
 

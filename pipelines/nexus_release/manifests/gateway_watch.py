@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nexus_release.config import Settings
@@ -165,10 +166,17 @@ def _rules(settings: Settings) -> Object:
 
 
 def _dashboard(settings: Settings) -> Object:
-    panels = [_panel(number, *panel, settings) for number, panel in enumerate(PANELS)]
+    panels = [
+        panel(number, title, expression(told, settings), unit) for number, (title, told, unit) in enumerate(PANELS)
+    ]
+    return dashboard(GATEWAY, "Nexus Gateway", panels, settings)
+
+
+def dashboard(app: str, title: str, panels: Sequence[Object], settings: Settings) -> Object:
+    """The ConfigMap in which Grafana's sidecar finds a dashboard of the environment."""
     document = {
-        "uid": f"{GATEWAY}-{settings.namespace}"[:40],  # Grafana's own bound
-        "title": f"Nexus Gateway ({settings.namespace})",
+        "uid": f"{app}-{settings.namespace}"[:40],  # Grafana's own bound
+        "title": f"{title} ({settings.namespace})",
         "schemaVersion": 39,
         "time": {"from": "now-1h", "to": "now"},
         "refresh": "30s",
@@ -177,16 +185,17 @@ def _dashboard(settings: Settings) -> Object:
     return made(
         "v1",
         "ConfigMap",
-        f"{GATEWAY}-dashboard",
+        f"{app}-dashboard",
         settings.namespace,
-        app=GATEWAY,
+        app=app,
         marks={settings.gateway.watching.dashboard_label: "1"},
         annotations=DASHBOARDS,
-        data={f"{GATEWAY}.json": json.dumps(document, indent=1, sort_keys=True) + "\n"},
+        data={f"{app}.json": json.dumps(document, indent=1, sort_keys=True) + "\n"},
     )
 
 
-def _panel(number: int, title: str, template: str, unit: str, settings: Settings) -> Object:
+def panel(number: int, title: str, query: str, unit: str) -> Object:
+    """Three stand in a row, by their number from 0."""
     datasource = {"type": "prometheus", "uid": DATASOURCE}
     return {
         "id": number + 1,
@@ -195,5 +204,5 @@ def _panel(number: int, title: str, template: str, unit: str, settings: Settings
         "datasource": datasource,
         "fieldConfig": {"defaults": {"unit": unit}, "overrides": []},
         "gridPos": {"h": 8, "w": 8, "x": 8 * (number % 3), "y": 8 * (number // 3)},
-        "targets": [{"refId": "A", "datasource": datasource, "expr": expression(template, settings)}],
+        "targets": [{"refId": "A", "datasource": datasource, "expr": query}],
     }

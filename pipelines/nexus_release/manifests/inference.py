@@ -24,7 +24,7 @@ _MODEL_URI = "MODEL_URI"  # where the registry has it, for people: a pod takes w
 
 def inference_service(record: Record, settings: Settings) -> Object:
     content = record.content
-    release, placement = release_id(content), _placed(content, settings)
+    release, placement = release_id(content), placed(content, settings)
     name = service_name(content.model, release)
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -72,7 +72,7 @@ def _model(content: Content, settings: Settings, placement: Placement) -> Object
     }
 
 
-def _placed(content: Content, settings: Settings) -> Placement:
+def placed(content: Content, settings: Settings) -> Placement:
     """Planned anew for this environment's machines, which a promotion may change. Raises BadInput where they do not
     hold the model."""
     said = content.recipe.get("quantize.scheme")

@@ -10,6 +10,7 @@ from nexus_release.config import Settings, load_settings
 from nexus_release.data_declaration import objection
 from nexus_release.errors import BadInput
 from nexus_release.journal import write_whole
+from nexus_release.manifests.cost_watch import cost_watch
 from nexus_release.manifests.engine_monitor import engine_monitor
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.inference import inference_service
@@ -26,7 +27,7 @@ from nexus_release.policies import Policies, read_policies
 from nexus_release.record import Record, read_record
 from nexus_release.trust.keys import PublicKey, read_public_key
 
-PARTS = ("gateway", "namespace", "network", "redis", "runtimes")
+PARTS = ("costs", "gateway", "namespace", "network", "redis", "runtimes")
 """Folders of an environment that are no models."""
 
 
@@ -67,7 +68,7 @@ def render(inputs: Inputs) -> dict[str, str]:
     folders = {
         f"{top}/namespace": {"namespace.yaml": namespace(settings.namespace)},
         f"{top}/runtimes": _runtimes(settings),
-        **({f"{top}/network": network(settings), f"{top}/redis": redis(settings)} if settings.in_cluster else {}),
+        **(_of_a_cluster(top, settings) if settings.in_cluster else {}),
         **{f"{top}/{_slug(top, plan)}": _model(plan, inputs) for plan in plans},
     }
     refuse_two_scalers(body for objects in folders.values() for body in objects.values())
@@ -75,6 +76,14 @@ def render(inputs: Inputs) -> dict[str, str]:
     for folder, objects in folders.items():
         files |= application(folder, objects)
     return dict(sorted(files.items()))
+
+
+def _of_a_cluster(top: str, settings: Settings) -> dict[str, dict[str, Object]]:
+    return {
+        f"{top}/costs": cost_watch(settings),
+        f"{top}/network": network(settings),
+        f"{top}/redis": redis(settings),
+    }
 
 
 def write(root: Path, environment: str, files: Mapping[str, str]) -> tuple[str, ...]:

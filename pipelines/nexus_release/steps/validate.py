@@ -136,7 +136,7 @@ def _refusal(given: ValidateIn, checked: Checked) -> str:
     """Why data that is good enough may still not be used; empty where it may. A result that is taken up again on a
     later day is not judged anew here: who lands the proposal does that (manifests/changes.py)."""
     declared, gate = given.declaration, given.gate
-    if expired(declared, on=today()) and declared:
+    if declared and expired(declared, on=today()):
         return f"the data had to be deleted after {declared.delete_after}; take newer data"
     return objection(declared, gate.declaration, gate.purpose, given.environment) or objection_to_rows(
         declared, checked.personal if gate.pii == "allow" else {}
