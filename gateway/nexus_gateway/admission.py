@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import math
-
-from nexus_gateway.errors import LIMITER_UNAVAILABLE, RATE_LIMITED, TOO_MANY_TOKENS, Refusal
+from nexus_gateway.errors import LIMITER_UNAVAILABLE, RATE_LIMITED, Refusal
 from nexus_gateway.exchange import Headers
 from nexus_gateway.gateway import Gateway
+from nexus_gateway.limits.estimate import BYTES_A_TOKEN, estimate, hold_to_whole, limits_of
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.limits.windows import Limits, Quota, Verdict
 from nexus_gateway.request import Request
-from nexus_gateway.routes_file import PolicyFile
 from nexus_gateway.telemetry.record import RequestRecord
-
-BYTES_A_TOKEN = 4
-"""Of a prompt in English, by OpenAI's own rule of thumb; the engine's count corrects it."""
-ANSWER_TOKENS = 512
-"""Taken for an answer whose request does not say how long it may be, where the caller has so many a minute."""
-
-
-def limits_of(policy: PolicyFile) -> Limits:
-    return Limits(policy.requests_per_minute, policy.tokens_per_minute, policy.max_parallel)
 
 
 async def admit(gateway: Gateway, request: Request) -> Reservation | None:
     """None where the caller has no limit. Raises Refusal; what is admitted goes through `release` once."""
     caller, record = request.caller, request.record
     limits = limits_of(caller.policy)
-    tokens = estimate(request)
-    if limits.tokens is not None and tokens > limits.tokens:
-        raise _unpayable(tokens, limits.tokens)
+    tokens = kept_free(request)
+    hold_to_whole(tokens, limits)
     if not gateway.parallel.enter(caller.key.owner, limits.parallel):
         record.limited = "parallel"
         raise Refusal(RATE_LIMITED, "max_parallel of this key is under way", ((b"retry-after", b"1"),))
@@ -76,18 +64,9 @@ def release(gateway: Gateway, request: Request, reservation: Reservation | None)
         gateway.limiter.refund(reservation)
 
 
-def estimate(request: Request) -> int:
-    """Tokens that are kept free for the request until they are known."""
-    asked, policy, surface = request.asked, request.caller.policy, request.surface
-    prompt = len(request.body) // BYTES_A_TOKEN
-    if not surface.bounds:
-        return prompt
-    longest = asked.longest(surface)
-    answers = asked.answers(surface)
-    if longest is None and policy.max_tokens is None:
-        left = (policy.tokens_per_minute or math.inf) - prompt
-        return prompt + int(max(1, min(ANSWER_TOKENS * answers, left)))
-    return prompt + (longest if longest is not None else policy.max_tokens or 0) * answers
+def kept_free(request: Request) -> int:
+    """Tokens, until it is known how many it took."""
+    return estimate(request.asked, request.surface, request.caller.policy, len(request.body))
 
 
 def headers_of(verdict: Verdict) -> Headers:
@@ -99,12 +78,6 @@ def _quota(kind: bytes, quota: Quota | None) -> Headers:
         return []
     said = ((b"limit", quota.limit), (b"remaining", quota.remaining), (b"reset", quota.reset))
     return [(b"x-ratelimit-%s-%s" % (name, kind), b"%d" % value) for name, value in said]
-
-
-def _unpayable(tokens: int, limit: int) -> Refusal:
-    """To come again later would not help."""
-    told = f"the request may need {tokens} tokens, and this key has {limit} a minute: ask for a shorter answer"
-    return Refusal(TOO_MANY_TOKENS, told)
 
 
 def _refusal(verdict: Verdict, record: RequestRecord) -> Refusal:

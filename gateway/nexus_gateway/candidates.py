@@ -80,11 +80,15 @@ def spoken(table: Table, wanted: Wanted) -> bool:
 
 
 def _upstreams(table: Table, wanted: Wanted) -> Iterator[tuple[Route, Upstream]]:
+    return (found for found in in_order(table, wanted) if speaks(found[1], wanted.surface))
+
+
+def in_order(table: Table, wanted: Wanted) -> Iterator[tuple[Route, Upstream]]:
+    """Each route along the fallbacks with each of its upstreams, as they would be asked if none of them answered; those
+    that do not speak the API too."""
     for route in chain(table.routes, wanted.route, wanted.allowed):
         for name in order(route, wanted.place, wanted.holds):
-            upstream = table.upstreams[name]
-            if speaks(upstream, wanted.surface):
-                yield route, upstream
+            yield route, table.upstreams[name]
 
 
 def holder(table: Table, wanted: Wanted) -> Candidate | None:

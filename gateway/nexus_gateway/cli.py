@@ -9,6 +9,8 @@ from typing import TextIO
 
 import click
 
+from nexus_gateway.commands.explain import explain
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -74,31 +76,7 @@ def check(routes: Path, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else f"revision {snapshot.revision}, {len(found['routes'])} routes")
 
 
-@gateway.command(epilog="Example: nexus-gateway explain routes.d --model chat --key team-a --session 42")
-@click.argument("routes", type=_PATH)
-@click.option("--model", required=True)
-@click.option("--key", "key_id", default="dev-key", show_default=True, help="Tenant of the caller's key, or its id.")
-@click.option("--session", default="", help="x-nexus-session or `user` of the request.")
-@click.option("--header", "headers", multiple=True, help="name=value; several times.")
-@click.option("--json", "as_json", is_flag=True)
-def explain(routes: Path, model: str, key_id: str, session: str, headers: tuple[str, ...], as_json: bool) -> None:
-    """Say which rule of ROUTES decides about one request, and who would be asked in which order."""
-    from nexus_gateway.config_errors import ConfigRefused
-    from nexus_gateway.explanation import explain as explained
-    from nexus_gateway.explanation import lines
-    from nexus_gateway.snapshot import Source, load
-
-    pairs = [header.partition("=") for header in headers]
-    if bad := [name for name, found, _ in pairs if not (name and found)]:
-        raise click.BadParameter(f"{bad[0]!r}: write name=value", param_hint="--header")
-    given = {name: value for name, _, value in pairs}
-    try:
-        told = explained(load(Source(routes, None, 10.0)), model, key_id=key_id, sticky=session, headers=given)
-    except ConfigRefused as error:
-        click.echo(f"nexus-gateway: {error}", err=True)
-        sys.exit(2)
-    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines(told)))
-    sys.exit(1 if "refused" in told else 0)
+gateway.add_command(explain)
 
 
 @gateway.command(epilog="Example: nexus-gateway shadow-report gateway.log")

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nexus_gateway.asked import Asked, bounded, field_names
-from nexus_gateway.errors import FIELD_NOT_ALLOWED, TOO_MANY_TOKENS, Refusal
+from nexus_gateway.errors import (
+    FIELD_NOT_ALLOWED,
+    MODEL_NOT_ALLOWED,
+    MODEL_NOT_FOUND,
+    TOO_MANY_TOKENS,
+    Refusal,
+)
 from nexus_gateway.keys import Key
 from nexus_gateway.routes import Table
 from nexus_gateway.routes_file import EVERY_SUBJECT, PolicyFile
+from nexus_gateway.routing import Route
 from nexus_gateway.surfaces import Surface
 
 UNLIMITED = PolicyFile()
@@ -30,15 +37,29 @@ class Caller:
 
 def caller_of(key: Key, table: Table) -> Caller:
     """A token that names no models may use those of its subject's policy; where there is no policy either, none."""
+    section, name = place_of(key, table)
+    if not name:
+        return Caller(replace(key, models=key.models or frozenset()) if key.subject else key, UNLIMITED)
+    if section == "policies":
+        return Caller(key, table.policies[name], name)
+    return Caller(key, table.subjects[name], OTHERS if name == EVERY_SUBJECT else name)
+
+
+def place_of(key: Key, table: Table) -> tuple[str, str]:
+    """Section of the routes, and the name in it of the policy that holds for the key; empty where none does."""
     if not key.subject:
-        policy = table.policies.get(key.owner)
-        return Caller(key, UNLIMITED) if policy is None else Caller(key, policy, key.owner)
-    if (own := table.subjects.get(key.subject)) is not None and key.subject != EVERY_SUBJECT:
-        return Caller(key, own, key.subject)
-    policy = table.subjects.get(EVERY_SUBJECT)
-    if policy is None:
-        return Caller(replace(key, models=key.models or frozenset()), UNLIMITED)
-    return Caller(key, policy)
+        return "policies", key.owner if key.owner in table.policies else ""
+    return "subjects", next((name for name in (key.subject, EVERY_SUBJECT) if name in table.subjects), "")
+
+
+def route_for(caller: Caller, model: str, table: Table) -> Route:
+    """Raises Refusal. What a key may not use is told apart from what there is not only by those who may."""
+    if not caller.may_use(model):
+        raise Refusal(MODEL_NOT_ALLOWED, "this key's policy does not name that model")
+    route = table.route(model)
+    if route is None:
+        raise Refusal(MODEL_NOT_FOUND, "no route has that model's name; /v1/models lists those that this key may use")
+    return route
 
 
 def hold_to(policy: PolicyFile, surface: Surface, asked: Asked, body: bytes) -> bytes:

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 from nexus_gateway import envelopes
-from nexus_gateway.admission import admit, estimate, release
+from nexus_gateway.admission import admit, kept_free, release
 from nexus_gateway.asked import Asked, read
 from nexus_gateway.auth import authenticate
 from nexus_gateway.candidates import Candidate, candidates, drawn, spoken
@@ -20,8 +20,6 @@ from nexus_gateway.errors import (
     CIRCUIT_OPEN,
     DRAINING,
     INTERNAL,
-    MODEL_NOT_ALLOWED,
-    MODEL_NOT_FOUND,
     OVERLOADED,
     ClientGone,
     Refusal,
@@ -32,7 +30,7 @@ from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.once import once
 from nexus_gateway.kept_responses.fetch import asked_about, fetch
 from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
-from nexus_gateway.policy import Caller, caller_of, hold_to
+from nexus_gateway.policy import Caller, caller_of, hold_to, route_for
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
@@ -92,12 +90,8 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
 
 
 def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestRecord) -> Route:
-    """The route of the model. What a key may not use is told apart from what there is not only by those who may."""
-    if not caller.may_use(asked.model):
-        raise Refusal(MODEL_NOT_ALLOWED, "this key's policy does not name that model")
-    route = snapshot.table.route(asked.model)
-    if route is None:
-        raise Refusal(MODEL_NOT_FOUND, "no route has that model's name; /v1/models lists those that this key may use")
+    """The route of the model. Raises Refusal."""
+    route = route_for(caller, asked.model, snapshot.table)
     record.route = record.model = route.name
     record.telemetry = caller.policy.telemetry or route.telemetry
     return route
@@ -188,7 +182,7 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
 async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:
     """Waits for room at the upstream, as long as its settings say. Raises TryFailed or ClientGone."""
     caller = request.caller
-    place = gateway.enter(upstream, caller.policy.priority, caller.key.owner, estimate(request))
+    place = gateway.enter(upstream, caller.policy.priority, caller.key.owner, kept_free(request))
     if not place.settled:
         request.exchange.closed.then(lambda: place.fail(ClientGone()))
     try:

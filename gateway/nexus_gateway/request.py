@@ -6,13 +6,19 @@ from dataclasses import dataclass
 
 from nexus_gateway.asked import Asked
 from nexus_gateway.candidates import Wanted
-from nexus_gateway.exchange import Exchange
+from nexus_gateway.exchange import Exchange, RequestHead
 from nexus_gateway.policy import Caller
 from nexus_gateway.routing import Route, bucket
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.trace import Trace
+
+
+def session_key(caller: Caller, head: RequestHead, asked: Asked, surface: Surface) -> str:
+    """Of the client's session or user, within its own key; empty where it names neither."""
+    session = head.first(b"x-nexus-session").decode("latin-1") or asked.speaker(surface)
+    return f"{caller.key.owner}\0{session}" if session else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,7 @@ class Request:
     def sticky_key(self) -> str:
         """What keeps a conversation with one release: the client's session or user, within its own key; else an id
         that we have made, never one that the client could choose its release by."""
-        session = self.exchange.head.first(b"x-nexus-session").decode("latin-1") or self.asked.speaker(self.surface)
-        return f"{self.caller.key.owner}\0{session}" if session else self.ids.span_id
+        return session_key(self.caller, self.exchange.head, self.asked, self.surface) or self.ids.span_id
 
     @property
     def wanted(self) -> Wanted:
