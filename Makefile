@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,13 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	$(BIN)/nexus policy
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh'); \
 	else echo "==> no shellcheck here (make services installs it): scripts are not looked at"; fi
+	$(MAKE) --no-print-directory policy-tests
+
+policy-tests: setup-dev ## hold every environment's policy tests, and break each rule of its policies to see them fail
+	@for environment in $(patsubst environments/%/policy-tests.yaml,%,$(wildcard environments/*/policy-tests.yaml)); do \
+	  echo "==> $$environment"; \
+	  $(BIN)/nexus-gateway policy-test gitops/$$environment/gateway/routes.d \
+	    --tests environments/$$environment/policy-tests.yaml --mutants policies --min-coverage 100 || exit 1; done
 
 check-pr: setup-check ## prove what a pull request claims: BASE=origin/main HEAD=HEAD; needs Git and the whole history
 	.venv-check/bin/nexus check-pr --base "$(or $(BASE),origin/main)" --head "$(or $(HEAD),HEAD)" $(CHECK_PR_FLAGS)
@@ -102,6 +109,7 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus-gateway schema --of audit > gateway/audit.schema.json
 	$(BIN)/nexus-gateway schema --of decisions > gateway/decision.schema.json
 	$(BIN)/nexus-gateway schema --of openapi > gateway/openapi.json
+	$(BIN)/nexus-gateway schema --of policy-tests > gateway/policy-tests.schema.json
 	$(BIN)/nexus-gateway reference log > docs/reference/log-schema.md
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md

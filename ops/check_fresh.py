@@ -38,6 +38,7 @@ GENERATED: dict[str, list[str]] = {
     "gateway/audit.schema.json": ["nexus-gateway", "schema", "--of", "audit"],
     "gateway/decision.schema.json": ["nexus-gateway", "schema", "--of", "decisions"],
     "gateway/openapi.json": ["nexus-gateway", "schema", "--of", "openapi"],
+    "gateway/policy-tests.schema.json": ["nexus-gateway", "schema", "--of", "policy-tests"],
     "docs/reference/log-schema.md": ["nexus-gateway", "reference", "log"],
     "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],
     "docs/reference/settings.md": ["nexus-gateway", "reference", "settings"],

@@ -10,6 +10,7 @@ from typing import TextIO
 import click
 
 from nexus_gateway.commands.explain import explain
+from nexus_gateway.commands.policy_test import policy_test
 
 _PATH = click.Path(path_type=Path)
 
@@ -76,7 +77,8 @@ def check(routes: Path, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else f"revision {snapshot.revision}, {len(found['routes'])} routes")
 
 
-gateway.add_command(explain)
+for _command in (explain, policy_test):
+    gateway.add_command(_command)
 
 
 @gateway.command(epilog="Example: nexus-gateway shadow-report gateway.log")
@@ -132,12 +134,16 @@ def replay(
 
 @gateway.command()
 @click.option(
-    "--of", "subject", type=click.Choice(["routes", "log", "audit", "decisions", "openapi"]), default="routes"
+    "--of",
+    "subject",
+    type=click.Choice(["routes", "log", "audit", "decisions", "openapi", "policy-tests"]),
+    default="routes",
 )
 def schema(subject: str) -> None:
-    """Print the JSON Schema of route files, or of one line of a log; or the OpenAPI document."""
+    """Print the JSON Schema of route files, policy tests, or one line of a log; or the OpenAPI document."""
     from nexus_gateway.decisions.decision_schema import decision_schema
     from nexus_gateway.openapi import document
+    from nexus_gateway.policy_tests.tests_file import PolicyTests
     from nexus_gateway.routes_file import RoutesFile
     from nexus_gateway.telemetry.audit_schema import audit_schema
     from nexus_gateway.telemetry.log_schema import log_schema
@@ -148,6 +154,7 @@ def schema(subject: str) -> None:
         "audit": audit_schema,
         "decisions": decision_schema,
         "openapi": document,
+        "policy-tests": PolicyTests.model_json_schema,
     }
     made = schemas[subject]()
     click.echo(json.dumps(made, indent=2))

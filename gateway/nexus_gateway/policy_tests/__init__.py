@@ -1,0 +1,1 @@
+"""Assertions about routes and policies, held by the functions that decide about real requests."""
