@@ -11,6 +11,7 @@ import click
 
 from nexus_gateway.commands.explain import explain
 from nexus_gateway.commands.policy_test import policy_test
+from nexus_gateway.commands.simulate import simulate
 
 _PATH = click.Path(path_type=Path)
 
@@ -77,7 +78,7 @@ def check(routes: Path, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else f"revision {snapshot.revision}, {len(found['routes'])} routes")
 
 
-for _command in (explain, policy_test):
+for _command in (explain, policy_test, simulate):
     gateway.add_command(_command)
 
 
