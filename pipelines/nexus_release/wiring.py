@@ -260,7 +260,7 @@ class Tools:
     @cached_property
     def forge(self) -> Forge | None:
         """None where the remote is on no forge, or nobody has given a token. Raises BadInput or MissingExtra."""
-        from nexus_release.forges import open_forge
+        from nexus_release.adapters.forges import open_forge
 
         told = self.connections
         return open_forge(told.push or told.remote, told.forge, told.forge_url, told.forge_token)

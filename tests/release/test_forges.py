@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from nexus_release.adapters import forge_calls
+from nexus_release.adapters.forges import ForgeKind, forge_place, open_forge
 from nexus_release.errors import BadInput, Missing, NexusError, RemoteRefused, Unreachable
-from nexus_release.forges import ForgeKind, forge_place, open_forge
 from nexus_release.ports import Forge
 
 from ..support.forge_server import TOKEN, Fault, ForgeServer, forge

@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 
 def github() -> Document:
-    document = yaml.load((ROOT / ".github/workflows/check-pr.yml").read_text(), yaml.BaseLoader)  # noqa: S506 - `on` stays a word; BaseLoader makes texts alone
+    document = yaml.load((ROOT / ".github/workflows/check-pr.yml").read_text(), yaml.BaseLoader)  # noqa: S506 - it makes texts alone, so `on` stays a word
     assert isinstance(document, dict)
     return document
 

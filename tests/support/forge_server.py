@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from nexus_release.forges import ForgeKind
+from nexus_release.adapters.forges import ForgeKind
 
 TOKEN = "forge-secret-0123456789"
 HEAD = "ab" * 20
