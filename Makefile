@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,7 +69,7 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	$(BIN)/python ops/check_fresh.py locks generated workflows
 	$(BIN)/nexus render --check
 	$(BIN)/nexus policy
-	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh'); \
+	@if command -v shellcheck >/dev/null; then shellcheck --external-sources $$(git ls-files '*.sh'); \
 	else echo "==> no shellcheck here (make services installs it): scripts are not looked at"; fi
 	$(MAKE) --no-print-directory policy-tests
 
@@ -146,6 +146,12 @@ many-routes: setup-dev ## ROUTES=10000 route files: how long until a change is s
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour
 	$(BIN)/python -m tests.chaos.release --long $(CHAOS_FLAGS)
+
+kind: setup setup-hera setup-kfp ## a real cluster in Docker, and the demo's loop on it: Argo CD, KServe, Argo Workflows, KFP, MLflow
+	ops/kind/up.sh
+
+kind-down: ## take that cluster down
+	ops/kind/down.sh
 
 services: ## install the system tools that some tests use (Debian, root)
 	ops/services.sh
