@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -152,6 +152,9 @@ kind: setup setup-hera setup-kfp ## a real cluster in Docker, and the demo's loo
 
 kind-down: ## take that cluster down
 	ops/kind/down.sh
+
+restore-drill: setup-dev ## destroy a Nexus of a stated size, put it back by the clock, and write docs/benchmarks-restore.md
+	$(BIN)/python -m tests.chaos.restore_drill docs/benchmarks-restore.md $(DRILL_FLAGS)
 
 services: ## install the system tools that some tests use (Debian, root)
 	ops/services.sh

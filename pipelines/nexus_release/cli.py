@@ -41,6 +41,8 @@ COMMANDS = {
     "smoke": "Ask a gateway for each model that it routes, and say who answered.",
     "wait": "Wait until every replica of a gateway serves a revision.",
     "mirror": "Make the registry's aliases say what Git says and serves.",
+    "backup": "Copy Git, MLflow, Redis and the store, so that they can be put back.",
+    "restore": "Put a backup back into empty places, and prove every digest.",
     "up": "Bring up on this machine what the remote's main says, and follow it.",
     "down": "Stop what `nexus up` started.",
     "demo": "Tell the whole story on this machine, from a dataset to a rollback.",

@@ -146,7 +146,8 @@ class Job:
 
     def __init__(self) -> None:
         documents = [
-            yaml.safe_load(text) for text in gateway_files("gitops/prod/gateway", [], settings_of("prod")).values()
+            yaml.safe_load(text)
+            for text in gateway_files("gitops/prod/gateway", [], settings_of("prod"), None).values()
         ]
         (self.job,) = [one for one in documents if one["kind"] == "Job"]
         self.services = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Service"}
@@ -214,7 +215,7 @@ def test_without_an_image_there_is_no_job_and_a_line_says_so() -> None:
 def test_two_pull_requests_do_not_meet_in_the_job() -> None:
     """It says nothing of the routes: what they are, it reads where they are mounted."""
     plans = [admitted(None, f"model-{seed}", make_pointer(make_record(f"model-{seed}", seed))) for seed in (1, 2)]
-    rendered = [gateway_files("x", [plan], settings_of("prod"))["x/smoke.yaml"] for plan in plans]
+    rendered = [gateway_files("x", [plan], settings_of("prod"), None)["x/smoke.yaml"] for plan in plans]
     assert rendered[0] == rendered[1]
 
 

@@ -1,0 +1,1 @@
+"""Copies of everything that is state, taken together, and put back into empty places."""
