@@ -8,14 +8,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from nexus_release.history import routes_folder
+from nexus_release.policies import policies_path
+
 _SECONDS = 120.0
+_BROKEN = ("--mutants", "policies")  # a policy that could be broken without any test noticing is not tested
 
 
 def policy_test_faults(root: Path, environment: str) -> Iterator[str]:
-    """Nothing where the environment has no policies or no tests of them. Closed: a program that is missing is a
-    fault."""
-    folder = root / "environments" / environment
-    if not all((folder / name).is_file() for name in ("policies.yaml", "policy-tests.yaml")):
+    """Nothing where the environment has neither. Closed: policies without tests, or without the program that runs
+    them, are a fault."""
+    tests = root / "environments" / environment / "policy-tests.yaml"
+    if not tests.is_file():
+        if (root / policies_path(environment)).exists():
+            yield f"{environment} has policies, and no policy-tests.yaml that holds them"
         return
     program = shutil.which("nexus-gateway", path=str(Path(sys.executable).parent)) or shutil.which("nexus-gateway")
     if program is None:
@@ -23,7 +29,10 @@ def policy_test_faults(root: Path, environment: str) -> Iterator[str]:
         return
     try:
         done = subprocess.run(
-            [program, "policy-test", environment, "--root", str(root)], capture_output=True, text=True, timeout=_SECONDS
+            [program, "policy-test", str(root / routes_folder(environment)), "--tests", str(tests), *_BROKEN],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
         yield f"they have not ended within {_SECONDS:g} s"
