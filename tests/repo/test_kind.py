@@ -274,6 +274,14 @@ def test_the_remote_in_the_cluster_takes_a_push_and_gives_it_back(tmp_path: Path
     assert commits(tmp_path / "nexus.git") == commits(ROOT)
 
 
+def test_images_are_built_on_another_base_where_one_is_named(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    for base, named in (("", 0), ("mirror.test/python:3.11", len(IMAGES))):
+        ran = stage.run("images", NEXUS_BASE=base)
+        assert ran.returncode == 0, ran.stderr
+        assert len(called(stage.tools.calls(), "docker build", "--build-arg BASE=mirror.test/python:3.11")) == named
+
+
 IMAGES = re.findall(r"^image (\w+) (\S+) (\w+)$", (KIND / "images.sh").read_text(), re.MULTILINE)
 
 
