@@ -25,8 +25,8 @@ from nexus_gateway.routing import Match, Route, bucket
 from nexus_gateway.surfaces import SURFACES, Surface
 
 _JSON = (b"content-type", b"application/json")
-ANYBODY = Key("anybody", None, admin=False)
-"""A key that no policy names: nothing is kept from it."""
+ANYBODY = Key("(anybody)", None, admin=False)
+"""A key that no policy can name: nothing is kept from it."""
 BY_API: Mapping[str, Surface] = {surface.api: surface for surface in reversed(SURFACES.values())}
 """Of several paths of an API the one that asks for answers."""
 

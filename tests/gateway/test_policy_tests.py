@@ -165,6 +165,16 @@ def test_what_is_true_holds_and_every_rule_is_looked_at(tmp_path: Path) -> None:
             "ours stays here: stays",
             "it leaves for litellm://openai/gpt-4o: chat -> hosted of spare",
         ),
+        (
+            changed(routes__spare__masking={"kinds": ["email"], "restore": False}),
+            "a guest never reaches the secret: masks",
+            "restore is false: chat -> chat-1 of spare",
+        ),
+        (
+            changed(policies__guest__masking={"kinds": ["iban"]}),
+            "a guest never reaches the secret: masks",
+            "not masked: email",
+        ),
         (changed(routes__chat__percent=30), "a canary stays small: share", "it is 30, above 20"),
         (changed(routes__chat__match=[]), "the lane of testers: goes_to", "it goes to chat-1 of chat"),
         (changed(routes__chat__fallbacks=[]), "spare answers when both have failed: goes_to", "nobody answers"),

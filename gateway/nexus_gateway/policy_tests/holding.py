@@ -12,7 +12,7 @@ from nexus_gateway.keys import Key
 from nexus_gateway.masking.plan import Plan, plan_of
 from nexus_gateway.policy import Caller, caller_of, place_of
 from nexus_gateway.policy_tests.places import every_place
-from nexus_gateway.policy_tests.reach import Reached, engines_of, fits, meet, names, reached
+from nexus_gateway.policy_tests.reach import Reached, engines_of, fits, met, names, reached
 from nexus_gateway.policy_tests.rules import Rules
 from nexus_gateway.policy_tests.tests_file import (
     Amount,
@@ -29,6 +29,7 @@ from nexus_gateway.policy_tests.tests_file import (
 )
 from nexus_gateway.question import ANYBODY, BY_API, Question, body_of, decide, well_but
 from nexus_gateway.routes import Table
+from nexus_gateway.routes_file import MaskingFile
 from nexus_gateway.routing import BUCKETS, Route
 from nexus_gateway.tokens.claims import Claims
 
@@ -115,10 +116,10 @@ class _Holding:
         for model in (*plain, *hidden):
             if self._caller.may_use(model):
                 return self._said("never_reaches", f"its policy lets it use {model}")
+        engines = engines_of(self._table, hidden)
         for one in self._reached():
-            for model in hidden:
-                if self._leads_to(one, model):
-                    return self._said("never_reaches", f"it reaches {model}: {one.story}")
+            if model := met(one.upstream, engines):
+                return self._said("never_reaches", f"it reaches {model}: {one.story}")
         return self._said("never_reaches", vacuous="" if plain or hidden else _NO_ROUTE.format("of such a name"))
 
     def _only(self, models: Sequence[str]) -> Held:
@@ -128,16 +129,14 @@ class _Holding:
         for name in names(self._table, self._caller):
             if name not in models and self._caller.may_use(name):
                 return self._said("only", f"it may use {name} too")
-        routed = list(self._table.routes)
+        routes = self._table.routes
+        own = engines_of(self._table, (name for name in routes if name in models))
+        others = engines_of(self._table, (name for name in routes if name not in models))
         for one in self._reached():
-            own = any(self._leads_to(one, name) for name in routed if name in models)
-            strange = not own and any(self._leads_to(one, name) for name in routed if name not in models)
+            strange = met(one.upstream, others) and not met(one.upstream, own)
             if strange or one.route.name not in models:
                 return self._said("only", f"it reaches more: {one.story}")
         return self._said("only")
-
-    def _leads_to(self, one: Reached, model: str) -> bool:
-        return any(meet(one.upstream, engine) for engine in engines_of(self._table, model))
 
     def _limits(self, wanted: LimitsFile) -> Iterator[Held]:
         for name in type(wanted).model_fields:
@@ -148,15 +147,14 @@ class _Holding:
                 yield self._said(f"limits.{name}", _beyond(has, amount))
 
     def _masks(self, wanted: MaskedFile) -> Held:
-        """By the caller's policy; else by the route of every engine that it reaches."""
+        """On the way to every engine that it reaches; by its policy alone, where it reaches none."""
         self._rules.policy(self._policy, "masking")
-        fault = _unmasked(wanted, plan_of(self._caller.policy.masking))
-        for one in self._reached() if fault else ():
-            copies = one.asked.shadow.masking if one.copy and one.asked.shadow else None
-            plan = plan_of(one.route.masking, self._caller.policy.masking, copies)
+        own = self._caller.policy.masking
+        plans = [(plan_of(one.route.masking, own, _of_copies(one)), one.story) for one in self._reached()]
+        for plan, story in plans or [(plan_of(own), "by its policy")]:
             if fault := _unmasked(wanted, plan):
-                return self._said("masks", f"{fault}: {one.story}")
-        return self._said("masks", fault)
+                return self._said("masks", f"{fault}: {story}")
+        return self._said("masks")
 
     def _stays(self, wanted: StaysFile) -> Held:
         some = False
@@ -227,6 +225,10 @@ class _Holding:
         if fits(first.route.name, (wanted.route,)) and fits(first.upstream.name, (wanted.upstream,)):
             return ""
         return f"it goes to {first.upstream.name} of {first.route.name}"
+
+
+def _of_copies(one: Reached) -> MaskingFile | None:
+    return one.asked.shadow.masking if one.copy and one.asked.shadow else None
 
 
 def _unmasked(wanted: MaskedFile, plan: Plan | None) -> str:

@@ -7,7 +7,8 @@ are heeded one header at a time, since the first that holds decides for its rout
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
@@ -23,6 +24,10 @@ NOBODY_S = "a-name-that-no-model-has"
 """Of a model: by it the default is reached."""
 _FIRST = BUCKETS - 1
 """A place; which one changes the order alone."""
+
+
+Engines = Mapping[str, Sequence[tuple[str, str]]]
+"""Address -> (the engine's own name for it, model), for each model that is answered there."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Reached:
         ]
 
     @property
+    def way(self) -> tuple[object, ...]:
+        """The same in each API that leads there."""
+        return self.route.name, self.upstream.name, self.rule, self.copy
+
+    @property
     def story(self) -> str:
         rule = f" by {self.rule.header.decode()}: {self.rule.value.decode()}" if self.rule else ""
         return f"{self.model} -> {self.upstream.name} of {self.route.name}{' as a copy' if self.copy else ''}{rule}"
@@ -61,7 +71,8 @@ def reached(table: Table, key: Key, only: tuple[str, ...] = ("*",)) -> Iterator[
         if fits(model, only) and caller.may_use(model):
             route = table.route(model)
             if route is not None:
-                yield from _of_model(table, caller, model, route)
+                ways = {one.way: one for one in _of_model(table, caller, model, route)}
+                yield from ways.values()
 
 
 def names(table: Table, caller: Caller) -> list[str]:
@@ -72,16 +83,29 @@ def names(table: Table, caller: Caller) -> list[str]:
     return sorted({*table.routes, *named, *engines, NOBODY_S})
 
 
-def engines_of(table: Table, model: str) -> list[Upstream]:
-    """Those that have a share of the model's own traffic."""
-    return [table.upstreams[target.upstream] for target in table.routes[model].targets if target.share]
+def engines_of(table: Table, models: Iterable[str]) -> Engines:
+    """Of the upstreams that have a share of a model's own traffic."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for model in models:
+        for target in table.routes[model].targets:
+            upstream = table.upstreams[target.upstream]
+            for endpoint in upstream.endpoints if target.share else ():
+                found[endpoint.url].append((upstream.model, model))
+    return found
 
 
-def meet(one: Upstream, other: Upstream) -> bool:
-    """True where both lead to one engine. An engine is an address; at one address there are several only where both say
-    by `model` which of them they ask, since an engine may answer to any name."""
-    apart = one.model and other.model and one.model != other.model
-    return not apart and not {each.url for each in one.endpoints}.isdisjoint(each.url for each in other.endpoints)
+def met(upstream: Upstream, engines: Engines) -> str:
+    """A model whose engine this one leads to; empty where there is none. An engine is an address; at one address there
+    are several only where both say by `model` which of them they ask, since an engine may answer to any name."""
+    return next(
+        (
+            model
+            for endpoint in upstream.endpoints
+            for own, model in engines.get(endpoint.url, ())
+            if not (own and upstream.model) or own == upstream.model
+        ),
+        "",
+    )
 
 
 def host_of(url: str) -> str:
