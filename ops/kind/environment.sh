@@ -5,7 +5,7 @@
 . "$(dirname "$0")/steps.sh"
 need git openssl kubectl curl
 
-inside=http://git.nexus-git.svc.cluster.local:443/nexus.git
+inside=http://git.nexus-git.svc.cluster.local/nexus.git
 nexus=${NEXUS_BIN:-$root/.venv/bin/nexus}
 hera=${NEXUS_HERA_PYTHON:-$root/.venv-hera/bin/python}
 kfp=${NEXUS_KFP_PYTHON:-$root/.venv-kfp/bin/python}
@@ -14,7 +14,7 @@ kfp=${NEXUS_KFP_PYTHON:-$root/.venv-kfp/bin/python}
 remote() {
     where=${NEXUS_KIND_REMOTE:-}
     [ -z "$where" ] || return 0
-    quiet_kube -n nexus-git port-forward service/git 5002:443 >/dev/null &
+    quiet_kube -n nexus-git port-forward service/git 5002:80 >/dev/null &
     forward=$!
     trap 'kill "$forward"' EXIT
     run curl --silent --output /dev/null --retry 30 --retry-connrefused --retry-delay 1 http://127.0.0.1:5002/

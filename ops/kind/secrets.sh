@@ -4,7 +4,7 @@
 . "$(dirname "$0")/steps.sh"
 need kubectl openssl
 
-git_url=http://git.nexus-git.svc.cluster.local:443/nexus.git
+git_url=http://git.nexus-git.svc.cluster.local/nexus.git
 gateway=${NEXUS_GATEWAY_BIN:-$root/.venv/bin/nexus-gateway}
 
 # Prints the password $1, which is made when it is first asked for.

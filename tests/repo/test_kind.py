@@ -149,7 +149,18 @@ def test_what_is_pushed_names_the_images_and_the_clusters_own_remote(up: Up, tmp
     assert {path: (seen / path).read_text() for path in files} == files
     assert "gitops/dev/gateway/deployment.yaml" in files
     repository = yaml.safe_load((seen / "gitops/argocd/repository.yaml").read_text())
-    assert repository["data"]["url"] == "http://git.nexus-git.svc.cluster.local:443/nexus.git"
+    assert repository["data"]["url"] == "http://git.nexus-git.svc.cluster.local/nexus.git"
+    (reached,) = settings.pods.egress["git"]
+    assert {"namespace": reached.namespace, "pods": reached.pods, "ports": reached.ports} == git_pods()
+
+
+def git_pods() -> dict[str, object]:
+    """The Git remote's pods as a NetworkPolicy has to name them: a policy sees the port that a pod listens on."""
+    objects = list(yaml.safe_load_all((KIND / "git.yaml").read_text()))
+    template = of_kind(objects, "Deployment")["spec"]["template"]
+    ports = tuple(port["containerPort"] for container in template["spec"]["containers"] for port in container["ports"])
+    space = of_kind(objects, "Namespace")["metadata"]["name"]
+    return {"namespace": space, "pods": template["metadata"]["labels"], "ports": ports}
 
 
 def test_passwords_and_keys_are_told_to_nobody(up: Up) -> None:
