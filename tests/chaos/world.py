@@ -22,6 +22,7 @@ from nexus_release.verify import verify
 from nexus_release.wiring import Connections, Tools
 
 from ..support.mlflow_server import client_of
+from ..support.releases import DECLARED
 from ..support.remotes import Remote, plant_house
 from .effects import Fault, Watched
 
@@ -154,6 +155,7 @@ class World:
         spec = {
             "model": self.model,
             "dataset": str(self.folder / "data.jsonl"),
+            "data": DECLARED.model_dump(mode="json"),
             "train": _TINY,
             "quantize": {"scheme": "FP8_DYNAMIC", "calibration_rows": 4},
         }

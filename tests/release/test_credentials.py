@@ -89,7 +89,7 @@ def test_a_container_s_step_has_lost_them_before_it_reads_a_row(tmp_path: Path) 
         "sys.addaudithook(seen)\n"
     )
     (tmp_path / "rows.jsonl").write_text("no JSON\n")
-    given = {"model": "m", "dataset": "rows.jsonl", "gate": {}}
+    given = {"model": "m", "environment": "local", "dataset": "rows.jsonl", "declaration": None, "gate": {}}
     (tmp_path / "in.json").write_text(json.dumps(given))
     subprocess.run(
         [str(Path(sys.executable).parent / "nexus"), "step", "validate", "--in", "in.json", "--out", "out.json"],

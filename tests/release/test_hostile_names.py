@@ -32,6 +32,8 @@ from ..support.remotes import Remote, plant_house
 from ..support.repository import ROOT
 from ..support.web import Reply, Web, serve
 
+GIVEN = {"environment": "local", "dataset": "d.jsonl", "declaration": None, "gate": {}}
+"""What `validate` is given, but for its model."""
 HOSTILE: dict[str, str] = {
     "empty": "", "space": " ", "spaces inside": "a b", "space before": " a", "space after": "a ", "tab": "a\tb",
     "newline": "a\nb", "newline after": "chat\n", "carriage return": "a\rb", "NUL": "a\0b", "bell": "a\x07b",
@@ -134,7 +136,7 @@ def test_a_model_of_no_grammar_in_a_file_is_refused_by_release_and_step(house: H
     seen = text.replace("\n", "").isprintable()
     mend = "128 characters" if len(text) > 128 else MODEL_MEND if seen else "characters that can be seen"
     refused(nexus("release", "spec.yaml", "--root", str(ROOT)), "spec.yaml: model", text, mend)
-    Path("in.json").write_text(json.dumps({"model": text, "dataset": "d.jsonl", "gate": {}}))
+    Path("in.json").write_text(json.dumps({**GIVEN, "model": text}))
     words = ("--in", "in.json", "--out", "out.json", "--work", (house.folder / "state").as_uri())
     told = nexus("step", "validate", *words)
     if "surrogate" in name:  # half a character is no JSON: no field is read at all

@@ -123,7 +123,7 @@ def test_long_hostile_runs_are_scanned_in_linear_time(pii: Pii) -> None:
 def test_a_release_of_personal_data_ends_with_3_and_one_line_that_does_not_repeat_it(tmp_path: Path) -> None:
     plant_environments(tmp_path)
     settings = tmp_path / "environments/local/settings.yaml"
-    gate = {"min_rows": 1, "max_refused_share": 0.05, "reference": None}
+    gate = {"min_rows": 1, "max_refused_share": 0.05, "reference": None, "declaration": "optional"}
     settings.write_text(yaml.safe_dump({**yaml.safe_load(settings.read_text()), "gates": {"data": gate}}))
     secret = "4111" + "111111111111"
     (tmp_path / "data.jsonl").write_bytes(rows(9) + chat(9, "My card?", secret))

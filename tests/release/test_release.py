@@ -92,7 +92,8 @@ def test_an_environment_that_is_not_there_ends_with_2_and_lists_those_that_are(t
 def test_one_step_as_a_container_runs_it(tmp_path: Path, bad_data: str) -> None:
     """A gate's no is exit status 0: an engine would take anything else for a crash, and try again."""
     gate = {"min_rows": 1}
-    (tmp_path / "in.json").write_text(json.dumps({"model": "chat", "dataset": bad_data, "gate": gate}))
+    given = {"model": "chat", "environment": "local", "dataset": bad_data, "declaration": None, "gate": gate}
+    (tmp_path / "in.json").write_text(json.dumps(given))
     words = ["step", "validate", "--in", "in.json", "--out", "out.json", "--work", (tmp_path / "work").as_uri()]
     done = subprocess.run([str(BIN / "nexus"), *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
