@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from nexus_gateway.exchange import Waiter, failed
+from nexus_gateway.redis_address import redis_at
 
 FAILURES = 3
 """In a row, after which Redis is left alone."""
@@ -49,13 +49,7 @@ class RedisScripts:
     def __init__(self, url: str, package: str, names: Sequence[str], changed: Changed, deadline: float) -> None:
         """`names` of files in `package`; `deadline` of one batch, in seconds. Raises ValueError for a URL that is
         none."""
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=deadline,
-            socket_connect_timeout=deadline,
-            single_connection_client=True,
-            retry=None,
-        )
+        self._redis = redis_at(url, single=True, socket_timeout=deadline, socket_connect_timeout=deadline, retry=None)
         self._texts = {name: files(package).joinpath(name).read_text(encoding="utf-8") for name in names}
         self._shas = {name: _sha(text) for name, text in self._texts.items()}
         self._changed, self._deadline = changed, deadline

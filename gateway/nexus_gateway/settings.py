@@ -34,7 +34,8 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     (
         "GATEWAY_REDIS_URL",
         "",
-        "`redis://localhost:6379/0`: limits, idempotency keys and kept responses of all gateways together.",
+        "`redis://localhost:6379/0`, or `redis+sentinel://:password@host:26379,host:26379/name/0`: limits, idempotency"
+        " keys and kept responses of all gateways together.",
     ),
     ("GATEWAY_REDIS_DEADLINE_SECONDS", "0.05", "For one batch of limits; after it this gateway counts for itself."),
     ("GATEWAY_LIMITS_FAIL_OPEN", "true", "While Redis is away each gateway counts for itself; `false`: 503."),

@@ -15,14 +15,14 @@ from nexus_release.pod_settings import Peer
 class RedisSettings(Section):
     """Limits, idempotency keys and kept responses of all gateways. A laptop reads none of it."""
 
-    mode: Literal["none", "single", "external"]
-    """`none`: each gateway counts for itself. `single`: one pod, rendered. `external`: one that somebody else
-    runs; the Secret says where."""
+    mode: Literal["none", "single", "sentinel", "external"]
+    """`none`: each gateway counts for itself. `single`: one pod, rendered. `sentinel`: three pods, of which one
+    leads and another takes over. `external`: one that somebody else runs; the Secret says where."""
     image: Image | None
     """By digest; null where none is rendered."""
     secret: Label
     """With the key `url`, what gateways are told as `GATEWAY_REDIS_URL`; where Redis is rendered also `auth.conf`, the
-    line `requirepass ...` with the same password."""
+    lines `requirepass ...` and, for `sentinel`, `masterauth ...` with the same password."""
     resources: PodResources
     """Of each pod."""
     storage: Memory
@@ -36,7 +36,7 @@ class RedisSettings(Section):
 
     @property
     def rendered(self) -> bool:
-        return self.mode == "single"
+        return self.mode in ("single", "sentinel")
 
     @model_validator(mode="after")
     def _reachable(self) -> RedisSettings:

@@ -114,6 +114,7 @@ def new_key(folder: Path) -> str:
     return made.stdout.splitlines()[0].rpartition(" ")[2]
 
 
+@pytest.mark.services
 def test_the_gateway_starts_serves_and_stops_as_its_deployment_says(tmp_path: Path) -> None:
     server = RedisServer(tmp_path).start()
     settings = settings_of("dev", {"gateway": {"drain_seconds": 10, "grace_seconds": 5}})
@@ -203,6 +204,7 @@ def test_there_is_one_door_and_it_leads_to_the_gateway(choice: str, door: str | 
     assert doors == ({door} if door else set())
 
 
+@pytest.mark.services
 def test_redis_takes_the_rendered_configuration_and_nobody_without_its_password(tmp_path: Path) -> None:
     objects = redis(settings_of("dev"))
     config: Any = objects["configmap.yaml"]["data"]

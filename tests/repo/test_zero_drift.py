@@ -99,6 +99,7 @@ redises = st.sampled_from(
     [
         {"mode": "single"},
         {"mode": "single", "storage_class": "fast"},
+        {"mode": "sentinel"},
         {"mode": "none"},
         CHOICES["everything elsewhere"]["redis"],
     ]

@@ -15,7 +15,7 @@ STORE = {"kind": "ClusterSecretStore", "name": "vault", "prefix": "nexus/", "ref
 CHOICES: dict[str, dict[str, Any]] = {
     "nobody outside": {"gateway": {"expose": "none"}, "redis": {"mode": "none", "image": None}},
     "ingress with a certificate": {"gateway": {"expose": "ingress", "tls_secret": "gateway-tls"}},
-    "gateway api": {"gateway": {"expose": "gateway-api", "secrets": {"store": STORE}}},
+    "gateway api": {"gateway": {"expose": "gateway-api", "secrets": {"store": STORE}}, "redis": {"mode": "sentinel"}},
     "load balancer": {
         "gateway": {
             "expose": "load-balancer",

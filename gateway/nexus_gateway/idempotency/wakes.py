@@ -11,9 +11,8 @@ import asyncio
 import secrets
 from contextlib import suppress
 
-from redis.asyncio import Redis
-
 from nexus_gateway.exchange import Waiter
+from nexus_gateway.redis_address import redis_at
 from nexus_gateway.redis_scripts import REST_SECONDS
 
 
@@ -22,7 +21,7 @@ class Wakes:
 
     def __init__(self, url: str, deadline: float) -> None:
         self.channel = f"nexus:idempotency:wake:{secrets.token_hex(8)}"
-        self._redis = Redis.from_url(url, socket_connect_timeout=deadline, retry=None)
+        self._redis = redis_at(url, socket_connect_timeout=deadline, retry=None)
         self._waiting: dict[str, list[Waiter[None]]] = {}
         self._listening: asyncio.Task[None] | None = None
 

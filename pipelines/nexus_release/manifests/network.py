@@ -15,6 +15,7 @@ from nexus_release.manifests.objects import NAME, PREFIX, Object, made
 from nexus_release.manifests.peers import NAMES, pods_of, rules, tcp
 from nexus_release.manifests.redis import PORT as REDIS_PORT
 from nexus_release.manifests.redis import REDIS
+from nexus_release.manifests.redis_group import SENTINEL_PORT
 from nexus_release.manifests.scaling import SERVICE
 
 ASKS_GATEWAY = {PREFIX + "asks": "gateway"}
@@ -35,7 +36,7 @@ def network(settings: Settings) -> dict[str, Object]:
         "asks-gateway": ({"matchLabels": ASKS_GATEWAY}, [], [NAMES, _to(_GATEWAY, GATEWAY_PORT)]),
     }
     if settings.redis.rendered:
-        policies["redis"] = (_REDIS, [{"from": [{"podSelector": _GATEWAY}], "ports": tcp(REDIS_PORT)}], [])
+        policies["redis"] = _redis(settings)
     return {f"{name}.yaml": _policy(name, settings.namespace, *said) for name, said in policies.items()}
 
 
@@ -59,7 +60,7 @@ def _callers(settings: Settings) -> list[Object]:
 def _called(settings: Settings) -> list[Object]:
     found = [NAMES, _to(_ENGINES, ENGINE_PORT)]
     if settings.redis.rendered:
-        found.append(_to(_REDIS, REDIS_PORT))
+        found.append(_to(_REDIS, *_redis_ports(settings)))
     if settings.redis.mode == "external":
         found += rules(settings.redis.egress)
     return [*found, *rules(settings.gateway.egress)]
@@ -68,6 +69,18 @@ def _called(settings: Settings) -> list[Object]:
 def _engine_callers(settings: Settings) -> list[Object]:
     asking = [{"podSelector": _GATEWAY}, pods_of(settings.gateway.watching.namespace, {})]
     return [{"from": asking, "ports": tcp(ENGINE_PORT)}]
+
+
+def _redis(settings: Settings) -> tuple[Object, list[Object], list[Object]]:
+    """Pods of a group ask each other; a single one asks nobody."""
+    ports, group = _redis_ports(settings), settings.redis.mode == "sentinel"
+    asking = [_GATEWAY, _REDIS] if group else [_GATEWAY]
+    ingress: Object = {"from": [{"podSelector": pods} for pods in asking], "ports": tcp(*ports)}
+    return _REDIS, [ingress], [NAMES, _to(_REDIS, *ports)] if group else []
+
+
+def _redis_ports(settings: Settings) -> tuple[int, ...]:
+    return (REDIS_PORT, SENTINEL_PORT) if settings.redis.mode == "sentinel" else (REDIS_PORT,)
 
 
 def _to(pods: Object, *ports: int) -> Object:
