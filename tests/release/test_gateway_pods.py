@@ -29,7 +29,7 @@ Document = dict[str, Any]
 
 def rendered(settings: Settings) -> dict[str, Document]:
     """Kind -> object of the gateway's folder, where there is one of it."""
-    documents = [yaml.safe_load(text) for path, text in gateway("x", [], settings).items()]
+    documents = [yaml.safe_load(text) for path, text in gateway("x", [], settings, None).items()]
     return {document["kind"]: document for document in documents}
 
 
@@ -194,7 +194,7 @@ def test_without_an_image_there_are_services_and_no_pods() -> None:
     ],
 )
 def test_there_is_one_door_and_it_leads_to_the_gateway(choice: str, door: str | None) -> None:
-    texts = gateway("x", [], settings_of("prod", CHOICES[choice])).values()
+    texts = gateway("x", [], settings_of("prod", CHOICES[choice]), None).values()
     documents = [yaml.safe_load(text) for text in texts]
     doors = {
         body["spec"]["type"] if body["kind"] == "Service" else body["kind"]
