@@ -138,6 +138,12 @@ def test_each_analysis_is_given_what_its_template_asks_for(component: str, tmp_p
         assert set(re.findall(r"\{\{args\.(\w+)\}\}", json.dumps(spec["metrics"]))) == declared
 
 
+def test_prometheus_is_asked_where_the_environments_ask_it(tmp_path: Path) -> None:
+    wanted = {"name": "prometheus", "value": settings_of("prod").autoscaling.prometheus}
+    templates = [body for body in changed(tmp_path, "rollouts-canary") if body["kind"] == "AnalysisTemplate"]
+    assert [wanted in body["spec"]["args"] for body in templates] == [True, True]
+
+
 def found_analyses(node: Any) -> list[Object]:
     if isinstance(node, list):
         return [found for item in node for found in found_analyses(item)]
