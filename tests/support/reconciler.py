@@ -22,6 +22,7 @@ from nexus_release.manifests.objects import SYNC_WAVE
 
 Document = dict[str, Any]
 MANAGER = "nexus-reconciler"
+_ID, _PART_OF = r"applyset\.kubernetes\.io/id", "applyset.kubernetes.io/part-of"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -60,6 +61,8 @@ class Reconciler:
     def drifted(self, checkout: Path) -> str:
         """What a sync would change; empty where nothing would."""
         bodies = [body for body in self.desired(checkout) if body["kind"] != "Namespace"]
+        for body in bodies:  # kubectl's own mark of what it may prune, which a diff would take away
+            body["metadata"]["labels"][_PART_OF] = self._set_id()
         done = _run(
             "diff", "--server-side", "--force-conflicts", f"--field-manager={MANAGER}", "-f", "-", bodies=bodies
         )
@@ -96,6 +99,9 @@ class Reconciler:
         for kind in (*kinds, "inferenceservices.serving.kserve.io", "servingruntimes.serving.kserve.io"):
             _run("delete", kind, "--all", "-n", self.namespace, "--wait=false")
         _run("delete", "namespace", self.namespace, "--wait=false")
+
+    def _set_id(self) -> str:
+        return _kubectl("get", "configmap", MANAGER, "-n", self.namespace, "-o", f"jsonpath={{.metadata.labels.{_ID}}}")
 
     def _knows(self, body: Document) -> bool:
         done = _run("explain", body["kind"], f"--api-version={body['apiVersion']}")
