@@ -84,30 +84,30 @@ class Repository:
         ).stdout
 
 
-def images(reconciler: Reconciler, bodies: list[Document]) -> dict[str, Document]:
-    return {f"{body['kind']} {body['metadata']['name']}": body for body in bodies if reconciler.live(body) is not None}
+def standing(reconciler: Reconciler, bodies: list[Document]) -> list[tuple[str, str]]:
+    return [named(body) for body in bodies if reconciler.live(body) is not None]
 
 
 def test_an_environment_is_applied_pruned_put_right_and_reverted(
     minor: int, reconciler: Reconciler, tmp_path: Path
 ) -> None:
     repository = Repository(tmp_path, reconciler.namespace)
-    repository.commit("promoted")
+    repository.commit("canary")
     first = reconciler.sync(tmp_path)
     assert reconciler.left_out <= ({"HorizontalPodAutoscaler", "PodDisruptionBudget"} if minor < 25 else set())
     assert {"Deployment", "StatefulSet", "NetworkPolicy", "InferenceService", "ServingRuntime"} <= {
         body["kind"] for body in first
     }
-    assert images(reconciler, first).keys() == {f"{body['kind']} {body['metadata']['name']}" for body in first}
+    assert standing(reconciler, first) == [named(body) for body in first]
     for body in first:
         hold_as_rendered(body, reconciler, minor)
     assert reconciler.drifted(tmp_path) == ""
 
-    moved = repository.commit("contracted")  # a third release comes, a former one goes
+    moved = repository.commit("first")  # the second release goes
     second = reconciler.sync(tmp_path)
     gone = [body for body in first if named(body) not in {named(one) for one in second}]
     assert gone
-    assert [body["kind"] for body in gone if reconciler.live(body) is not None] == []
+    assert standing(reconciler, gone) == []
 
     deployment = next(body for body in second if body["kind"] == "Deployment")
     reconciler.patch(
@@ -123,7 +123,7 @@ def test_an_environment_is_applied_pruned_put_right_and_reverted(
     repository.revert(moved)
     reverted = reconciler.sync(tmp_path)
     assert reverted == first
-    assert images(reconciler, first).keys() == {f"{body['kind']} {body['metadata']['name']}" for body in first}
+    assert standing(reconciler, first) == [named(body) for body in first]
     assert reconciler.drifted(tmp_path) == ""
 
 

@@ -45,7 +45,7 @@ class Reconciler:
 
     def __init__(self, environment: str, namespace: str) -> None:
         self._environment, self.namespace = environment, namespace
-        self._served = {line.split("/")[0] for line in _kubectl("api-resources", "-o", "name").splitlines()}
+        self._served = {*_kubectl("api-resources", "-o", "name").split()}
         self.left_out: set[str] = set()
         """Kinds that this server does not serve, in this version."""
 
