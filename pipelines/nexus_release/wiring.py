@@ -32,7 +32,7 @@ from nexus_release.ports import (
 
 if TYPE_CHECKING:
     from nexus_release.adapters.git_seed import Planted
-    from nexus_release.backup.taking import Part
+    from nexus_release.backup.taking import Named, Part
     from nexus_release.convergence.seen import Applied
     from nexus_release.convergence.smoke import Asker
     from nexus_release.costs.usage import Machines, Tokens
@@ -120,10 +120,11 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "NEXUS_AIRFLOW_TOKEN": (),
     "NEXUS_FORGE_TOKEN": (),
     "ARGOCD_AUTH_TOKEN": (),
+    **dict.fromkeys(("NEXUS_MLFLOW_DATABASE", "NEXUS_MLFLOW_USERS", "NEXUS_REDIS"), ()),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
 """Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow, a
-forge or Argo CD."""
+forge or Argo CD, or takes a backup."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:
@@ -296,28 +297,10 @@ def health_at(gateway: str, key: str, resolve: Path | None) -> Health:
     return HttpHealth(gateway, key, resolve)
 
 
-def backup_parts(
-    connections: Connections, *, database: str, artifacts: Path | None, users: str, redis: str, git: bool, store: bool
-) -> tuple[Part, ...]:
-    """What is state, where it is named: MLflow's database and its users by SQLAlchemy's URI, its artifacts by their
-    folder. Raises BadInput."""
-    from nexus_release.adapters.databases import database_part
-    from nexus_release.adapters.file_trees import StorePart, TreePart
-    from nexus_release.adapters.git_bundle import GitPart
-    from nexus_release.adapters.redis_keys import RedisPart
-    from nexus_release.adapters.signatures import PUBLIC
+def backup_parts(connections: Connections, named: Named) -> tuple[Part, ...]:
+    from nexus_release.adapters.state_parts import parts_of
 
-    work = Tools(connections).work
-    found: tuple[Part | None, ...] = (
-        GitPart(connections.remote) if git else None,
-        database_part("mlflow", database) if database else None,
-        TreePart("artifacts", artifacts) if artifacts else None,
-        database_part("users", users) if users else None,
-        RedisPart(redis) if redis else None,
-        TreePart("signing", work / "signing", only=(PUBLIC,)) if store else None,
-        StorePart(work / "store") if store else None,
-    )
-    return tuple(part for part in found if part is not None)
+    return parts_of(named, connections.remote, Tools(connections).work)
 
 
 def asker_with(key: str, seconds: float) -> Asker:

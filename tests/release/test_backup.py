@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nexus_release.backup.manifest import PARTS, Manifest
-from nexus_release.backup.taking import back_up
+from nexus_release.backup.taking import Named, back_up
 from nexus_release.backup.vault import Vault
 from nexus_release.errors import Conflict
 from nexus_release.record import Record, content_json, release_id
@@ -60,6 +60,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.services
+@pytest.mark.timeout(900)  # two MLflow servers start, and everything is verified twice
 def test_what_is_destroyed_is_put_back_and_every_link_of_every_release_holds(
     world: World, places: Places, again: Places, commands: Commands, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_what_is_destroyed_is_put_back_and_every_link_of_every_release_holds(
 
 
 @pytest.mark.services
+@pytest.mark.timeout(900)  # two MLflow servers start, and a release lands after each part
 @pytest.mark.parametrize(("order", "consistent"), [(PARTS, True), (PARTS[::-1], False)])
 def test_a_release_that_lands_while_it_is_saved_is_whole_or_not_there_by_the_order_of_parts(
     world: World,
@@ -117,12 +119,7 @@ def test_a_release_that_lands_while_it_is_saved_is_whole_or_not_there_by_the_ord
 
         parts = backup_parts(
             places.connections,
-            database=f"sqlite:///{places.mlflow / 'mlflow.db'}",
-            artifacts=places.mlflow / "artifacts",
-            users="",
-            redis="",
-            git=True,
-            store=True,
+            Named(database=f"sqlite:///{places.mlflow / 'mlflow.db'}", artifacts=places.mlflow / "artifacts"),
         )
         manifest = back_up(Vault(vault), parts, most=None, whole=False, tell=meanwhile)
     assert len(registered) == len(manifest.parts) == 5

@@ -89,6 +89,7 @@ def test_a_postgres_store_is_put_back_in_one_transaction(tmp_path: Path, vault: 
 
 
 @pytest.mark.services
+@pytest.mark.timeout(900)  # two MLflow servers make their tables in Postgres
 def test_mlflow_in_postgres_knows_its_releases_again(
     world: World, again: Places, vault: Path, commands: Commands, tmp_path: Path
 ) -> None:

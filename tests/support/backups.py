@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
+from nexus_release.config import environment_names
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Process, Program, free_port, wait_answering
 from nexus_release.record import Record
@@ -38,8 +40,15 @@ def mlflow_of(folder: Path) -> Iterator[MlflowRegistry]:
 
 
 def true_house(folder: Path) -> World:
-    """A true release on main, in the store and signed."""
-    world = World(folder, Remote(folder, plant_house))
+    """A true release on main, in the store and signed; of one environment, since verifying renders each anew."""
+
+    def plant(root: Path) -> None:
+        plant_house(root)
+        for other in {*environment_names(root)} - {"local"}:
+            shutil.rmtree(root / "environments" / other)
+            shutil.rmtree(root / "gitops" / other)
+
+    world = World(folder, Remote(folder, plant))
     world.land(world.record(1))
     return world
 

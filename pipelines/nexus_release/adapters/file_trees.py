@@ -40,8 +40,8 @@ class TreePart:
             for saved in files:
                 fetch(saved, whole / saved.path)
             self.proved(files)
-            for folder in (whole, *(path for path in whole.rglob("*") if path.is_dir())):
-                folder.chmod(0o755)  # engines read as another user
+            for path in (whole, *whole.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)  # engines read as another user
 
             def put() -> None:
                 _clear(self._folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,21 @@ Keep = Callable[[Path, str], Saved]
 """(a file, its path within the part) -> what of it is in the backup."""
 Fetch = Callable[[Saved, Path], None]
 """Writes a file of the backup, proved by its digest. Raises DigestMismatch or Missing."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """Where state is that a backup is about; empty, None or False leaves it away."""
+
+    database: str = ""
+    """Of MLflow, by SQLAlchemy's URI."""
+    artifacts: Path | None = None
+    """Of MLflow: their folder."""
+    users: str = ""
+    """Of MLflow's passwords: another database."""
+    redis: str = ""
+    git: bool = True
+    store: bool = True
 
 
 class Part(Protocol):

@@ -67,14 +67,14 @@ def named(**said: Any) -> tuple[Connections, tuple[Part, ...]]:
     """The parts that these options name; those that they do not are told. Raises BadInput."""
     import os
 
+    from nexus_release.backup.taking import Named
     from nexus_release.convergence.places import here
     from nexus_release.errors import BadInput
     from nexus_release.wiring import backup_parts
 
     connections = here(os.environ)
     database, artifacts = _laptops(os.environ, said["database"], said["artifacts"])
-    parts = backup_parts(
-        connections,
+    places = Named(
         database=database,
         artifacts=artifacts,
         users=said["users"],
@@ -82,6 +82,7 @@ def named(**said: Any) -> tuple[Connections, tuple[Part, ...]]:
         git=not said["without_git"],
         store=not said["without_store"],
     )
+    parts = backup_parts(connections, places)
     if not parts:
         raise BadInput("parts", "none", "name at least one thing that is state")
     there = {part.name for part in parts}
