@@ -40,7 +40,7 @@ class Replica:
 
     def wait(self) -> Replica:
         self.gateway.wait()
-        until(lambda: len(self.gateway.config()["workers"]) == self._workers, "all workers answer")
+        until(lambda: len(self.gateway.config()["workers"]) == self._workers, "all workers answer", 60)
         return self
 
     def served(self) -> set[str]:
