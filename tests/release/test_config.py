@@ -38,8 +38,13 @@ def edit(root: Path, path: str, **changes: Any) -> None:
     file.write_text(yaml_text({key: value for key, value in document.items() if value is not ...}))
 
 
-def test_environments_are_the_folders_with_settings() -> None:
-    assert environment_names(ROOT) == ENVIRONMENTS
+def test_environments_are_the_folders_with_settings(root: Path) -> None:
+    before = environment_names(root)
+    assert {*ENVIRONMENTS} <= {*before} == {path.parent.name for path in ROOT.glob("environments/*/settings.yaml")}
+    for name in ("qa", "begun"):
+        (root / "environments" / name).mkdir()
+    (root / "environments" / "qa" / "settings.yaml").write_text("namespace: nexus-qa\n")
+    assert environment_names(root) == tuple(sorted({*before, "qa"}))
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
