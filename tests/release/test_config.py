@@ -41,10 +41,10 @@ def edit(root: Path, path: str, **changes: Any) -> None:
 def test_environments_are_the_folders_with_settings(root: Path) -> None:
     before = environment_names(root)
     assert {*ENVIRONMENTS} <= {*before} == {path.parent.name for path in ROOT.glob("environments/*/settings.yaml")}
-    for name in ("qa", "begun"):
+    for name in ("added", "begun"):
         (root / "environments" / name).mkdir()
-    (root / "environments" / "qa" / "settings.yaml").write_text("namespace: nexus-qa\n")
-    assert environment_names(root) == tuple(sorted({*before, "qa"}))
+    (root / "environments" / "added" / "settings.yaml").write_text("namespace: nexus-added\n")
+    assert environment_names(root) == tuple(sorted({*before, "added"}))
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -11,6 +11,7 @@ import pytest
 
 from nexus_release.adapters.argocd import ArgoCd
 from nexus_release.aliases import Standing
+from nexus_release.config import environment_names
 from nexus_release.convergence.seen import Replica as SeenReplica
 from nexus_release.convergence.seen import Worker
 from nexus_release.convergence.status import EnvironmentStatus, SeenEngine, SeenPart, disagreements
@@ -23,6 +24,7 @@ from ..support.command import Nexus
 from ..support.gateway import until
 from ..support.mirrored import Mirrored
 from ..support.replicas import Replica, replicas
+from ..support.repository import ROOT
 
 MODEL, ENVIRONMENT = "status-chat", "staging"
 NOW, BEFORE = "1" * 64, "0" * 64
@@ -208,7 +210,7 @@ def test_all_environments_are_asked_by_a_file_and_one_variable_stands_for_none_o
     assert seen.status == 1
     assert document["disagreements"] == ["local: nothing runs here: run `nexus up`"]
     found = {one["environment"]: one for one in document["environments"]}
-    assert sorted(found) == ["dev", "local", "prod", "staging"]
+    assert tuple(sorted(found)) == environment_names(ROOT)
     assert [one["address"] for one in found["staging"]["replicas"]] == [two[1].url]
     assert found["dev"]["replicas"] == []
     assert "dev: what its gateway serves: none is named" in " ".join(document["unknown"])

@@ -120,7 +120,7 @@ def test_every_service_states_all_that_kserve_would_fill_in() -> None:
     for service in of_kind("InferenceService").values():
         annotations = service["metadata"]["annotations"]
         assert annotations["serving.kserve.io/deploymentMode"] == "Standard"
-        assert annotations["serving.kserve.io/autoscalerClass"] in ("none", "hpa")
+        assert annotations["serving.kserve.io/autoscalerClass"] in ("none", "hpa", "keda", "external")
         for amounts in service["spec"]["predictor"]["model"]["resources"].values():
             assert {"cpu", "memory"} <= amounts.keys()
 
