@@ -18,7 +18,7 @@ EXTRAS = ("release", "train", "worker")
 
 _AFTERWARDS = frozenset({
     *("cli.py", "commands", "demo", "local", "manifests", "monitoring", "promotion"),
-    *("aliases.py", "compare.py", "evidence", "explain.py", "forges.py", "history.py", "mirror.py", "proof"),
+    *("aliases.py", "compare.py", "evidence", "explain.py", "history.py", "mirror.py", "proof"),
     *("policies.py", "sought.py", "summary.py", "verify.py"),
 })  # fmt: skip
 # These show, prove, render or serve a release that is made already. Everything else counts, new files too: a digest

@@ -14,6 +14,7 @@ from nexus_release.plan import admitted, plan_path, plan_text, promoted, read_pl
 from nexus_release.record import record_path, record_text, release_id
 
 from ..support.command import Nexus, Told
+from ..support.forge_server import TOKEN, forge
 from ..support.promotable import MODEL, Company, plant_clusters, promotable
 from ..support.releases import make_pointer, plant_plan, plant_record
 from ..support.remotes import Remote, git
@@ -97,13 +98,12 @@ def test_every_step_of_a_model_s_way_is_a_good_pull_request(sample: Sample) -> N
         ("promote", MODEL, "--to", "prod"),
         ("rollback", MODEL, "--env", "staging"),
     ):
-        done = sample.told(*words)
-        found = sample.proofs(done["branch"])
-        assert [name for name, (state, _) in found.items() if state == "lies"] == [], found
-        assert {name for name, (state, _) in found.items() if state == "unproved"} == {"approvals"}
-        assert sample.check(done["branch"]).status == 0
-        assert sample.check(done["branch"], "--strict").status == 1
-        sample.merge(done["branch"])
+        branch = sample.told(*words)["branch"]
+        done = sample.check(branch, "--json")
+        found = {one["name"]: (one["state"], one["said"]) for one in json.loads(done.out)["proofs"]}
+        assert done.status == 0, found
+        assert {name for name, (state, _) in found.items() if state != "holds"} == {"approvals"}
+        sample.merge(branch)
     sample.remote.pull()
     assert read_plan(sample.remote.clone, "staging", MODEL) is not None
 
@@ -325,6 +325,39 @@ def test_what_would_be_main_is_judged_and_not_the_branch_as_it_was(sample: Sampl
     assert "the branch does not merge into main; make the change anew on main" in done.err
 
 
+def everybody_may_ask(clone: Path) -> None:
+    (clone / "environments/staging/policies.yaml").write_text("policies: {guest: {}}\n")
+    render(clone)
+
+
+def policies_not_rendered(clone: Path) -> None:
+    path = clone / "environments/staging/policies.yaml"
+    path.write_text(path.read_text().replace("60", "61"))
+
+
+def policies_and_a_plan(clone: Path) -> None:
+    admit_two(clone)
+    everybody_may_ask(clone)
+
+
+@pytest.mark.parametrize(
+    ("edit", "name", "says"),
+    [
+        (everybody_may_ask, "policy tests", "guest"),
+        (policies_not_rendered, "rendered", "does not follow from its sources"),
+        (policies_and_a_plan, "policies alone", f"{STAGING}: no part of the policies of staging"),
+    ],
+)
+def test_policies_are_proved_by_their_own_tests_and_change_alone(
+    sample: Sample, edit: Callable[[Path], None], name: str, says: str
+) -> None:
+    sample.branch(edit)
+    told = json.loads(sample.check(BRANCH, "--json").out)
+    (found,) = [one for one in told["proofs"] if one["name"] == name]
+    assert (told["kind"], found["state"]) == ("policies", "lies")
+    assert says in "\n".join(found["said"])
+
+
 def test_settings_and_code_are_judged_as_such(sample: Sample) -> None:
     sample.branch(lambda clone: (clone / "README.md").write_text("hello\n"))
     done = sample.check()
@@ -335,6 +368,20 @@ def test_settings_and_code_are_judged_as_such(sample: Sample) -> None:
 
 def test_a_branch_that_changes_nothing_says_so(sample: Sample) -> None:
     assert sample.check("main").out.startswith("a change of nothing:")
+
+
+def test_who_has_agreed_is_asked_of_the_forge_and_counted(sample: Sample) -> None:
+    sample.branch(lambda clone: (clone / "README.md").write_text("hello\n"))
+    with forge("gitea") as server:
+        server.repository = str(sample.remote.path).strip("/").removesuffix(".git")
+        server.open(BRANCH, "A change", "text")
+        asked = {"FORGE": "gitea", "FORGE_URL": server.url, "FORGE_TOKEN": TOKEN, "PR_BRANCH": BRANCH}
+        for name, value in asked.items():
+            sample.nexus.monkeypatch.setenv(f"NEXUS_{name}", value)
+        server.reviews = [("ann", "APPROVED", True)]
+        assert sample.proofs()["approvals"] == ("lies", "2 needed, 1 given: ann")
+        server.reviews += [("bo", "APPROVED", True)]
+        assert sample.proofs()["approvals"] == ("holds", "2 of 2 needed")
 
 
 @pytest.mark.parametrize(

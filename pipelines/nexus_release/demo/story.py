@@ -10,6 +10,7 @@ from typing import cast
 
 from nexus_release.demo import corpus
 from nexus_release.demo.asking import Answer, ask, client, count_releases
+from nexus_release.demo.environments import CHAIN, admit, expect_everywhere, promote_to, trust_this_machine
 from nexus_release.demo.narrator import Narrator
 from nexus_release.demo.stage import MODEL, Stage
 from nexus_release.errors import GateRefused, NexusError
@@ -33,7 +34,8 @@ _SIGMAS = 4.0  # a true share is seen further off than this once in 16,000 demos
 
 
 def tell(stage: Stage, say: Narrator) -> None:
-    """From a dataset to an answer that names its commit, then a canary, a promotion and a rollback."""
+    """From a dataset to an answer that names its commit, then a canary, a promotion and a rollback, and the way to
+    prod."""
     with say.act("The remote and the cluster"):
         plant(stage, say)
         start_cluster(stage, say)
@@ -59,6 +61,12 @@ def tell(stage: Stage, say: Narrator) -> None:
         carry_out(stage, say, lambda plan: rollback(stage.tools.repository, plan, MODEL, ENVIRONMENT))
         follow(stage, say)
         expect(question(stage, say), first)
+    with say.act("The same release goes to dev, staging and prod"):
+        trust_this_machine(stage, say)
+        admit(stage, say, first)
+        for environment in CHAIN[1:]:
+            promote_to(stage, say, environment, show=environment == "staging")
+        expect_everywhere(stage, say, first)
 
 
 def plant(stage: Stage, say: Narrator) -> None:
