@@ -19,6 +19,7 @@ from ..support.repository import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train, pytest.mark.services, pytest.mark.timeout(1500)]
 BIN = Path(sys.executable).parent
+CHAIN = ("dev", "staging", "prod")
 HEX = re.compile(r"[0-9a-f]{64}")
 STEPS = [
     "validate",
@@ -102,7 +103,18 @@ def test_two_releases_of_different_data_ran_every_step(demo: Demo) -> None:
 
 def test_main_tells_the_story_in_commits(demo: Demo) -> None:
     log = demo.git("log", "--reverse", "--format=%(trailers:key=Nexus-Change,valueonly,separator=%x20)", "main")
-    assert log.split() == ["admit", "admit", "canary", "promote", "rollback"]
+    assert log.split() == ["admit", "admit", "canary", "promote", "rollback", "admit", "admit", "admit"]
+
+
+def test_the_release_went_through_every_environment_by_the_same_record(demo: Demo) -> None:
+    plans = {name: demo.git("show", f"main:environments/{name}/models/pydoc-chat.yaml") for name in CHAIN}
+    assert len(set(plans.values())) == 1
+    for name in CHAIN:
+        assert demo.git("ls-tree", "--name-only", f"main:gitops/{name}/pydoc-chat").splitlines()
+    branches = demo.git("for-each-ref", "--format=%(refname:short)").split()
+    assert branches == ["main"], "what was proved has landed"
+    assert "passed below" in demo.said
+    assert "Approvals needed: 2" in demo.said
 
 
 def test_records_and_registry_agree_with_git(demo: Demo) -> None:

@@ -89,6 +89,7 @@ def sample(
     return Sample(company, Nexus(monkeypatch, capsys))
 
 
+@pytest.mark.timeout(900)  # a dozen processes that render
 def test_every_step_of_a_model_s_way_is_a_good_pull_request(sample: Sample) -> None:
     """Admission, canary, promotion, rollback, each as Nexus makes it."""
     for words in (
