@@ -131,7 +131,8 @@ def test_an_empty_settings_file_is_the_base(root: Path) -> None:
 
 
 def test_an_unknown_environment_is_refused_with_those_that_there_are(root: Path) -> None:
-    with pytest.raises(BadInput, match="'porduction' is refused: one of dev, local, prod, staging"):
+    known = ", ".join(environment_names(root))
+    with pytest.raises(BadInput, match=f"'porduction' is refused: one of {known}"):
         load_settings(root, "porduction")
 
 
