@@ -49,7 +49,10 @@ class Moments(Frozen):
 
 def judged(policy: CanaryPolicy, blocks: Sequence[Block]) -> tuple[Judged, ...]:
     """Every measure over all blocks of the canary, whatever its weight was in them."""
-    return tuple(_judged(policy, metric, blocks) for metric in MEASURES)
+    return tuple(
+        judgement(policy, metric, _evidence(measure, getattr(policy.allowed, metric), blocks), blocks)
+        for metric, measure in MEASURES.items()
+    )
 
 
 def decide(
@@ -57,12 +60,13 @@ def decide(
 ) -> tuple[tuple[Judged, ...], Decision]:
     """`blocks` are those of this weight, `earlier` those of the ones before it."""
     found = judged(policy, [*earlier, *blocks])
-    return found, _decision(policy, weight, moments, found, blocks)
+    return found, decided(policy, weight, moments, found, blocks)
 
 
-def _decision(
+def decided(
     policy: CanaryPolicy, weight: int, moments: Moments, found: Sequence[Judged], blocks: Sequence[Block]
 ) -> Decision:
+    """What follows from the judged measures."""
     if weight == 0:
         return Decision(action="advance", weight=policy.steps[0], reason="it begins")
     if guilty := [one.metric for one in found if one.guilty]:
@@ -95,9 +99,9 @@ def _missing(policy: CanaryPolicy, moments: Moments, blocks: Sequence[Block]) ->
     return ""
 
 
-def _judged(policy: CanaryPolicy, metric: Metric, blocks: Sequence[Block]) -> Judged:
+def judgement(policy: CanaryPolicy, metric: Metric, log_evidence: float, blocks: Sequence[Block]) -> Judged:
     threshold = math.log10(len(MEASURES) / policy.alpha)
-    evidence = max(-9.99, _evidence(MEASURES[metric], getattr(policy.allowed, metric), blocks) / math.log(10))
+    evidence = max(-9.99, log_evidence / math.log(10))
     guilty = evidence >= threshold and not (metric == "errors" and _few_errors(policy, blocks))
     return Judged(metric=metric, evidence=f"{evidence:.2f}", threshold=f"{threshold:.2f}", guilty=guilty)
 
@@ -107,8 +111,13 @@ def _evidence(measure: Measure, odds: float, blocks: Sequence[Block]) -> float:
     more = log_evidence(tables, odds)
     if not measure.both_ways:
         return more
-    less = log_evidence([[table.turned for table in block] for block in tables], odds)
-    return math.log((math.exp(min(more, 700)) + math.exp(min(less, 700))) / 2)
+    return either(more, log_evidence([[table.turned for table in block] for block in tables], odds))
+
+
+def either(more: float, less: float) -> float:
+    """Evidence for one of two, as logarithms."""
+    most = max(more, less)
+    return most + math.log((math.exp(more - most) + math.exp(less - most)) / 2)
 
 
 def _few_errors(policy: CanaryPolicy, blocks: Sequence[Block]) -> bool:

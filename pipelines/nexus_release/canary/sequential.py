@@ -14,7 +14,6 @@ at; Howard et al. 2021 and Waudby-Smith and Ramdas 2024 for intervals of one sam
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,7 +50,7 @@ def log_evidence(blocks: Iterable[Sequence[Table]], odds: float) -> float:
     release's. Each block has one table for each event, in the same order; where a later one counts other events, a new
     product begins and multiplies the one before. 0 is no evidence; below it speaks for the canary."""
     alike = groupby(blocks, key=len)
-    return sum((_log_mean(_sum(map(log_ratios, group, repeat(odds)))) for length, group in alike if length), 0.0)
+    return sum((log_mean(_sum(map(log_ratios, group, repeat(odds)))) for length, group in alike if length), 0.0)
 
 
 def log_ratios(tables: Sequence[Table], odds: float) -> ndarray[Any, Any]:
@@ -68,17 +67,22 @@ def _sum(arrays: Iterable[ndarray[Any, Any]]) -> ndarray[Any, Any]:
     return found
 
 
-def _ratios(table: Table, odds: float) -> list[float]:
+def _ratios(table: Table, odds: float) -> ndarray[Any, Any]:
     """For each effect the logarithm of the table's probability ratio."""
+    import numpy as np
+
     events = table.stable_events + table.canary_events
     lowest, highest = max(0, events - table.stable), min(events, table.canary)
     if lowest == highest:
-        return [0.0] * len(EFFECTS)  # its margins leave one table: it says nothing
+        return np.zeros(len(EFFECTS))  # its margins leave one table: it says nothing
     ways = _ways(table.canary, table.stable, events, lowest, highest)
-    allowed = _log_probability(table.canary_events - lowest, ways, math.log(odds))
-    return [
-        _log_probability(table.canary_events - lowest, ways, math.log(odds * effect)) - allowed for effect in EFFECTS
-    ]
+    log_odds = np.log(odds * np.array([1.0, *EFFECTS]))
+    weights = ways + np.outer(log_odds, np.arange(len(ways)))  # a row for each of the odds
+    most = weights.max(axis=1)
+    alls = most + np.log(np.exp(weights - most[:, None]).sum(axis=1))
+    found: ndarray[Any, Any] = weights[:, table.canary_events - lowest] - alls
+    found -= found[0]
+    return found[1:]
 
 
 def _ways(canary: int, stable: int, events: int, lowest: int, highest: int) -> ndarray[Any, Any]:
@@ -92,14 +96,6 @@ def _ways(canary: int, stable: int, events: int, lowest: int, highest: int) -> n
     return ways
 
 
-def _log_probability(place: int, ways: ndarray[Any, Any], log_odds: float) -> float:
-    import numpy as np
-
-    weights = ways + log_odds * np.arange(len(ways))
-    most = weights.max()
-    return float(weights[place] - most - np.log(np.exp(weights - most).sum()))
-
-
 @lru_cache(maxsize=4)
 def _log_factorials(size: int) -> ndarray[Any, Any]:
     import numpy as np
@@ -107,7 +103,8 @@ def _log_factorials(size: int) -> ndarray[Any, Any]:
     return np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, size + 1)))))
 
 
-def _log_mean(values: ndarray[Any, Any]) -> float:
+def log_mean(values: ndarray[Any, Any]) -> float:
+    """Of what `log_ratios` has added up to: the evidence."""
     import numpy as np
 
     most = values.max()
