@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from nexus_release.frozen import Section
 from nexus_release.kubernetes_values import Cidr, Image, Label, LabelValue, Memory, QualifiedName
 
-Target = Literal["dataset", "base-model", "registry", "git"]
+Target = Literal["dataset", "base-model", "registry", "git", "figures"]
 """What a step reaches over the network; the word of its effects after the colon."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -30,6 +30,8 @@ class StepSecrets(Section):
     """`NEXUS_REMOTE`: the Git remote, with a credential that may read."""
     push: Label
     """`NEXUS_PUSH_REMOTE`: the same with one that may push."""
+    canary: Label
+    """`NEXUS_PUSH_REMOTE` of who moves canaries: one whose pushes the server holds to that (canary-by-commits.md)."""
     registry: Label | None
     """`MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`; null where the registry asks for none."""
     base_model: Label | None
@@ -75,6 +77,8 @@ class StepPods(Section):
     """Of the claim; null is the cluster's default, which must know ReadWriteMany."""
     registry: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$")]
     """MLFLOW_TRACKING_URI, without a credential."""
+    prometheus: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$")]
+    """NEXUS_PROMETHEUS, where the gateways' figures are, without a credential."""
     secrets: StepSecrets
     """Names of Secrets, never their values."""
     egress: dict[Target, tuple[Peer, ...]]

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nexus_release.config import Settings, Toleration
-from nexus_release.pod_settings import Peer, StepSecrets, Target
+from nexus_release.pod_settings import Peer, StepPods, StepSecrets, Target
 from nexus_release.step import Effect, Resources, Step
 from nexus_release.wiring import SECRETS
 
 WORK = "/var/nexus"  # where the claim is mounted
 USER = 1000  # any but root
-TARGETS: tuple[Target, ...] = ("dataset", "base-model", "registry", "git")
+TARGETS: tuple[Target, ...] = ("dataset", "base-model", "registry", "git", "figures")
 REGISTRY_URI = "MLFLOW_TRACKING_URI"
 
 _VARIABLES: Mapping[str, tuple[str, ...]] = {
@@ -59,7 +59,7 @@ def pod_with(effects: tuple[Effect, ...], resources: Resources, image: str, sett
     on_gpu = resources.gpu and settings.gpu.enabled
     return Pod(
         image=image_of(image, settings),
-        variables=_variables(effects, pods.registry),
+        variables=_variables(effects, pods),
         secrets=_secrets(effects, pods.secrets),
         claim=pods.work_claim,
         amounts={
@@ -84,9 +84,10 @@ def reached(effects: tuple[Effect, ...]) -> tuple[Target, ...]:
     return tuple(target for target in TARGETS if target in words)
 
 
-def _variables(effects: tuple[Effect, ...], registry: str) -> Mapping[str, str]:
+def _variables(effects: tuple[Effect, ...], pods: StepPods) -> Mapping[str, str]:
     told = {"NEXUS_WORK": f"file://{WORK}", "HOME": "/tmp"}  # noqa: S108 - a path in the container, on a volume of its own
-    return told | ({REGISTRY_URI: registry} if _allowed("MLFLOW_TRACKING_USERNAME", effects) else {})
+    told |= {REGISTRY_URI: pods.registry} if _allowed("MLFLOW_TRACKING_USERNAME", effects) else {}
+    return told | ({"NEXUS_PROMETHEUS": pods.prometheus} if "read:figures" in effects else {})
 
 
 def _secrets(effects: tuple[Effect, ...], secrets: StepSecrets) -> tuple[SecretVariable, ...]:

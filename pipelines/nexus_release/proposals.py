@@ -105,6 +105,14 @@ def plan_commit(
 
 
 @contextmanager
+def main_files(repository: Repository) -> Iterator[Path]:
+    """The files of main, while the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="nexus-main-") as folder:
+        repository.checkout(Path(folder))
+        yield Path(folder)
+
+
+@contextmanager
 def two_checkouts(repository: Repository) -> Iterator[tuple[str, Path, Path]]:
     """(commit, its files, its files again) of main, while the block lasts: what is, and where to try a change."""
     with tempfile.TemporaryDirectory(prefix="nexus-trial-") as folder:

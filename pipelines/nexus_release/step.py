@@ -19,6 +19,7 @@ Effect = Literal[
     "write:registry",
     "read:git",
     "write:git",
+    "read:figures",
 ]
 
 

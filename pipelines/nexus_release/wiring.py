@@ -278,11 +278,12 @@ def open_figures(environ: Mapping[str, str], work: Path) -> Figures:
     machine's own. Raises BadInput, or Missing where there is none of them."""
     from nexus_release.adapters.figures_prometheus import PrometheusFigures
     from nexus_release.adapters.figures_scrapes import ScrapedFigures
+    from nexus_release.adapters.prometheus import Prometheus
     from nexus_release.local.paths import state_folder
     from nexus_release.local.state import read_state
 
     if prometheus := environ.get("NEXUS_PROMETHEUS", ""):
-        return PrometheusFigures(prometheus)
+        return PrometheusFigures(Prometheus(prometheus))
     state = read_state(state_folder(environ))
     gateway = environ.get("NEXUS_GATEWAY", "") or (state.gateway if state else "")
     if not gateway:

@@ -38,7 +38,15 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_dags_are_read_without_an_error_and_without_a_heavy_library(facts: dict[str, Any]) -> None:
     assert facts["errors"] == []
     assert not {*facts["imported"]} & HEAVY
-    assert [*facts["dags"]] == ["release-pydoc-chat-local"]
+    assert {*facts["dags"]} == {f"{what}-pydoc-chat-local" for what in ("release", "canary", "drift")}
+
+
+def test_canaries_and_drift_have_their_clocks_and_drift_starts_the_release(facts: dict[str, Any]) -> None:
+    canary, drift = (facts["dags"][f"{what}-pydoc-chat-local"] for what in ("canary", "drift"))
+    assert (canary["cron"], canary["runs"], canary["catchup"]) == ("*/10 * * * *", 1, False)
+    assert (drift["cron"], drift["runs"], drift["catchup"]) == ("30 4 * * *", 1, False)
+    assert drift["tasks"]["look"]["outlets"] == [facts["dags"]["release-pydoc-chat-local"]["drift"]]
+    assert canary["tasks"]["step"]["outlets"] == []
 
 
 def test_each_step_is_a_task_that_waits_for_what_it_reads(facts: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ SPACE = SETTINGS.pods.namespace
 EFFECTS: dict[str, tuple[Effect, ...]] = {
     "ask": ("read:git",),
     "summary": (),
+    "canary": ("read:git", "write:git", "read:figures"),
+    "drift": ("read:git",),
     **{name: node.step.effects for name, node in NODES.items()},
 }
 ARGO = "argoproj.io"

@@ -14,11 +14,11 @@ TMP = "/tmp"  # noqa: S108 - a path in the container, on a volume of its own
 ASK, SUMMARY = "ask", "summary"
 
 _RUN = f"{WORK}/argo/{{{{workflow.name}}}}"  # a step's output may be larger than a parameter of Argo's
-_FLAGS = f"{TMP}/flags"
+FLAGS = f"{TMP}/flags"
 _PARAMS = f"{_RUN}/params.json"
 GIVEN, ASKED = "{{workflow.parameters.params}}", f"@{_PARAMS}"
 _DAY = "-".join(f"{{{{workflow.creationTimestamp.{part}}}}}" for part in "Ymd")
-_SMALL = Resources(cpu="250m", memory="512Mi")
+SMALL = Resources(cpu="250m", memory="512Mi")
 _SMALL_SECONDS = 300  # what reads or writes a few files may take
 
 
@@ -52,12 +52,12 @@ def step_command(name: str, settings: Settings) -> Command:
     words = ("step", name, "--params={{inputs.parameters.params}}", *earlier, f"--out={_RUN}/{name}.json")
     return Command(
         name=name,
-        words=(*words, f"--flags={_FLAGS}"),
+        words=(*words, f"--flags={FLAGS}"),
         pod=pod_of(node.step, settings),
         retries=node.step.retries,
         seconds=node.step.timeout_seconds,
         given=("params",),
-        found=tuple(Found(field, f"{_FLAGS}/{field}", default="false") for field in _asked_of(name)),
+        found=tuple(Found(field, f"{FLAGS}/{field}", default="false") for field in _asked_of(name)),
     )
 
 
@@ -68,7 +68,7 @@ def ask_command(environment: str, settings: Settings) -> Command:
     return Command(
         name=ASK,
         words=(*words, "--from-main", f"--out={_PARAMS}"),
-        pod=pod_with(ASK_EFFECTS, _SMALL, "release", settings),
+        pod=pod_with(ASK_EFFECTS, SMALL, "release", settings),
         retries=1,
         seconds=_SMALL_SECONDS,
         found=(Found("params", _PARAMS),),
@@ -78,7 +78,7 @@ def ask_command(environment: str, settings: Settings) -> Command:
 def summary_command(params: str, settings: Settings) -> Command:
     """`params`: GIVEN, or ASKED for, by file: the handler would wait for a parameter of a task that has failed."""
     words = ("summary", f"--params={params}", "--failures={{workflow.failures}}", "--json")
-    return Command(SUMMARY, words, pod_with((), _SMALL, "release", settings), retries=1, seconds=_SMALL_SECONDS)
+    return Command(SUMMARY, words, pod_with((), SMALL, "release", settings), retries=1, seconds=_SMALL_SECONDS)
 
 
 def _asked_of(name: str) -> list[str]:

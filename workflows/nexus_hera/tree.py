@@ -1,4 +1,5 @@
-"""The folder that a cluster applies: a pure function of the graph, an environment's settings and `releases.yaml`."""
+"""The folder that a cluster applies: a pure function of the graph, an environment's settings and the two lists of what
+runs by the clock: `releases.yaml` and `watches.yaml`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from nexus_hera.access import access
 from nexus_hera.commands import GIVEN, ask_command, step_command, summary_command
 from nexus_hera.network import network
 from nexus_hera.releases import Entry, read_entries
+from nexus_hera.watches import read_watches, watch_commands, watch_templates, watching
 from nexus_hera.workflow import release, release_of_a_file, scheduled
 from nexus_release.config import Settings, load_settings
 from nexus_release.errors import BadInput
@@ -21,6 +23,7 @@ from nexus_release.manifests.objects import Object, application, labels
 from nexus_release.spec import read_spec
 
 RELEASES = "workflows/releases.yaml"
+WATCHES = "workflows/watches.yaml"
 
 
 def tree_path(environment: str) -> str:
@@ -36,6 +39,7 @@ def rendered(root: Path, environment: str) -> dict[str, str]:
         ask_command(environment, settings),
         *(step_command(name, settings) for name in NODES),
         summary_command(GIVEN, settings),
+        *watch_commands(environment, settings).values(),
     ]
     objects = {
         "namespace.yaml": namespace(space),
@@ -67,7 +71,9 @@ def write(root: Path, environment: str) -> None:
 
 def _workflows(root: Path, entries: Iterable[Entry], environment: str, settings: Settings) -> Mapping[str, Object]:
     crons = _scheduled(root, entries, settings)
-    built: list[WorkflowTemplate] = [release(settings), release_of_a_file(environment, settings)]
+    watches = [watch for watch in read_watches(root / WATCHES) if watch.environment == environment]
+    crons += [watching(watch, settings) for watch in watches]
+    built = [release(settings), release_of_a_file(environment, settings), *watch_templates(environment, settings)]
     return {
         **{f"workflowtemplate-{one.name}.yaml": _object(one) for one in built},
         **{f"cronworkflow-{one.name}.yaml": _object(one) for one in crons},

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from nexus_release.adapters.prometheus import Prometheus
 from nexus_release.canary.figures import PREFIX, Arms, Looked, Series, Values, added, block_of, buckets_of, growth
-from nexus_release.errors import BadInput, Unreachable
+from nexus_release.errors import NexusError, Unreachable
 from nexus_release.monitoring.windows import Window, written
 
 _ALIVE = "gateway_in_flight_requests"
 """Every gateway always has it, so that one without a draw is told from one that is not there."""
 _BEFORE = timedelta(minutes=5)  # a scrape that long before counts as what was at the beginning: Prometheus's own rule
-_SECONDS = 30.0
 _OWN_LABELS = {"__name__", "route", "release", "call", "ending", "le"}
 
 Scrapes = dict[float, dict[Series, float]]
@@ -30,11 +30,8 @@ Scrapes = dict[float, dict[Series, float]]
 class PrometheusFigures:
     """The port `Figures`."""
 
-    def __init__(self, url: str) -> None:
-        """Raises BadInput. A name and a password in the address are sent along."""
-        if not url.startswith(("http://", "https://")):
-            raise BadInput("NEXUS_PROMETHEUS", url, "give http(s)://host:port")
-        self._url = url.rstrip("/")
+    def __init__(self, prometheus: Prometheus) -> None:
+        self._prometheus = prometheus
 
     def look(self, arms: Arms, labels: Mapping[str, str], since: datetime, until: datetime, seconds: int) -> Looked:
         """Blocks of so many seconds from `since` on; the one that is not over yet is left out. Raises Unreachable."""
@@ -75,22 +72,12 @@ class PrometheusFigures:
                         values[_series(one["metric"])] = float(value)
         return found
 
-    def _asked(self, query: str, at: datetime) -> list[Any]:
-        import httpx
-
-        form = {"query": query, "time": f"{at.timestamp():.3f}"}
+    def _asked(self, selector: str, at: datetime) -> list[Any]:
+        """Whatever stands in the way of figures is one thing to who waits for them."""
         try:
-            answer = httpx.post(f"{self._url}/api/v1/query", data=form, timeout=_SECONDS)
-            document = answer.json()
-            if document["status"] != "success":
-                raise Unreachable(f"Prometheus: {document.get('error', answer.status_code)}")
-            result = document["data"]["result"]
-        except httpx.HTTPError as error:
-            raise Unreachable(f"Prometheus does not answer: {type(error).__name__}: {error}") from None
-        except (ValueError, KeyError, TypeError):
-            raise Unreachable(f"Prometheus answers {answer.status_code} and nothing of its API") from None
-        assert isinstance(result, list)  # noqa: S101 - narrows for mypy
-        return result
+            return self._prometheus.samples(selector, at)
+        except (NexusError, ValueError, LookupError, TypeError) as error:
+            raise Unreachable(f"no figures of Prometheus: {error}") from None
 
 
 def _grown(scrapes: Scrapes) -> Iterator[tuple[float, dict[Series, float]]]:

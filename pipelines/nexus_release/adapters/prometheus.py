@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -47,6 +48,13 @@ class Prometheus:
             for labels, points in self._range(query, begin, end, step):
                 found.setdefault(tuple(sorted(labels.items())), []).extend(points)
         return [Series(dict(labels), tuple(points)) for labels, points in sorted(found.items())]
+
+    def samples(self, selector: str, at: datetime) -> list[Any]:
+        """Of a range selector (`metric[5m]`) every series that ends at `at`, as it was scraped: `metric`, its labels,
+        and `values`, each a time and a text. Raises what `series` raises."""
+        result = self._ask("query", {"query": selector, "time": f"{at.timestamp():.3f}"})["result"]
+        assert isinstance(result, list)  # noqa: S101 - narrows for mypy
+        return result
 
     def _range(self, query: str, first: int, last: int, step: int) -> Iterator[tuple[Mapping[str, str], list[Point]]]:
         asked = {"query": query, "start": str(first), "end": str(last), "step": str(step)}

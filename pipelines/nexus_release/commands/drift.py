@@ -34,9 +34,14 @@ if TYPE_CHECKING:
     help="Run the release of this file here, where one is due.",
 )  # fmt: skip
 @click.option("--dataset", help="URI that such a release is trained on [default: the release file's].")
+@click.option(
+    "--flags", type=click.Path(path_type=Path, file_okay=False),
+    help="Write there the file `due`: true where a release is due, false else. Whoever reads it makes that release.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the report; it joins no history, and nobody is told.")
 @click.option("--replay", metavar="DIGEST", help="Make the kept report again from the log, and compare every byte.")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
+@click.option("--from-main", is_flag=True, help="Read the settings from main of the remote, and nothing from --root.")
 @click.option("--json", "as_json", is_flag=True, help="Print report and verdict as JSON.")
 def command(
     model: str,
@@ -49,9 +54,11 @@ def command(
     airflow: str | None,
     spec: Path | None,
     dataset: str | None,
+    flags: Path | None,
     dry_run: bool,
     replay: str | None,
     root: Path,
+    from_main: bool,
     as_json: bool,
 ) -> None:
     """Hold MODEL's traffic in a window against the first of its stable release, and ask for a release where it is due.
@@ -60,33 +67,42 @@ def command(
     where the budget or a gate refuses it, with 1 where a replay differs or Airflow does not answer, with 0 where the
     release is too young to be watched.
     """
+    from contextlib import nullcontext
     from datetime import UTC, datetime
 
     from nexus_release.errors import BadInput
     from nexus_release.monitoring.watch import Asked, NoReferenceYet, look, watch
+    from nexus_release.proposals import main_files
     from nexus_release.wiring import Connections, Tools
 
-    if airflow and spec:
-        raise BadInput("--airflow", airflow, "give --airflow or --release: drift asks for one release")
+    if sum(map(bool, (airflow, spec, flags))) > 1:
+        raise BadInput("--airflow", airflow, "give one of --airflow, --release and --flags: drift asks for one release")
     tools = Tools(Connections.from_environment())
-    asked = Asked(
-        model, environment, root, decisions, since, until, reference_since, reference_until, dataset
-    )  # fmt: skip
-    now = datetime.now(UTC)
-    if replay:
-        _replay(replay, decisions, tools)
-    elif dry_run:
-        _show(*look(asked, tools, now), as_json)
-    else:
-        here = _here(spec, asked, tools, as_json) if spec else None
-        events: DriftEvents | None = tools.drift_events(airflow) if airflow else here
-        try:
-            watched = watch(asked, tools, events, now)
-        except NoReferenceYet as early:
-            click.echo(str(early), err=True)
-            return
-        _show(watched.report, watched.digest, as_json, watched)
-        _end(watched, events, here)
+    with main_files(tools.repository) if from_main else nullcontext(root) as place:
+        asked = Asked(
+            model, environment, place, decisions, since, until, reference_since, reference_until, dataset
+        )  # fmt: skip
+        now = datetime.now(UTC)
+        if replay:
+            _replay(replay, decisions, tools)
+        elif dry_run:
+            _show(*look(asked, tools, now), as_json)
+        else:
+            here = _here(spec, asked, tools, as_json) if spec else None
+            events: DriftEvents | None = tools.drift_events(airflow) if airflow else _flagged(flags) or here
+            try:
+                watched = watch(asked, tools, events, now)
+            except NoReferenceYet as early:
+                click.echo(str(early), err=True)
+                return
+            _show(watched.report, watched.digest, as_json, watched)
+            _end(watched, events, here)
+
+
+def _flagged(folder: Path | None) -> DriftEvents | None:
+    from nexus_release.monitoring.retraining import FlaggedRelease
+
+    return FlaggedRelease(folder) if folder else None
 
 
 def _replay(digest: str, decisions: Path, tools: Tools) -> None:
@@ -141,6 +157,6 @@ def _end(watched: Watched, events: DriftEvents | None, here: ReleaseHere | None)
     if watched.verdict.action == "refuse":
         raise GateRefused(f"drift is declared, and no release is asked for: {watched.verdict.reason}")
     if watched.verdict.action == "send" and events is None:
-        click.echo("a release is due, and nobody is told: give --airflow or --release", err=True)
+        click.echo("a release is due, and nobody is told: give --airflow, --release or --flags", err=True)
     if here and here.done and here.done[-1].outcome == "refused":
         raise GateRefused(here.done[-1].reason)

@@ -17,13 +17,14 @@ dags = {
                 "retries": task.retries,
                 "seconds": task.execution_timeout.total_seconds() if task.execution_timeout else None,
                 "rule": str(task.trigger_rule),
+                "outlets": [asset.uri for asset in task.outlets],
             }
             for task in dag.tasks
         },
         "catchup": dag.catchup,
         "runs": dag.max_active_runs,
-        "drift": dag.timetable.asset_condition.uri,
-        "cron": getattr(getattr(dag.timetable, "timetable", None), "expression", None),
+        "drift": getattr(getattr(dag.timetable, "asset_condition", None), "uri", None),
+        "cron": getattr(getattr(dag.timetable, "timetable", dag.timetable), "expression", None),
         "seconds": dag.dagrun_timeout.total_seconds(),
     }
     for dag_id, dag in bag.dags.items()
