@@ -9,7 +9,7 @@ import random
 import threading
 from typing import Any
 
-MEDIAN_SECONDS = 0.05
+MEDIAN_SECONDS = 0.2
 
 
 class PacedEngine:

@@ -45,7 +45,7 @@ class PrometheusFigures:
         for scrapes in gateways.values():
             for when, values in _grown(scrapes):
                 number = math.ceil((when - since.timestamp()) / seconds) - 1
-                if number >= 0:
+                if number in grown:
                     grown[number].append(values)
         blocks = [
             block_of(_window(since, number, seconds), added(values), arms, buckets) for number, values in grown.items()
