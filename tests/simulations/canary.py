@@ -65,20 +65,20 @@ class Case:
     canary: Behaviour = SAME
     traffic: Traffic = PLAIN
     policy: Callable[[CanaryPolicy], CanaryPolicy] = as_declared
-    seeds: int = 100
+    seeds: int = 60
     looks: int = 80
     """At most."""
 
 
 EQUAL = (
-    Case("as `base.yaml` declares it, alpha 0.01", seeds=2000),
-    Case("nothing worse allowed, alpha 0.05, 40 looks at 10 %", policy=strict, seeds=1000, looks=40),
-    Case("the same, and both swing by the hour", policy=strict, traffic=Traffic(swing=0.3), seeds=300, looks=40),
+    Case("as `base.yaml` declares it, alpha 0.01", seeds=300),
+    Case("nothing worse allowed, alpha 0.05, 40 looks at 10 %", policy=strict, seeds=400, looks=40),
+    Case("the same, and both swing by the hour", policy=strict, traffic=Traffic(swing=0.3), seeds=150, looks=40),
     Case(
         "the same, and ten requests a session that are alike",
         policy=strict,
         traffic=Traffic(per_session=10),
-        seeds=300,
+        seeds=150,
         looks=40,
     ),
 )
