@@ -55,7 +55,7 @@ def minor() -> int:
 
 @pytest.fixture
 def reconciler(minor: int) -> Iterator[Reconciler]:
-    found = Reconciler("dev", f"nexus-reconcile-{secrets.token_hex(3)}")
+    found = Reconciler("dev", f"nexus-reconcile-{secrets.token_hex(3)}", old=minor < 25)
     yield found
     found.clear()
 

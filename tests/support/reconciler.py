@@ -22,6 +22,7 @@ from nexus_release.manifests.objects import SYNC_WAVE
 
 Document = dict[str, Any]
 MANAGER = "nexus-reconciler"
+_NEWER = ("internalTrafficPolicy", "persistentVolumeClaimRetentionPolicy")  # than such a server
 _ID, _PART_OF = r"applyset\.kubernetes\.io/id", "applyset.kubernetes.io/part-of"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -43,8 +44,9 @@ def kubeconfig() -> str:
 class Reconciler:
     """Makes the namespace hold what the folders of one environment's tree say, and nothing else of ours."""
 
-    def __init__(self, environment: str, namespace: str) -> None:
-        self._environment, self.namespace = environment, namespace
+    def __init__(self, environment: str, namespace: str, *, old: bool) -> None:
+        """`old`: a server before 1.25, which reads an empty text as none, and lacks some fields."""
+        self._environment, self.namespace, self._old = environment, namespace, old
         self._served = {*_kubectl("api-resources", "-o", "name").split()}
         self.left_out: set[str] = set()
         """Kinds that this server does not serve, in this version."""
@@ -62,7 +64,7 @@ class Reconciler:
         """What a sync would change; empty where nothing would."""
         bodies = [body for body in self.desired(checkout) if body["kind"] != "Namespace"]
         for body in bodies:  # kubectl's own mark of what it may prune, which a diff would take away
-            body["metadata"]["labels"][_PART_OF] = self._set_id()
+            body["metadata"].setdefault("labels", {})[_PART_OF] = self._set_id()
         done = _run(
             "diff", "--server-side", "--force-conflicts", f"--field-manager={MANAGER}", "-f", "-", bodies=bodies
         )
@@ -75,7 +77,7 @@ class Reconciler:
                 if body is None or "argocd.argoproj.io/hook" in body["metadata"].get("annotations", {}):
                     continue
                 if self._knows(body):
-                    yield body
+                    yield _for_old(body) if self._old else body
                 else:
                     self.left_out.add(body["kind"])
 
@@ -108,6 +110,12 @@ class Reconciler:
         return done.returncode == 0
 
 
+def _for_old(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _for_old(item) for key, item in value.items() if item != "" and key not in _NEWER}
+    return [_for_old(item) for item in value] if isinstance(value, list) else value
+
+
 def _place(body: Document) -> tuple[int, str, str]:
     return int(body["metadata"].get("annotations", {}).get(SYNC_WAVE, 0)), body["kind"], body["metadata"]["name"]
 
@@ -118,7 +126,16 @@ def _version_and_group(body: Document) -> str:
 
 
 def _apply(bodies: Iterable[Document], *flags: str) -> None:
-    words = ("apply", "--server-side", "--force-conflicts", f"--field-manager={MANAGER}", "-f", "-", *flags)
+    words = (
+        "apply",
+        "--server-side",
+        "--validate=false",
+        f"--field-manager={MANAGER}",
+        "--force-conflicts",
+        "-f",
+        "-",
+        *flags,
+    )
     done = _run(*words, bodies=bodies)
     assert done.returncode == 0, done.stderr
 
