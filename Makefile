@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bento bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,7 +53,9 @@ setup-check: $(STATE)/setup/check ## make .venv-check: what check-pr needs in a 
 
 setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
 
-test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera ## run the tests
+setup-bento: $(STATE)/setup/bento ## make .venv-bento: BentoML, which packs and serves the worker's engine
+
+test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento ## run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
 
 orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
@@ -99,6 +101,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/airflow.in -o requirements/airflow.txt
 	$(LOCK) requirements/kfp.in -o requirements/kfp.txt
 	$(LOCK) requirements/hera.in -o requirements/hera.txt
+	$(LOCK) pyproject.toml --extra worker requirements/bento.in -o requirements/bento.txt
 
 generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/python ops/generate_contract.py serving/contracts
@@ -128,9 +131,12 @@ overlay-secrets: setup ## print the Secrets that an overlay's pods wait for, new
 bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, from the locks
 	@mkdir -p $(STATE)/bom
 	$(BIN)/nexus bom requirements/run.txt requirements/torch.txt --name nexus-run > $(STATE)/bom/run.cdx.json
-	@for lock in remote-data gateway worker litellm vllm airflow kfp hera; do \
+	@for lock in remote-data gateway worker litellm vllm airflow kfp hera bento; do \
 	  $(BIN)/nexus bom requirements/$$lock.txt --name nexus-$$lock > $(STATE)/bom/$$lock.cdx.json || exit 1; done
 	@ls $(STATE)/bom
+
+bento: setup setup-bento ## pack the worker's engine for BentoML; then: .venv-bento/bin/bentoml containerize TAG
+	BENTOML_HOME=$(abspath $(STATE))/bentoml BENTOML_DO_NOT_TRACK=True $(BIN)/python ops/build_bento.py
 
 kfp-upload: setup-kfp ## upload the pipeline for ENV=dev to the KFP server at KFP_HOST
 	.venv-kfp/bin/python pipelines/release_kfp.py upload --env $(or $(ENV),dev)
@@ -172,7 +178,7 @@ docs-pictures: setup-dev setup-kfp ## make docs/pictures/ anew: a release by KFP
 	$(BIN)/python -m tests.orchestrators.pictures docs/pictures
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check .venv-bento tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -243,7 +249,8 @@ SIZE_litellm := 300 MB
 SIZE_airflow := 270 MB
 SIZE_kfp := 90 MB
 SIZE_hera := 60 MB
-WITH_NEXUS := $(addprefix $(STATE)/setup/,litellm airflow kfp hera)
+SIZE_bento := 310 MB
+WITH_NEXUS := $(addprefix $(STATE)/setup/,litellm airflow kfp hera bento)
 $(WITH_NEXUS): $(STATE)/setup/%: requirements/%.txt pyproject.toml | $(STATE)/setup/run
 	$(call environment_with_nexus,$*,$(SIZE_$*))
 	@touch $@

@@ -22,6 +22,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements/remote-data.txt": ["--extra", "remote-data", "-c", "requirements/dev.txt"],
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
+    "requirements/bento.txt": ["pyproject.toml", "--extra", "worker", "requirements/bento.in"],
     "requirements/clients.txt": ["requirements/clients.in"],
     "requirements/airflow.txt": ["requirements/airflow.in"],
     "requirements/hera.txt": ["requirements/hera.in"],

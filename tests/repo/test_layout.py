@@ -12,7 +12,17 @@ from ..support.repository import ROOT, tracked_files
 
 ASKED_FOR = ["pipelines", "workflows", "dags", "serving", "gateway", "gitops", "environments", "tests", "docs", "ops"]
 NO_HOME = {"utils", "common", "helpers", "base", "core", "misc", "util", "helper"}
-LOOSE = ["pipelines", "workflows", "dags", "serving", "gateway", "serving/contracts", "serving/worker", "serving/vllm"]
+LOOSE = [
+    "pipelines",
+    "workflows",
+    "dags",
+    "serving",
+    "gateway",
+    "serving/bento",
+    "serving/contracts",
+    "serving/worker",
+    "serving/vllm",
+]
 PYTHON = [path for path in tracked_files() if path.suffix == ".py" and "_pb2" not in path.stem]
 """Written by people."""
 LINES = 400

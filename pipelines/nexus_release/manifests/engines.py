@@ -161,7 +161,8 @@ ENGINES: dict[Runtime, Engine] = {
     # The worker's engine in a bento: it computes on the CPU, and BentoML's own figures stand before it.
     "nexus-bentoml": Engine(
         model_format="bentoml",
-        command=("bentoml", "serve"),
+        # A built bento heeds the arguments of its build alone; the source that is in it, those of the command.
+        command=("bentoml", "serve", "service:Engine", "--working-dir=src"),
         listens=_bento_listens,
         serves=_bento_serves,
         environment=(("BENTOML_DO_NOT_TRACK", "True"), ("BENTOML_HOME", "/tmp/bentoml")),  # noqa: S108 - as above

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import click
 
-from nexus_worker.errors import BadOption, WorkerError
+from nexus_worker.errors import WorkerError
 
 if TYPE_CHECKING:
     from nexus_worker.answering import Answering
-    from nexus_worker.engines.engine import Engine
+    from nexus_worker.loading import EngineOptions
     from nexus_worker.server import Beside
 
 F = TypeVar("F", bound=Callable[..., None])
 
 _CONTEXT_HELP = "Tokens of prompt and answer.  [default: the model's]"
 _SEQS_HELP = "Requests at once."
-_MOCK_CONTEXT = 4096  # tokens; nothing limits a mock but what is said
-
-
-class EngineOptions(TypedDict):
-    folder: str | None
-    model: str | None
-    served_model_name: str | None
-    max_model_len: int | None
-    max_num_seqs: int
-    threads: int
-    engine: str
-    compute_type: Literal["auto", "float32", "int8"]
-    ttft_ms: float
-    tokens_per_second: float
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,11 +82,12 @@ def serve(
     """Serve MODEL_FOLDER, a checkpoint of transformers or llm-compressor, until SIGTERM."""
     import logging
 
+    from nexus_worker.loading import load_answering
     from nexus_worker.server import listen
     from nexus_worker.server import serve as run
 
     logging.basicConfig(format="nexus-worker: %(levelname)s %(message)s", level=logging.WARNING)
-    answering = _answering(engine, always_usage=enable_force_include_usage)
+    answering = load_answering(engine, always_usage=enable_force_include_usage)
     listener = listen(host, port)
     _tell(answering, f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
     run(answering, listener, shutdown_timeout=shutdown_timeout, beside=_beside(answering, host, grpc_port))
@@ -113,32 +99,12 @@ def serve(
 @click.option("--shutdown-timeout", type=click.IntRange(0), default=600, show_default=True, help="Seconds to drain.")
 def predictor(*, port: int, shutdown_timeout: int, **engine: Unpack[EngineOptions]) -> None:
     """Serve MODEL_FOLDER as a custom predictor of KServe: its V1 and V2 protocols, by the extra `kserve`."""
+    from nexus_worker.loading import load_answering
     from nexus_worker.predictor import run
 
-    answering = _answering(engine, always_usage=False)
+    answering = load_answering(engine, always_usage=False)
     _tell(answering, f"http://0.0.0.0:{port} by KServe's protocols")
     run(answering, port, shutdown_timeout)
-
-
-def _answering(options: EngineOptions, *, always_usage: bool) -> Answering:
-    """Raises BadOption or BadCheckpoint."""
-    from nexus_worker.answering import Answering
-
-    where = _one_of(options["folder"], options["model"])
-    if options["engine"] == "mock":
-        from nexus_worker.engines.mock import MockEngine
-
-        loaded: Engine = MockEngine(
-            ttft_ms=options["ttft_ms"],
-            tokens_per_second=options["tokens_per_second"],
-            max_num_seqs=options["max_num_seqs"],
-            context=options["max_model_len"] or _MOCK_CONTEXT,
-        )
-    else:
-        if where is None:
-            raise BadOption("MODEL_FOLDER", None, "name the folder of a checkpoint, or take --engine mock")
-        loaded = _load(Path(where), options)
-    return Answering(loaded, model=options["served_model_name"] or where or "mock", always_usage=always_usage)
 
 
 def _tell(answering: Answering, address: str) -> None:
@@ -154,23 +120,6 @@ def _beside(answering: Answering, host: str, port: int | None) -> Beside | None:
     return GrpcServer(
         answering, host, port, lambda address: click.echo(f"nexus-worker: by gRPC on {address}", err=True)
     )
-
-
-def _one_of(folder: str | None, model: str | None) -> str | None:
-    if folder and model and folder != model:
-        raise BadOption("--model", model, f"MODEL_FOLDER already names {folder}")
-    return folder or model
-
-
-def _load(folder: Path, options: EngineOptions) -> Engine:
-    from nexus_worker.engines.ct2 import Ct2Engine, Ct2Model
-
-    parallel, asked_for = options["max_num_seqs"], options["max_model_len"]
-    model = Ct2Model.load(folder, options["compute_type"], threads=options["threads"], parallel=parallel)
-    if asked_for and asked_for > model.context_tokens:
-        raise BadOption("--max-model-len", asked_for, f"the model was made for {model.context_tokens}")
-    context = asked_for or model.context_tokens
-    return Ct2Engine(model, max_num_seqs=parallel, context=context, name=model.name)
 
 
 def main() -> None:
