@@ -15,13 +15,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
-RUN = ["--extra", "gateway", "--extra", "worker", "--extra", "release", "--extra", "train", "--group", "tools"]
+RUN = [
+    *("--extra", "gateway", "--extra", "worker", "--extra", "release", "--extra", "forges", "--extra", "train"),
+    *("--group", "tools"),
+]
 LOCKS: dict[str, list[str]] = {
     "requirements/dev.txt": [*RUN, "--extra", "kserve", "--extra", "otlp", "--extra", "presidio", "--group", "dev"],
     "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
     "requirements/remote-data.txt": ["--extra", "remote-data", "-c", "requirements/dev.txt"],
     "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
     "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
+    "requirements/check.txt": [
+        *("pyproject.toml", "requirements/check.in"),
+        *("--extra", "forges", "--extra", "gateway", "-c", "requirements/dev.txt"),
+    ],
     "requirements/bento.txt": ["pyproject.toml", "--extra", "worker", "requirements/bento.in"],
     "requirements/clients.txt": ["requirements/clients.in"],
     "requirements/airflow.txt": ["requirements/airflow.in"],
