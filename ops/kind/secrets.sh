@@ -39,6 +39,7 @@ secret nexus-mlflow nexus-mlflow-server \
 
 secret nexus-release nexus-git --from-literal=NEXUS_REMOTE="$git_url"
 secret nexus-release nexus-git-push --from-literal=NEXUS_PUSH_REMOTE="$git_url"
+secret nexus-release nexus-git-canary --from-literal=NEXUS_PUSH_REMOTE="$git_url"
 secret nexus-release nexus-mlflow --from-literal=MLFLOW_TRACKING_USERNAME=admin --from-literal=MLFLOW_TRACKING_PASSWORD="$mlflow"
 secret nexus-release nexus-hub --from-literal=HF_TOKEN=none
 secret nexus-release nexus-signing --from-file=NEXUS_SIGNING_KEY="$state/signing.pem"

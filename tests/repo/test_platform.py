@@ -157,3 +157,33 @@ def test_the_batch_runs_a_template_that_there_is_with_rights_that_there_are() ->
     assert {parameter["name"] for parameter in template["spec"]["arguments"]["parameters"]} == given.keys()
     assert (ROOT / given["spec"]).is_file()
     assert ("Role", by_kind["RoleBinding"]["roleRef"]["name"]) in named
+
+
+STRICT = {
+    "activeDeadlineSeconds",
+    "archiveLogs",
+    "arguments",
+    "artifactGC",
+    "entrypoint",
+    "metrics",
+    "podGC",
+    "priority",
+    "shutdown",
+    "suspend",
+    "ttlStrategy",
+    "volumeClaimGC",
+    "workflowMetadata",
+    "workflowTemplateRef",
+}
+"""All that Argo Workflows, since 4.0.5, lets a Workflow say of itself under `templateReferencing: Strict`."""
+
+
+def test_what_runs_a_template_says_nothing_that_strict_referencing_refuses() -> None:
+    objects = [*built(ROOT / "workflows" / "batch"), *built(ROOT / "workflows" / "dev")]
+    said = {
+        body["metadata"]["name"]: body["spec"]["workflowSpec"] if body["kind"] == "CronWorkflow" else body["spec"]
+        for body in objects
+        if body["kind"] in ("CronWorkflow", "Workflow")
+    }
+    assert {"nexus-batch", "release-pydoc-chat"} <= said.keys()
+    assert {name: set(spec) - STRICT for name, spec in said.items() if set(spec) - STRICT} == {}
