@@ -5,6 +5,8 @@ Exits 1 and names each file that differs, with the command that mends it.
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,28 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
-RUN = [
-    *("--extra", "gateway", "--extra", "worker", "--extra", "release", "--extra", "forges", "--extra", "train"),
-    *("--group", "tools"),
-]
-LOCKS: dict[str, list[str]] = {
-    "requirements/dev.txt": [*RUN, "--extra", "kserve", "--extra", "otlp", "--extra", "presidio", "--group", "dev"],
-    "requirements/run.txt": [*RUN, "-c", "requirements/dev.txt"],
-    "requirements/remote-data.txt": ["--extra", "remote-data", "-c", "requirements/dev.txt"],
-    "requirements/gateway.txt": ["--extra", "gateway", "-c", "requirements/dev.txt"],
-    "requirements/worker.txt": ["--extra", "worker", "-c", "requirements/dev.txt"],
-    "requirements/check.txt": [
-        *("pyproject.toml", "requirements/check.in"),
-        *("--extra", "forges", "--extra", "gateway", "-c", "requirements/dev.txt"),
-    ],
-    "requirements/bento.txt": ["pyproject.toml", "--extra", "worker", "requirements/bento.in"],
-    "requirements/clients.txt": ["requirements/clients.in"],
-    "requirements/airflow.txt": ["requirements/airflow.in"],
-    "requirements/hera.txt": ["requirements/hera.in"],
-    "requirements/kfp.txt": ["requirements/kfp.in"],
-    "requirements/litellm.txt": ["--extra", "gateway", "--extra", "litellm"],
-    "requirements/vllm.txt": ["--override", "requirements/vllm.overrides", "requirements/vllm.in"],
-}
+BY_HAND = {"torch.txt"}
+"""Locks that name wheels of PyTorch's own index."""
 KFP = [str(ROOT / ".venv-kfp/bin/python"), str(ROOT / "pipelines/release_kfp.py"), "compile"]
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
@@ -57,8 +39,28 @@ GENERATED: dict[str, list[str]] = {
 
 
 def locks() -> list[str]:
-    """A lock is fresh where compiling with its own pins as preferences gives it back."""
-    return [path for path, flags in LOCKS.items() if _compiled(path, flags) != _pins((ROOT / path).read_text())]
+    """A lock is fresh where compiling with its own pins as preferences, as `make lock` does, gives it back."""
+    return [
+        path for path, command in _commands().items() if _compiled(path, command) != _pins((ROOT / path).read_text())
+    ]
+
+
+def _commands() -> dict[str, list[str]]:
+    """Lock -> what compiles it, without its `-o`."""
+    quiet = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    told = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "lock"],
+        env=quiet,
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout
+    commands = [shlex.split(line) for line in told.splitlines() if " pip compile " in line]
+    made = {Path(command[-1]).name for command in commands}
+    if unmade := {path.name for path in (ROOT / "requirements").glob("*.txt")} - made - BY_HAND:
+        raise RuntimeError(f"`make lock` does not make {', '.join(sorted(unmade))}")
+    return {command[-1]: command[:-2] for command in commands}
 
 
 def generated() -> list[str]:
@@ -99,22 +101,12 @@ def workflows() -> list[str]:
     return done.stdout.splitlines()
 
 
-def _compiled(path: str, flags: list[str]) -> list[str]:
+def _compiled(path: str, command: list[str]) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "lock.txt"
         shutil.copyfile(ROOT / path, copy)
-        options = ["--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header"]
-        subprocess.run(
-            [BIN / "uv", "pip", "compile", *options, "--python-version", "3.11", *_inputs(path), *flags, "-o", copy],
-            check=True,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
+        subprocess.run([*command, "-o", copy], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         return _pins(copy.read_text())
-
-
-def _inputs(path: str) -> list[str]:
-    return [] if (ROOT / path).with_suffix(".in").exists() else ["pyproject.toml"]
 
 
 def _pins(text: str) -> list[str]:
