@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload bento bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm bento bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -134,6 +134,9 @@ bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, fro
 	@for lock in remote-data gateway worker litellm vllm airflow kfp hera bento; do \
 	  $(BIN)/nexus bom requirements/$$lock.txt --name nexus-$$lock > $(STATE)/bom/$$lock.cdx.json || exit 1; done
 	@ls $(STATE)/bom
+
+serve-vllm: setup-vllm ## MODEL=FOLDER [NAME=... PORT=8001]: serve a checkpoint by a real vLLM on the CPU
+	ops/serve-vllm.sh '$(MODEL)' '$(NAME)' '$(PORT)'
 
 bento: setup setup-bento ## pack the worker's engine for BentoML; then: .venv-bento/bin/bentoml containerize TAG
 	BENTOML_HOME=$(abspath $(STATE))/bentoml BENTOML_DO_NOT_TRACK=True $(BIN)/python ops/build_bento.py
