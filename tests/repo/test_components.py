@@ -163,10 +163,19 @@ def test_the_preview_of_a_blue_green_rollout_is_a_service_that_there_is(tmp_path
 
 def test_both_meshes_let_the_same_callers_in(tmp_path: Path) -> None:
     gateway, prometheus = f"{SPACE}/nexus-gateway", "monitoring/*"
-    engines, redis = {"component": "predictor"}, {"app.kubernetes.io/name": "nexus-redis"}
-    wanted = {(json.dumps(engines), 8080): {gateway, prometheus}, (json.dumps(redis), 6379): {gateway}}
+    wanted = {(json.dumps({"component": "predictor"}), 8080): {gateway, prometheus}, **callers_of_a_group()}
     assert let_in_by_istio(changed(folder_in(tmp_path, "istio"), "mesh-istio")) == wanted
     assert let_in_by_linkerd(changed(folder_in(tmp_path, "linkerd"), "mesh-linkerd")) == wanted
+
+
+def callers_of_a_group() -> dict[tuple[str, int], set[str]]:
+    """Of three Redis pods with their Sentinels, as the NetworkPolicy has it; an account bears the name of its pods."""
+    files = made_up("prod", "canary", settings_of("prod", {"redis": {"mode": "sentinel"}}))
+    spec = yaml.safe_load(files["gitops/prod/network/redis.yaml"])["spec"]
+    (rule,) = spec["ingress"]
+    callers = {f"{SPACE}/{name}" for peer in rule["from"] for name in peer["podSelector"]["matchLabels"].values()}
+    assert len(callers) == 2
+    return {(json.dumps(spec["podSelector"]["matchLabels"]), port["port"]): callers for port in rule["ports"]}
 
 
 def let_in_by_istio(objects: list[Object]) -> dict[tuple[str, int], set[str]]:
@@ -177,8 +186,9 @@ def let_in_by_istio(objects: list[Object]) -> dict[tuple[str, int], set[str]]:
             sources = [one["source"] for one in rule["from"]]
             callers = {re.sub("^.*/ns/(.*)/sa/", r"\1/", name) for one in sources for name in one.get("principals", [])}
             callers |= {f"{name}/*" for one in sources for name in one.get("namespaces", [])}
-            ((port,),) = (one["operation"]["ports"] for one in rule["to"])
-            found[json.dumps(body["spec"]["selector"]["matchLabels"]), int(port)] = callers
+            (ports,) = (one["operation"]["ports"] for one in rule["to"])
+            chosen = json.dumps(body["spec"]["selector"]["matchLabels"])
+            found |= {(chosen, int(port)): callers for port in ports}
     return found
 
 

@@ -265,6 +265,18 @@ def test_an_api_server_has_no_default_to_add(crds: Path, kind: str) -> None:
         assert drift_faults(crds, body) == []
 
 
+def test_no_pod_waits_until_a_door_has_an_address() -> None:
+    pods = {wave_of(body) for body in of_kind("Deployment").values()}
+    for kind in ("Ingress", "HTTPRoute", "Service"):
+        doors = [body for body in of_kind(kind).values() if kind != "Service" or body["spec"]["type"] == "LoadBalancer"]
+        assert doors
+        assert min(map(wave_of, doors)) > max(pods)
+
+
+def wave_of(body: Document) -> int:
+    return int(body["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_folder_is_built_by_kustomize_into_its_own_objects(environment: str, tmp_path: Path) -> None:
     command = kustomize()

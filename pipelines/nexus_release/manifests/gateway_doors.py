@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_release.config import Settings
 from nexus_release.manifests.gateway_pods import GATEWAY, PORT, PORT_NAME, SELECTOR
-from nexus_release.manifests.objects import PREFIX, Object, made
+from nexus_release.manifests.objects import PREFIX, Object, made, wave
 
 REPLICAS = f"{GATEWAY}-replicas"
 LOAD_BALANCER = f"{GATEWAY}-lb"
@@ -65,9 +65,9 @@ def _load_balancer(settings: Settings) -> Object:
         "sessionAffinity": "None",
         "type": "LoadBalancer",
     }
-    return made(
-        "v1", "Service", LOAD_BALANCER, settings.namespace, app=GATEWAY, annotations=door.annotations, spec=spec
-    )
+    # With the other doors: Argo CD waits until it has an address, and pods must not wait for that.
+    told = {**door.annotations, **wave("Ingress")}
+    return made("v1", "Service", LOAD_BALANCER, settings.namespace, app=GATEWAY, annotations=told, spec=spec)
 
 
 def _ingress(settings: Settings) -> Object:
