@@ -4,7 +4,6 @@ right."""
 from __future__ import annotations
 
 import re
-import runpy
 from typing import Any
 
 import yaml
@@ -54,12 +53,3 @@ def test_gitlab_proves_merge_requests_by_main_s_program() -> None:
     assert job["script"][-1] == 'make check-pr BASE=origin/main HEAD="$CI_COMMIT_SHA"'
     assert "git checkout --quiet --detach origin/main" in job["script"]
     assert "merge_request_event" in job["rules"][0]["if"]
-
-
-def test_locks_are_held_to_the_flags_by_which_the_makefile_makes_them() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    (extras,) = re.findall(r"^RUN_EXTRAS := (.*)$", makefile, re.MULTILINE)
-    made = re.findall(r"^\t\$\(LOCK\) (.*) -o (\S+)$", makefile.replace("$(RUN_EXTRAS)", extras), re.MULTILINE)
-    fresh = runpy.run_path(str(ROOT / "ops" / "check_fresh.py"))
-    held = {path: [*fresh["_inputs"](path), *flags] for path, flags in fresh["LOCKS"].items()}
-    assert held == {path: words.split() for words, path in made}
