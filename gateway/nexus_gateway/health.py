@@ -56,7 +56,7 @@ class HealthChecks:
 
     async def _check(self, snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile) -> None:
         if endpoint.scheme in _BY_GRPC:
-            well = await _serves(snapshot, endpoint, check, self._certificates)
+            well = await _serves(snapshot, upstream, endpoint, check, self._certificates)
         else:
             tls = self._certificates.of(endpoint.tls) if endpoint.scheme == "https" else UpstreamTls()
             well = await _answers(snapshot, upstream, endpoint, check, tls)
@@ -99,14 +99,17 @@ async def _answers(
         return False
 
 
-async def _serves(snapshot: Snapshot, endpoint: Endpoint, check: HealthFile, certificates: Certificates) -> bool:
+async def _serves(
+    snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile, certificates: Certificates
+) -> bool:
     """By a connection of its own, as above."""
     from nexus_gateway.upstreams.grpc import GrpcUpstream  # loaded before, with the route
 
     tls = certificates.of(endpoint.tls) if endpoint.scheme == "grpcs" else None
     host = endpoint.url.partition("://")[2]
     engine = GrpcUpstream(endpoint.url, endpoint.tls, tls, snapshot.resolve.get(host))
+    headers = [(b"authorization", upstream.authorization)] if upstream.authorization else []
     try:
-        return await engine.well(check.timeout_seconds)
+        return await engine.well(check.timeout_seconds, headers)
     finally:
         engine.close()

@@ -14,6 +14,8 @@ import httpx
 import openai
 import pytest
 
+from nexus_gateway.upstreams.grpc import OPTIONS
+
 from ..support.gateway import Gateway, code, free_port, until, write_routes
 from ..support.grpc_engine import STATUSES, USAGE, WORDS, GrpcEngine
 from ..support.tls import Authority
@@ -183,6 +185,7 @@ def test_a_refusal_by_the_engine_names_the_field(gateway: Gateway) -> None:
         ("seed", -1),
         ("stop", [1]),
         ("tools", [{"type": "custom"}]),
+        ("parallel_tool_calls", "yes"),
         ("tool_choice", {"type": "function"}),
         ("messages", [{"content": "no role"}]),
         ("messages", [{"role": "user", "content": [{"type": "input_audio"}]}]),
@@ -195,6 +198,18 @@ def test_what_the_contract_cannot_say_is_refused_by_the_fields_name(
     answer = gateway.ask("well", **{field: value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
     assert len(engine.calls) == before
+
+
+def test_a_number_that_nobody_could_count_with_says_nothing_against_the_engine(gateway: Gateway) -> None:
+    body = '{"model": "well", "messages": [{"role": "user", "content": "hello"}], "seed": %s}' % ("1" * 5000)
+    head = {"authorization": "Bearer dev-key", "content-type": "application/json"}
+    answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=head)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "body")
+
+
+def test_a_long_call_is_no_attack_to_a_grpc_server() -> None:
+    """By its defaults a server takes a ping in five minutes; measured, 30 s ended every call after 180."""
+    assert dict(OPTIONS)["grpc.keepalive_time_ms"] > 300_000
 
 
 @pytest.mark.parametrize("model", ["broken", "short", "stall-midway"])
@@ -264,6 +279,25 @@ def test_a_draining_engine_is_asked_last_where_it_is_checked(tmp_path: Path) -> 
     well.stop()
 
 
+def test_a_check_has_a_connection_of_its_own_and_the_credential(tmp_path: Path) -> None:
+    engine = GrpcEngine().start()
+    upstream = {
+        "url": f"grpc://127.0.0.1:{engine.port}",
+        "credential_env": "ENGINE_KEY",
+        "health": {"interval_seconds": 0.3, "timeout_seconds": 1.0},
+    }
+    files = {"all": {"upstreams": {"e": upstream}, "routes": {"well": {"strategy": "direct", "upstream": "e"}}}}
+    routes = write_routes(tmp_path / "routes", files)
+    gateway = Gateway(tmp_path, "--routes", str(routes), env={"ENGINE_KEY": "engine-secret"}).wait()
+    assert gateway.ask("well").status_code == 200
+    checked = len(engine.checks)
+    until(lambda: len(engine.checks) > checked + 1, "it is checked")
+    assert gateway.stop() == 0
+    engine.stop()
+    assert {seen.metadata.get("authorization") for seen in engine.checks} == {"Bearer engine-secret"}
+    assert engine.calls[-1].peer not in {seen.peer for seen in engine.checks}
+
+
 def test_tls_both_ways_and_a_stranger_is_not_asked(tmp_path: Path) -> None:
     ours, others = Authority(tmp_path / "ours"), Authority(tmp_path / "others")
     certificate, key = ours.certificate("engine")
@@ -286,6 +320,7 @@ def test_tls_both_ways_and_a_stranger_is_not_asked(tmp_path: Path) -> None:
     assert [gateway.ask(name).status_code for name in ("stranger", "nameless")] == [502, 502]
     assert len(engine.calls) == 1
     assert gateway.stop() == 0
+    assert {line["logger"] for line in gateway.lines()} == {"nexus.gateway"}  # gRPC's core has its own words for it
     engine.stop()
 
 

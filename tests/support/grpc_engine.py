@@ -35,6 +35,8 @@ class Seen:
     metadata: dict[str, str]
     seconds: float | None
     """Left until its deadline, as it came."""
+    peer: str
+    """The caller's end of the connection."""
     ended: str = ""
     """`whole`, or `cancelled`."""
 
@@ -44,6 +46,8 @@ class GrpcEngine(InferenceServicer):
     credentials: grpc.ServerCredentials | None = None
     serving: bool = True
     calls: list[Seen] = field(default_factory=list)
+    checks: list[Seen] = field(default_factory=list)
+    """Of its health."""
     port: int = 0
 
     def start(self) -> GrpcEngine:
@@ -120,11 +124,11 @@ class GrpcEngine(InferenceServicer):
         return pb.EmbeddingAnswer(model=request.model, embeddings=vectors, usage=pb.Usage(prompt_tokens=2))
 
     async def CheckHealth(self, request: pb.CheckHealthRequest, context: Any) -> pb.CheckHealthAnswer:
+        self.checks.append(self._seen("", request, context))
         return pb.CheckHealthAnswer(state="STATE_SERVING" if self.serving else "STATE_DRAINING")
 
     async def _met(self, request: Any, context: Any) -> Seen:
-        metadata = dict(context.invocation_metadata())
-        seen = Seen(request.model, request, metadata, context.time_remaining())
+        seen = self._seen(request.model, request, context)
         self.calls.append(seen)
         if request.model in STATUSES:
             await context.abort(STATUSES[request.model], "it said so")
@@ -134,6 +138,10 @@ class GrpcEngine(InferenceServicer):
         if request.model == "stall":
             await self._cancelled(seen)
         return seen
+
+    def _seen(self, model: str, request: Any, context: Any) -> Seen:
+        metadata = dict(context.invocation_metadata())
+        return Seen(model, request, metadata, context.time_remaining(), context.peer())
 
     async def _midway(self, model: str, seen: Seen, context: Any) -> None:
         if model == "broken":

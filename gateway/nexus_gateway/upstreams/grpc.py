@@ -32,14 +32,17 @@ from nexus_inference.nexus_inference_pb2_grpc import InferenceStub
 _TOLD = frozenset({b"authorization", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"})
 _LARGEST = 64 << 20  # bytes of a message: an answer of embeddings is large
 _LONGEST_CALL = 3600.0  # seconds; by then its own deadline has ended it
-_OPTIONS = (
+OPTIONS = (
     ("grpc.max_receive_message_length", _LARGEST),
     ("grpc.max_send_message_length", _LARGEST),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),  # retries are the gateway's
-    ("grpc.keepalive_time_ms", 30_000),  # a host that is gone answers nothing, not even a reset
+    # A host that is gone answers nothing, not even a reset: what is sent has to be taken within the second of these.
+    # More than a ping in five minutes is an attack to a gRPC server, which then ends every call.
+    ("grpc.keepalive_time_ms", 330_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.use_local_subchannel_pool", 1),  # a channel's connection is its own
     ("grpc.enable_http_proxy", 0),
 )
 
@@ -90,12 +93,13 @@ class GrpcUpstream:
         if channel is not None:
             _let_go(channel)
 
-    async def well(self, seconds: float) -> bool:
-        """By the contract's CheckHealth."""
+    async def well(self, seconds: float, headers: Headers) -> bool:
+        """By the contract's CheckHealth, within so many seconds."""
         try:
-            stub = await self._connected(seconds)
-            said = await stub.CheckHealth(pb.CheckHealthRequest(), timeout=seconds)
-        except (grpc.aio.AioRpcError, UpstreamFault):
+            async with asyncio.timeout(seconds):
+                stub = await self._connected(seconds)
+                said = await stub.CheckHealth(pb.CheckHealthRequest(), metadata=_metadata(headers))
+        except (grpc.aio.AioRpcError, UpstreamFault, TimeoutError):
             return False
         return bool(said.state == pb.CheckHealthAnswer.STATE_SERVING)
 
@@ -105,8 +109,8 @@ class GrpcUpstream:
         method = _METHODS.get(surface.api) if surface else None
         if method is None:
             return await answer.tell(501, envelope("an engine that is asked by gRPC does not speak that API"))
-        asked = json.loads(call.body)
         try:
+            asked = grpc_body.read(call.body)
             request = method.request(asked)
         except NotTaken as error:
             return await answer.tell(400, envelope(str(error), param=error.field))
@@ -144,7 +148,7 @@ class GrpcUpstream:
             self.close()
         if self._channel is None:
             self._made_with = context
-            options = (*_OPTIONS, ("grpc.default_authority", self._host))
+            options = (*OPTIONS, ("grpc.default_authority", self._host))
             if self._tls is None:
                 self._channel = grpc.aio.insecure_channel(self._target, options)
             elif context is None:

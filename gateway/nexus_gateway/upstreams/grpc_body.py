@@ -35,6 +35,12 @@ _OURS = frozenset({"model", "stream", "stream_options"})
 _SAMPLING = frozenset(field.name for field in pb.Sampling.DESCRIPTOR.fields) - {"stop"}
 
 
+def read(body: bytes) -> dict[str, Any]:
+    """Raises NotTaken for what the gateway passes over, and nobody could count with: thousands of digits."""
+    asked: dict[str, Any] = _made("body", lambda: json.loads(body))
+    return asked
+
+
 def chat(asked: Mapping[str, Any]) -> pb.ChatRequest:
     """Raises NotTaken."""
     left = _Left(asked)
@@ -44,7 +50,7 @@ def chat(asked: Mapping[str, Any]) -> pb.ChatRequest:
         sampling=_sampling(left, left.take("max_completion_tokens", _as_it_is)),
         tools=[_tool(tool) for tool in left.take("tools", _list) or ()],
         tool_choice=left.take("tool_choice", _choice) or "",
-        parallel_tool_calls=left.take("parallel_tool_calls", _as_it_is),
+        parallel_tool_calls=left.take("parallel_tool_calls", _flag),
         response_format=left.take("response_format", json.dumps) or "",
         user=left.take("user", _text) or "",
         prompt_cache_key=left.take("prompt_cache_key", _text) or "",
@@ -168,6 +174,12 @@ def _read_tool(tool: Mapping[str, Any]) -> pb.Tool:
 
 def _choice(value: Any) -> str:
     return value if isinstance(value, str) else str(value["function"]["name"])
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("true or false is wanted")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ def _check_grpc(file: UpstreamFile, url: SplitResult) -> None:
 
 
 def _prepare_grpc() -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes lines of its own between those of our log
     import nexus_gateway.upstreams.grpc  # noqa: F401 - loaded here, and not at the first request
 
 
