@@ -45,7 +45,9 @@ class Question:
 
 
 def options(url: str, key: str, seconds: float) -> dict[str, Any]:
-    """Of an httpx client; `seconds` without a byte end a try."""
+    """Of an httpx client; `seconds` without a byte end a try. Raises ValueError whose words hold no key."""
+    if not (key.isascii() and key.isprintable()):  # httpx would tell it, in the words of its error
+        raise ValueError("key: it has a character that no header takes, such as the end of a line")
     return {
         "base_url": url.rstrip("/").removesuffix("/v1"),
         "headers": {"authorization": f"Bearer {key}"},

@@ -31,8 +31,8 @@ class AsyncStream:
     async def __aiter__(self) -> AsyncIterator[str]:
         """Raises BrokenOff where it ends before its end."""
         try:
-            async for line in self._response.aiter_lines():
-                for piece in self._listening.heard(line):
+            async for data in self._response.aiter_bytes():
+                for piece in self._listening.heard(data):
                     yield piece
         except httpx.TransportError as error:
             raise self._listening.broken(f"the connection broke off: {error}") from None
@@ -49,7 +49,8 @@ class AsyncClient:
     def __init__(
         self, url: str, key: str, *, seconds: float = 600.0, retries: Retries | None = None, **of_httpx: Any
     ) -> None:
-        """`seconds` without a byte end a try. `of_httpx`: options of httpx.AsyncClient, such as `verify`."""
+        """`seconds` without a byte end a try. `of_httpx`: options of httpx.AsyncClient, such as `verify`. Raises
+        ValueError for a key that no header takes."""
         self._url, self._retries = url, retries or Retries()
         self._http = httpx.AsyncClient(**options(url, key, seconds), **of_httpx)
 

@@ -31,8 +31,8 @@ class Stream:
     def __iter__(self) -> Iterator[str]:
         """Raises BrokenOff where it ends before its end."""
         try:
-            for line in self._response.iter_lines():
-                yield from self._listening.heard(line)
+            for data in self._response.iter_bytes():
+                yield from self._listening.heard(data)
         except httpx.TransportError as error:
             raise self._listening.broken(f"the connection broke off: {error}") from None
         self.answer()
@@ -48,7 +48,8 @@ class Client:
     def __init__(
         self, url: str, key: str, *, seconds: float = 600.0, retries: Retries | None = None, **of_httpx: Any
     ) -> None:
-        """`seconds` without a byte end a try. `of_httpx`: options of httpx.Client, such as `verify`."""
+        """`seconds` without a byte end a try. `of_httpx`: options of httpx.Client, such as `verify`. Raises ValueError
+        for a key that no header takes."""
         self._url, self._retries = url, retries or Retries()
         self._http = httpx.Client(**options(url, key, seconds), **of_httpx)
 

@@ -9,11 +9,11 @@ from typing import Any
 from nexus_client.answers import Answer, Provenance, Usage
 from nexus_client.errors import BrokenOff
 
-_END = "[DONE]"
+_END = b"[DONE]"
 
 
 class Listening:
-    """Fed with the lines of a stream; the first event may be an error, and the last must be the end mark."""
+    """Fed with the bytes of a stream; the first event may be an error, and the last must be the end mark."""
 
     def __init__(self, provenance: Provenance) -> None:
         self.provenance = provenance
@@ -22,24 +22,36 @@ class Listening:
         self._reason: str | None = None
         self._usage: Usage | None = None
         self._events: list[dict[str, Any]] = []
+        self._begun = b""
 
-    def heard(self, line: str) -> Iterator[str]:
-        """The text in one line. Raises BrokenOff for an error event."""
-        if not line.startswith("data:"):
+    def heard(self, data: bytes) -> Iterator[str]:
+        """The text in what came next. Raises BrokenOff for an error event, and for what is no event of OpenAI's API.
+
+        Lines end by LF alone: U+2028 and its like, which httpx takes for ends too, may stand in a JSON text.
+        """
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for line in lines:
+            try:
+                yield from self._said(line)
+            except (AttributeError, TypeError, ValueError):
+                raise self.broken("what answers there does not speak OpenAI's API") from None
+
+    def _said(self, line: bytes) -> Iterator[str]:
+        if not line.startswith(b"data:"):
             return
         data = line[5:].strip()
         if data == _END:
             self.ended = True
             return
         event = json.loads(data)
-        if "error" in event:
-            raise self.broken(str(event["error"].get("message", event["error"])))
+        if error := event.get("error"):
+            raise self.broken(str(error.get("message", error)) if isinstance(error, dict) else str(error))
         self._events.append(event)
         if usage := event.get("usage"):
             self._usage = Usage.of(usage)
-        for choice in event.get("choices", ()):
+        for choice in event.get("choices") or ():
             self._reason = choice.get("finish_reason") or self._reason
-            if piece := choice.get("delta", {}).get("content"):
+            if piece := (choice.get("delta") or {}).get("content"):
                 self._pieces.append(piece)
                 yield piece
 

@@ -189,6 +189,66 @@ def test_an_answer_that_was_lost_on_its_way_is_given_again_and_not_made_again(ga
     assert len({*lossy.keys}) == 1
 
 
+class Saying:
+    """Whatever it is asked, it streams the same events."""
+
+    def __init__(self, *events: str) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write("".join(f"data: {event}\n\n" for event in events).encode())
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """The test says what matters."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Saying:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(30)
+
+
+def test_a_text_may_have_every_mark_that_ends_lines_elsewhere() -> None:
+    text = "one\u2028two\u0085three\x7f"
+    event = json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=False)
+
+    async def heard(url: str) -> list[str]:
+        async with AsyncClient(url, KEY, verify=PLAIN) as client, client.stream("chat", "hello") as stream:
+            return [piece async for piece in stream]
+
+    with Saying(event, "[DONE]") as saying:
+        with Client(saying.url, KEY, verify=PLAIN) as client, client.stream("chat", "hello") as stream:
+            assert list(stream) == [text]
+        assert asyncio.run(heard(saying.url)) == [text]
+
+
+@pytest.mark.parametrize("event", ["no JSON", "[1]", '{"choices": [1]}', '{"error": "in a text"}', '{"choices": 1}'])
+def test_a_stream_that_is_none_of_openais_is_broken_off(event: str) -> None:
+    with (
+        Saying(event, "[DONE]") as saying,
+        Client(saying.url, KEY, verify=PLAIN) as client,
+        client.stream("chat", "hello") as stream,
+        pytest.raises(BrokenOff),
+    ):
+        list(stream)
+
+
+@pytest.mark.parametrize("made", [Client, AsyncClient])
+def test_a_key_that_no_header_takes_is_refused_and_not_told(made: type[Client] | type[AsyncClient]) -> None:
+    with pytest.raises(ValueError, match="key: ") as refused:
+        made("http://127.0.0.1:1", "secret-key\n")
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("tries", "status", "headers", "wait"),
     [

@@ -55,7 +55,7 @@ def command(
                 if not as_json:
                     click.echo(plain(piece), nl=False)
             answer = stream.answer()
-    except ClientError as error:
+    except (ClientError, ValueError) as error:
         raise NexusError(str(error)) from None
     made_by = answer.provenance
     if as_json:
