@@ -46,14 +46,15 @@ rendered() (
 )
 
 [ -d "$clone" ] || run git clone --quiet "$root" "$clone"
+remote
+# First what has landed since, so that it is rendered with what is new.
+if git -C "$clone" fetch --quiet "$where" main 2>/dev/null; then
+    run git -C "$clone" -c user.name=kind -c user.email=kind@localhost rebase --quiet --autostash FETCH_HEAD
+fi
 signing_key
 settings
 rendered
 git -C "$clone" add --all
 git -C "$clone" diff --cached --quiet ||
     run git -C "$clone" -c user.name=kind -c user.email=kind@localhost commit --quiet --message "Bring up dev on kind"
-remote
-if git -C "$clone" fetch --quiet "$where" main 2>/dev/null; then # releases that have landed since
-    run git -C "$clone" -c user.name=kind -c user.email=kind@localhost rebase --quiet FETCH_HEAD
-fi
 run git -C "$clone" push --quiet "$where" HEAD:main

@@ -157,6 +157,24 @@ def test_what_is_pushed_names_the_images_and_the_clusters_own_remote(up: Up, tmp
     assert {"namespace": reached.namespace, "pods": reached.pods, "ports": reached.ports} == git_pods()
 
 
+def test_what_has_landed_since_is_rendered_with_what_is_new(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    assert stage.run("images").returncode == 0
+    assert stage.run("environment").returncode == 0
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "--quiet", stage.remote, other], check=True)
+    policies = other / "environments" / "dev" / "policies.yaml"
+    policies.write_text(policies.read_text().replace("requests_per_minute: 60", "requests_per_minute: 61"))
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "commit", "--quiet", "--all", "--message", "landed"], cwd=other, check=True)
+    subprocess.run(["git", "push", "--quiet", "origin", "HEAD:main"], cwd=other, check=True)
+    ran = stage.run("environment")
+    assert ran.returncode == 0, ran.stderr
+    subprocess.run(["git", "pull", "--quiet"], cwd=other, check=True)
+    files = render(load_inputs(other, "dev"))
+    assert {path: (other / path).read_text() for path in files} == files
+
+
 def git_pods() -> dict[str, object]:
     """The Git remote's pods as a NetworkPolicy has to name them: a policy sees the port that a pod listens on."""
     objects = list(yaml.safe_load_all((KIND / "git.yaml").read_text()))
