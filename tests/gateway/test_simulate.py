@@ -192,6 +192,22 @@ def test_what_the_log_cannot_know_is_counted_and_not_guessed(recorded: Recorded,
     assert told["moved"] == 0
 
 
+def test_who_was_turned_away_before_an_engine_was_looked_for_is_not_told_as_unmoved(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    line = next(line for line in recorded.of("chat") if line["splits"] and line["splits"][0]["bucket"] >= 4000)
+    limited = line | {"tries": None, "splits": [], "rules": [], "choices": []}
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps(line) + "\n" + json.dumps(limited) + "\n")
+    at = ("--log", log, "--repository", recorded.repository.root, "--json")
+    all_new = write_routes(tmp_path / "all", {"all": at_percent(100)})
+    told = command("simulate", f"HEAD:{PATH}", all_new, *at).told
+    assert (told["decided"], told["moved_percent"], told["models"]["chat"]["unknown"]) == (1, 100.0, 1)
+    assert told["models"]["chat"]["asked_first"] == {"old": [1, 0], "new": [0, 1]}
+    gone = changed(lambda routes: (routes["routes"].pop("chat"), routes["routes"].pop("broken")))
+    assert command("simulate", f"HEAD:{PATH}", write_routes(tmp_path / "gone", {"all": gone}), *at).told["refused"] == 2
+
+
 def test_what_is_taken_to_be_so_is_told(recorded: Recorded, tmp_path: Path) -> None:
     told = recorded.under(tmp_path, changed(lambda one: one["routes"]["broken"].update(fallbacks=["small", "chat"])))
     assert told["models"]["broken"]["moved"] == told["assumed"]["that the caller may use the fallback small"] == 6
@@ -202,6 +218,15 @@ def test_an_engine_in_another_place_is_another_engine(recorded: Recorded, tmp_pa
     told = recorded.under(tmp_path, changed(lambda one: one["upstreams"]["lab"].update(release=RELEASE)))
     assert told["changes"] == [{"model": "chat", "from": "lab", "to": "lab (changed)", "count": 20, "buckets": None}]
     assert told["rules"] == [{"name": "upstreams.lab", "change": "changed"}]
+
+
+def test_a_provider_at_another_address_is_another_engine(recorded: Recorded, tmp_path: Path) -> None:
+    def at(place: str) -> Path:
+        hosted = {"url": "litellm://openai/gpt-4o", "api_base": f"http://{place}:1", "credential_env": "KEY"}
+        return write_routes(tmp_path / place, {"all": changed(lambda one: one["upstreams"].update(old=hosted))})
+
+    told = recorded.simulate(at("there"), "--json", old=at("here")).told
+    assert (told["models"]["small"]["decided"], told["models"]["small"]["moved"]) == (20, 20)
 
 
 def test_a_pull_request_is_told_the_same_twice(recorded: Recorded, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ UNROUTED = "(names that no route had)"
 """Of models: a client may write anything, so these are one line."""
 NO_ROUTE = "404 model_not_found"
 NOBODY = "nobody answers"
+NOT_LOOKED = "no engine was looked for then: turned away before, or an earlier answer was given"
 
 
 @dataclass
@@ -94,6 +95,10 @@ def simulate(lines: Iterable[tuple[str, Decision]], old: Snapshot, new: Snapshot
             continue
         if line.revision == old.revision and before != recorded(line):
             found.disagreements.append(place)
+        if line.tries is None and before.route == after.route is not None:
+            model.unknown += 1
+            found.unknown[NOT_LOOKED] += 1
+            continue
         _compare(found, model, line, before, after)
     return found
 
@@ -126,7 +131,7 @@ def _engines(outcome: Outcome, table: Table) -> list[object]:
     """Route and engines as they are: by another address, name or release an upstream is another engine. Which of its
     endpoints is asked is a matter of the moment."""
     asked = [(one.route, table.upstreams[one.upstream]) for one in outcome.asked]
-    urls = [frozenset(endpoint.url for endpoint in upstream.endpoints) for _, upstream in asked]
+    urls = [frozenset((endpoint.url, endpoint.api_base) for endpoint in upstream.endpoints) for _, upstream in asked]
     told = [(route, upstream.name, upstream.release, upstream.model) for route, upstream in asked]
     return [outcome.route, *zip(told, urls, strict=True)]
 
