@@ -362,5 +362,6 @@ class Forge(Protocol):
         """Opens the pull request of a branch that is pushed already, into main; one that is open gets title and text.
         `text` is Markdown."""
 
-    def approvals(self, branch: str) -> frozenset[str] | None:
-        """Who has agreed to the branch as it is now, without its author; None where it has no open pull request."""
+    def approvals(self, branch: str, commit: str) -> frozenset[str] | None:
+        """Who has agreed to the branch at `commit`, without its author; None where it has no open pull request there.
+        A branch of that name in somebody's copy of the repository is another."""

@@ -228,6 +228,25 @@ def record_beside_code(clone: Path) -> None:
     (clone / "README.md").write_text("hello\n")
 
 
+def evidence_beside_code(clone: Path) -> None:
+    path = clone / f"gitops/evidence/staging/{MODEL}/{'0' * 64}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}\n")
+    (clone / "README.md").write_text("hello\n")
+
+
+def linked_settings(clone: Path) -> None:
+    (clone / "environments/moon").mkdir()
+    (clone / "environments/moon/models").symlink_to("../../plans")
+    (clone / "plans").mkdir()
+    (clone / "plans/README.md").write_text("hello\n")
+
+
+def policies_beside_code(clone: Path) -> None:
+    everybody_may_ask(clone)
+    (clone / "README.md").write_text("hello\n")
+
+
 @pytest.mark.parametrize(
     ("edit", "name", "says"),
     [
@@ -250,6 +269,9 @@ def record_beside_code(clone: Path) -> None:
         (plan_of_another_name, "one model", "its plan is"),
         (code_beside_a_plan, "no model", "a plan or a record changes in a pull request of its own"),
         (record_beside_code, "no model", "a plan or a record changes in a pull request of its own"),
+        (evidence_beside_code, "no model", "a plan or a record changes in a pull request of its own"),
+        (linked_settings, "plain files", "environments/moon/models: mode 120000"),
+        (policies_beside_code, "policy tests", "guest"),
         (settings_in_a_circle, "settings", "it goes in a circle"),
         (settings_not_rendered, "rendered", "does not follow from its sources"),
     ],
@@ -367,6 +389,29 @@ def test_settings_and_code_are_judged_as_such(sample: Sample) -> None:
     assert "unproved  approvals       2 needed; no forge tells here who has agreed" in done.out
 
 
+def test_policies_beside_code_need_as_many_people_as_policies_alone(sample: Sample) -> None:
+    base = sample.remote.files("environments/base.yaml")["environments/base.yaml"].decode()
+    sample.remote.commit({"environments/base.yaml": base.replace("policies: 2", "policies: 5")})
+    sample.branch(policies_beside_code)
+    assert sample.proofs()["approvals"] == ("unproved", "5 needed; no forge tells here who has agreed")
+
+
+def eases_its_own_approvals(clone: Path) -> None:
+    """What the branch brings as its renderer runs beside main's files, which say how many must agree."""
+    path = clone / "pipelines/nexus_release/cli.py"
+    path.unlink()
+    path.write_text(
+        "from pathlib import Path\n"
+        "base = Path('..', 'before', 'environments', 'base.yaml')\n"
+        "base.write_text(base.read_text().replace('code: 2', 'code: 0'))\n"
+    )
+
+
+def test_a_renderer_that_a_branch_brings_does_not_ease_the_number_of_approvals(sample: Sample) -> None:
+    sample.branch(eases_its_own_approvals)
+    assert sample.proofs()["approvals"][0] == "unproved"
+
+
 def test_a_branch_that_changes_nothing_says_so(sample: Sample) -> None:
     assert sample.check("main").out.startswith("a change of nothing:")
 
@@ -375,7 +420,7 @@ def test_who_has_agreed_is_asked_of_the_forge_and_counted(sample: Sample) -> Non
     sample.branch(lambda clone: (clone / "README.md").write_text("hello\n"))
     with forge("gitea") as server:
         server.repository = str(sample.remote.path).strip("/").removesuffix(".git")
-        server.open(BRANCH, "A change", "text")
+        server.open(BRANCH, "A change", "text")["head"]["sha"] = sample.remote.refs()[BRANCH]
         asked = {"FORGE": "gitea", "FORGE_URL": server.url, "FORGE_TOKEN": TOKEN, "PR_BRANCH": BRANCH}
         for name, value in asked.items():
             sample.nexus.monkeypatch.setenv(f"NEXUS_{name}", value)
@@ -383,6 +428,8 @@ def test_who_has_agreed_is_asked_of_the_forge_and_counted(sample: Sample) -> Non
         assert sample.proofs()["approvals"] == ("lies", "2 needed, 1 given: ann")
         server.reviews += [("bo", "APPROVED", True)]
         assert sample.proofs()["approvals"] == ("holds", "2 of 2 needed")
+        sample.branch(lambda clone: (clone / "README.md").write_text("something else\n"), name="other")
+        assert sample.proofs("other")["approvals"][0] == "unproved", "they agreed to another commit"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from nexus_release.adapters.forges import ForgeKind, forge_place, open_forge
 from nexus_release.errors import BadInput, Missing, NexusError, RemoteRefused, Unreachable
 from nexus_release.ports import Forge
 
-from ..support.forge_server import TOKEN, Fault, ForgeServer, forge
+from ..support.forge_server import HEAD, TOKEN, Fault, ForgeServer, forge
 
 BRANCH = "admit/staging/pydoc-chat/0123456789ab"
 KINDS: tuple[ForgeKind, ...] = ("github", "gitlab", "gitea")
@@ -101,15 +101,33 @@ def test_a_forge_that_does_not_answer_is_unreachable(server: ForgeServer) -> Non
 
 def test_only_agreement_of_others_to_the_branch_as_it_is_counts(server: ForgeServer) -> None:
     api = client(server)
-    assert api.approvals(BRANCH) is None
+    assert api.approvals(BRANCH, HEAD) is None
     api.propose(BRANCH, "Admit it", "the evidence")
-    assert api.approvals(BRANCH) == frozenset()
+    assert api.approvals(BRANCH, HEAD) == frozenset()
     server.reviews = [("ann", "APPROVED", True), ("bot", "APPROVED", True), ("cy", "REQUEST_CHANGES", True)]
-    assert api.approvals(BRANCH) == {"ann"}
+    assert api.approvals(BRANCH, HEAD) == {"ann"}
     if server.kind != "gitlab":  # which takes them back by itself
         server.reviews = [("ann", "APPROVED", False), ("bo", "APPROVED", True), ("bo", "CHANGES_REQUESTED", True)]
         server.reviews += [("bo", "REQUEST_CHANGES", True)]
-        assert api.approvals(BRANCH) == frozenset()
+        assert api.approvals(BRANCH, HEAD) == frozenset()
+
+
+def test_who_agreed_to_a_branch_has_not_agreed_to_another_commit(server: ForgeServer) -> None:
+    """A branch is a name, and somebody's copy of the repository may have one of the same."""
+    api = client(server)
+    api.propose(BRANCH, "Admit it", "the evidence")
+    server.reviews = [("ann", "APPROVED", True)]
+    assert api.approvals(BRANCH, "ef" * 20) is None
+
+
+@pytest.mark.parametrize("server", ["gitlab", "gitea"], indirect=True)
+def test_a_pull_request_from_somebody_s_copy_is_not_taken_for_the_branch_s_own(server: ForgeServer) -> None:
+    """GitHub is asked for the owner's branch; the others list every branch of that name."""
+    foreign = server.open(BRANCH, "By a stranger", "trust me", repository=2)
+    api = client(server)
+    assert api.approvals(BRANCH, HEAD) is None
+    assert api.propose(BRANCH, "Admit it", "the evidence").what == "opened"
+    assert foreign["title"] == "By a stranger"
 
 
 def test_github_s_rate_limit_is_told_from_a_missing_right(monkeypatch: pytest.MonkeyPatch) -> None:

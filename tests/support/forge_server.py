@@ -48,7 +48,8 @@ class ForgeServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def open(self, branch: str, title: str, text: str) -> dict[str, Any]:
+    def open(self, branch: str, title: str, text: str, repository: int = 1) -> dict[str, Any]:
+        """`repository` is the branch's: 1 is the one that is asked, another somebody's copy of it."""
         number = len(self.pulls) + 1
         user = {"login": "bot", "username": "bot"}
         made = {
@@ -64,9 +65,12 @@ class ForgeServer(ThreadingHTTPServer):
             "url": f"{self.url}/repos/acme/models/pulls/{number}",
             "user": user,
             "author": user,
-            "head": {"ref": branch, "sha": HEAD},
-            "base": {"ref": "main"},
+            "head": {"ref": branch, "sha": HEAD, "repo_id": repository},
+            "base": {"ref": "main", "repo_id": 1},
             "source_branch": branch,
+            "sha": HEAD,
+            "source_project_id": repository,
+            "target_project_id": 1,
         }
         self.pulls.append(made)
         return made
@@ -155,7 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
         branch = body.get("head", body.get("source_branch"))
-        if any(one["head"]["ref"] == branch and one["state"] in ("open", "opened") for one in self.server.pulls):
+        own = [one for one in self.server.pulls if one["source_project_id"] == 1]
+        if any(one["head"]["ref"] == branch and one["state"] in ("open", "opened") for one in own):
             said = f"A pull request already exists for acme:{branch}."
             if self.server.kind == "github":
                 return 422, {"message": "Validation Failed", "errors": [{"message": said}]}

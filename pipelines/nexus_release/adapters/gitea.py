@@ -36,9 +36,9 @@ class Gitea:
             )
         )
 
-    def approvals(self, branch: str) -> frozenset[str] | None:
+    def approvals(self, branch: str, commit: str) -> frozenset[str] | None:
         pull = self._open(branch)
-        if pull is None:
+        if pull is None or pull["head"]["sha"] != commit:
             return None
         reviews = self._ask("GET", f"{self._pulls}/{pull['number']}/reviews?limit={_PAGE}")
         judged = {one["user"]["login"]: one for one in reviews if one["state"] in ("APPROVED", "REQUEST_CHANGES")}
@@ -53,7 +53,9 @@ class Gitea:
         for page in range(1, _PAGES + 1):
             pulls = self._ask("GET", f"{self._pulls}?state=open&limit={_PAGE}&page={page}")
             for pull in pulls:
-                if (pull["head"]["ref"], pull["base"]["ref"]) == (branch, "main"):
+                head, base = pull["head"], pull["base"]
+                own = head["repo_id"] == base["repo_id"]  # and no branch of that name in somebody's copy
+                if own and (head["ref"], base["ref"]) == (branch, "main"):
                     return dict(pull)
             if len(pulls) < _PAGE:
                 break

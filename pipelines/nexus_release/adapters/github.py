@@ -48,14 +48,14 @@ class GitHub:
             )
         )
 
-    def approvals(self, branch: str) -> frozenset[str] | None:
+    def approvals(self, branch: str, commit: str) -> frozenset[str] | None:
         def ask() -> frozenset[str] | None:
             pull = self._open(branch)
-            if pull is None:
+            if pull is None or pull.head.sha != commit:
                 return None
             latest = {review.user.login: review for review in pull.get_reviews() if review.state != "COMMENTED"}
             agreed = (who for who, review in latest.items() if review.state == "APPROVED")
-            return frozenset(who for who in agreed if latest[who].commit_id == pull.head.sha) - {pull.user.login}
+            return frozenset(who for who in agreed if latest[who].commit_id == commit) - {pull.user.login}
 
         return _ask(ask)
 

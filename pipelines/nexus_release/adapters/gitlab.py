@@ -42,12 +42,12 @@ class GitLab:
             )
         )
 
-    def approvals(self, branch: str) -> frozenset[str] | None:
+    def approvals(self, branch: str, commit: str) -> frozenset[str] | None:
         """GitLab takes approvals back by itself when a commit comes, where the project says so."""
 
         def ask() -> frozenset[str] | None:
             request = self._open(branch)
-            if request is None:
+            if request is None or request.sha != commit:
                 return None
             agreed = request.approvals.get(**_ONCE).approved_by
             return frozenset(one["user"]["username"] for one in agreed) - {request.author["username"]}
@@ -56,7 +56,8 @@ class GitLab:
 
     def _open(self, branch: str) -> Any:
         found = self._requests.list(state="opened", source_branch=branch, target_branch="main", get_all=False, **_ONCE)
-        return next(iter(found), None)
+        own = (one for one in found if one.source_project_id == one.target_project_id)  # no branch of somebody's copy
+        return next(own, None)
 
 
 def _ask(ask: Callable[[], T]) -> T:

@@ -27,10 +27,11 @@ def command(base: str, head: str, branch: str, root: Path, strict: bool, as_json
 
     tools = Tools(Connections.from_environment())
 
-    def reviews() -> frozenset[str] | None:
-        return tools.forge.approvals(branch) if branch and tools.forge else None
-
     with merged_pull(root, base, head) as pull:
+
+        def reviews() -> frozenset[str] | None:
+            return tools.forge.approvals(branch, pull.head) if branch and tools.forge else None
+
         kind, proofs = prove(pull, tools.store, tools.signatures, reviews)
     if as_json:
         click.echo(json.dumps({"kind": kind, "proofs": [one.model_dump() for one in proofs]}, indent=2))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nexus_release.canary.evidence import EVIDENCE
 from nexus_release.config import environment_names, load_settings
 from nexus_release.documents import parse_yaml
 from nexus_release.errors import NexusError
@@ -86,22 +87,35 @@ def _policies(pull: Pull, reviews: Reviews) -> Iterator[Proof]:
     yield proof("policies alone", strays, f"of {', '.join(environments)}, and nothing else")
     yield _files(pull)
     yield _fresh(pull, pull.before, *environments)
-    faults = (fault for environment in environments for fault in policy_test_faults(pull.after, environment))
-    yield proof("policy tests", faults, "every one holds")
+    yield _policy_tests(pull, environments)
     most = (load_settings(pull.before, environment).approvals.policies for environment in environments)
     yield _approved(reviews, lambda: max(most))
 
 
 def _code(pull: Pull, reviews: Reviews) -> Iterator[Proof]:
+    approved = _approved(reviews, lambda: _needed_for_code(pull))  # before the branch's own renderer runs beside main
     plans = (f"environments/{one.environment}/models/{one.slug}.yaml" for one in subjects_of(pull.modes))
-    own = (path for path in pull.modes if path.startswith(RECORDS))
+    own = (path for path in pull.modes if path.startswith((RECORDS, EVIDENCE)))
     faults = (f"{path}: a plan or a record changes in a pull request of its own" for path in (*plans, *own))
-    yield proof("no model", faults, "no plan and no record changes beside settings or code")
-    yield _hidden(pull)
+    yield proof("no model", faults, "no plan, record or evidence changes beside settings or code")
+    yield _files(pull, "environments/", "gitops/")
     yield proof("settings", _settings(pull.after), "every environment's can be read, and they go in no circle")
+    if environments := policy_environments(pull.modes):
+        yield _policy_tests(pull, environments)
     yield _fresh(pull, pull.after)
-    most = (load_settings(pull.before, name).approvals.code for name in environment_names(pull.before))
-    yield _approved(reviews, lambda: max(most, default=1))
+    yield approved
+
+
+def _needed_for_code(pull: Pull) -> int:
+    """As many as the change of policies in it would need alone."""
+    rules = {name: load_settings(pull.before, name).approvals for name in environment_names(pull.before)}
+    policies = [rules[name].policies for name in policy_environments(pull.modes) if name in rules]
+    return max((*policies, *(one.code for one in rules.values())), default=1)
+
+
+def _policy_tests(pull: Pull, environments: tuple[str, ...]) -> Proof:
+    faults = (fault for environment in environments for fault in policy_test_faults(pull.after, environment))
+    return proof("policy tests", faults, "every one holds")
 
 
 def _many(subjects: tuple[Subject, ...], names: tuple[str, ...]) -> Iterator[str]:
@@ -123,15 +137,12 @@ def _plans(pull: Pull, subject: Subject) -> tuple[str, Plan | None]:
     return plan.model, plan if place == pull.after else None
 
 
-def _files(pull: Pull) -> Proof:
-    """Links, programs and submodules have no business among plans, records and what is rendered."""
+def _files(pull: Pull, *folders: str) -> Proof:
+    """Links, programs and submodules have no business among plans, records and what is rendered. Of `folders`, or of
+    all that changes."""
     faults = [f"{path}: mode {mode}, and a plain file is {FILE}" for path, mode in pull.modes.items()
-              if mode not in (FILE, "000000")]  # fmt: skip
+              if mode not in (FILE, "000000") and path.startswith(folders or "")]  # fmt: skip
     return proof("plain files", [*faults, *_hides(pull)], "no link, no program, no YAML that hides a value")
-
-
-def _hidden(pull: Pull) -> Proof:
-    return proof("plain YAML", _hides(pull), "none hides a value")
 
 
 def _hides(pull: Pull) -> Iterator[str]:
