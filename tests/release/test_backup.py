@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from nexus_release.adapters.databases import SqlitePart
 from nexus_release.backup.manifest import PARTS, Manifest
-from nexus_release.backup.taking import Named, back_up
+from nexus_release.backup.taking import Named, back_up, put_back
 from nexus_release.backup.vault import Vault
-from nexus_release.errors import Conflict
+from nexus_release.errors import BadInput, Conflict
 from nexus_release.record import Record, content_json, release_id
 from nexus_release.wiring import backup_parts
 
@@ -172,6 +175,48 @@ def test_a_place_that_is_not_empty_is_left_as_it_is(places: Places, commands: Co
     lacks = commands.restore(places, "--without-git", "--without-store", "--redis=redis://127.0.0.1:9", mlflow=False)
     assert (lacks.status, "that backup has no such part" in lacks.err) == (2, True)
     assert places.files() == before
+
+
+@pytest.mark.parametrize("missing", ["store", "artifacts"])
+def test_a_folder_that_is_not_there_is_refused_and_not_saved_as_an_empty_one(
+    places: Places, commands: Commands, vault: Path, missing: str
+) -> None:
+    words = [f"--mlflow-artifacts={places.mlflow / 'nowhere'}"] if missing == "artifacts" else []
+    if missing == "store":
+        shutil.rmtree(places.folder / "work" / "store")
+    done = commands.backup(places, *words, mlflow=False)
+    assert (done.status, f"{missing}: " in done.err, "no such folder" in done.err) == (2, True, True)
+    assert Vault(vault).names() == []
+
+
+def test_a_log_that_sqlite_would_play_back_into_a_restored_database_is_in_its_way(tmp_path: Path, vault: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    part = SqlitePart("mlflow", file)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE runs (id)")
+    back_up(Vault(vault), [part], most=None, whole=False, tell=lambda line: None)
+    file.rename(tmp_path / "moved.db")
+    (tmp_path / "mlflow.db-wal").write_bytes(b"of the database that was here")
+    with pytest.raises(BadInput, match="mlflow.db-wal is there; nothing is overwritten"):
+        put_back(Vault(vault), [part], "", lambda line: None)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--mlflow-database=postgresql://mlflow:sec#ret@127.0.0.1/mlflow",
+        "--mlflow-users=postgresql://mlflow:7/secret@127.0.0.1/mlflow",
+        "--mlflow-database=postgresql://mlflow:x@127.0.0.1/mlflow?sslmode=require&password=secret",
+        "--redis=redis://:sec#ret@127.0.0.1/0",
+        "--redis=redis+sentinel://:secret@127.0.0.1/mymaster/0",
+    ],
+)
+def test_an_address_that_cannot_be_taken_at_its_word_is_refused_without_a_word_of_its_password(
+    places: Places, commands: Commands, words: str
+) -> None:
+    done = commands.backup(places, words, mlflow=False)
+    assert (done.status, "is refused" in done.err, "sec" in done.err + done.out) == (2, True, False)
 
 
 def test_a_second_backup_writes_what_is_new_and_old_ones_go_with_their_files(

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from nexus_release.adapters.server_urls import server_url
 from nexus_release.backup.manifest import PartName, Saved
 from nexus_release.backup.taking import Fetch, Part
 from nexus_release.backup.vault import Vault
@@ -23,6 +24,8 @@ from nexus_release.terminal import plain_line
 
 _SECONDS = 3600.0  # for one program
 _SHOWN = 300  # characters of what it said
+_POSTGRES = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_BESIDE = ("", "-wal", "-journal")  # what SQLite would play back into a file that is put beside it
 
 
 def database_part(name: PartName, uri: str) -> Part:
@@ -31,9 +34,7 @@ def database_part(name: PartName, uri: str) -> Part:
         return SqlitePart(name, Path(uri.removeprefix("sqlite:///")))
     if urlsplit(uri).scheme.partition("+")[0] in ("postgresql", "postgres"):
         return PostgresPart(name, uri)
-    raise BadInput(
-        name, uri.partition("://")[0], "give sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-    )
+    raise BadInput(name, uri.partition("://")[0], f"give sqlite:///PATH or {_POSTGRES}")
 
 
 class SqlitePart:
@@ -55,7 +56,9 @@ class SqlitePart:
             yield vault.keep(copy, "dump.sqlite")
 
     def occupied(self) -> str:
-        return "the file is there" if self._file.exists() and self._file.stat().st_size else ""
+        files = (self._file.with_name(self._file.name + end) for end in _BESIDE)
+        there = [file.name for file in files if file.exists() and file.stat().st_size]
+        return f"{', '.join(there)} is there" if there else ""
 
     @contextmanager
     def staged(self, files: Sequence[Saved], fetch: Fetch) -> Iterator[Callable[[], None]]:
@@ -76,7 +79,9 @@ class PostgresPart:
     """Roles and rights of the server are no part of it: what is restored belongs to whom the URI names."""
 
     def __init__(self, name: PartName, uri: str) -> None:
-        parts = urlsplit(uri)
+        parts = server_url(name, uri, _POSTGRES)
+        if parts.query:
+            raise BadInput(name, "what follows ? in its URL", "give it by libpq's variables instead, as PGSSLMODE=require")
         self.name = name
         self._connection = {
             "PGHOST": parts.hostname or "127.0.0.1",

@@ -11,7 +11,7 @@ from nexus_release.backup.manifest import PartName, Saved
 from nexus_release.backup.taking import Fetch
 from nexus_release.backup.vault import Vault
 from nexus_release.digests import Listing, digest_json
-from nexus_release.errors import DigestMismatch
+from nexus_release.errors import BadInput, DigestMismatch
 
 
 class TreePart:
@@ -22,6 +22,7 @@ class TreePart:
         self.place = str(folder)
 
     def save(self, vault: Vault, before: Sequence[Saved], left_out: list[str]) -> Iterator[Saved]:
+        self._there()
         for path in _files(self._folder):
             relative = path.relative_to(self._folder).as_posix()
             if not self._only or relative in self._only:
@@ -52,6 +53,12 @@ class TreePart:
     def proved(self, files: Sequence[Saved]) -> None:
         """Whatever holds of the files together."""
 
+    def _there(self) -> None:
+        """Raises BadInput for a folder that is not, which would be saved as an empty one; files that are named may be
+        missing."""
+        if not self._only and not self._folder.is_dir():
+            raise BadInput(self.name, self.place, "no such folder: name the one that is in use, or leave the part away")
+
 
 class StorePart(TreePart):
     """The content-addressed store with its signatures. Entries never change, so that one which the last backup has is
@@ -61,6 +68,7 @@ class StorePart(TreePart):
         super().__init__("store", root)
 
     def save(self, vault: Vault, before: Sequence[Saved], left_out: list[str]) -> Iterator[Saved]:
+        self._there()
         known = _entries(before)
         for entry in sorted((self._folder / "sha256").glob("*")):
             if entry.name.startswith("."):

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from nexus_release.adapters.server_urls import server_url
 from nexus_release.backup.manifest import PartName, Saved
 from nexus_release.backup.taking import Fetch
 from nexus_release.backup.vault import Vault
-from nexus_release.errors import Unreachable
+from nexus_release.errors import BadInput, Unreachable
 
 if TYPE_CHECKING:
     import redis
@@ -34,7 +34,10 @@ class RedisPart:
     name: PartName = "redis"
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        form = "redis://:PASSWORD@HOST:PORT/DATABASE, of a group its leader's"
+        parts = server_url("redis", url, form)
+        if parts.scheme not in ("redis", "rediss"):
+            raise BadInput("redis", parts.scheme, f"give {form}")
         self._url, self.place = url, f"redis://{parts.hostname}:{parts.port or 6379}{parts.path}"
 
     def save(self, vault: Vault, before: Sequence[Saved], left_out: list[str]) -> Iterator[Saved]:
