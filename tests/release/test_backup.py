@@ -197,7 +197,7 @@ def test_a_log_that_sqlite_would_play_back_into_a_restored_database_is_in_its_wa
     back_up(Vault(vault), [part], most=None, whole=False, tell=lambda line: None)
     file.rename(tmp_path / "moved.db")
     (tmp_path / "mlflow.db-wal").write_bytes(b"of the database that was here")
-    with pytest.raises(BadInput, match="mlflow.db-wal is there; nothing is overwritten"):
+    with pytest.raises(BadInput, match=r"mlflow\.db-wal is there; nothing is overwritten"):
         put_back(Vault(vault), [part], "", lambda line: None)
     assert not file.exists()
 

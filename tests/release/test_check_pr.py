@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,80 +12,24 @@ from nexus_release.digests import digest_bytes
 from nexus_release.plan import admitted, plan_path, plan_text, promoted, read_plan, shifted
 from nexus_release.record import record_path, record_text, release_id
 
-from ..support.command import Nexus, Told
-from ..support.forge_server import TOKEN, forge
-from ..support.promotable import MODEL, Company, plant_clusters, promotable
-from ..support.releases import make_pointer, plant_plan, plant_record
+from ..support.promotable import MODEL, Company, promotable
+from ..support.pull_requests import BRANCH, FIRST, OTHER, SECOND, THIRD, Sample, admit_two, grown, render
+from ..support.releases import plant_plan
 from ..support.remotes import Remote, git
 
-ONE, TWO, THREE = (promotable(seed) for seed in (1, 2, 3))
-FIRST, SECOND, THIRD = (make_pointer(record) for record in (ONE, TWO, THREE))
-OTHER = "other-chat"
-BRANCH = "sample"
 STAGING = plan_path("staging", MODEL)
-
-
-class Sample:
-    """A company's main with a model in every environment, and one branch."""
-
-    def __init__(self, company: Company, nexus: Nexus) -> None:
-        self.company, self.remote, self.nexus = company, company.remote, nexus
-
-    def branch(self, *edits: Callable[[Path], object], name: str = BRANCH) -> str:
-        """A person's commit on top of main."""
-        self.remote.pull()
-        clone = self.remote.clone
-        git(clone, "checkout", "--quiet", "--detach", "main")
-        for edit in edits:
-            edit(clone)
-        git(clone, "add", "--all", "--force")
-        git(clone, "commit", "--quiet", "-m", "A person's change")
-        git(clone, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{name}")
-        return name
-
-    def check(self, branch: str = BRANCH, *words: str) -> Told:
-        return self.nexus("check-pr", "--root", str(self.remote.path), "--base", "main", "--head", branch, *words)
-
-    def proofs(self, branch: str = BRANCH, *words: str) -> dict[str, tuple[str, str]]:
-        """Name -> state and what was said."""
-        told = json.loads(self.check(branch, "--json", *words).out)
-        return {one["name"]: (one["state"], "\n".join(one["said"])) for one in told["proofs"]}
-
-    def told(self, *words: str) -> dict[str, Any]:
-        done = self.nexus(*words, "--json")
-        assert done.status == 0, done.err
-        answer = json.loads(done.out)
-        assert isinstance(answer, dict)
-        return answer
-
-    def merge(self, branch: str) -> None:
-        self.remote.git("update-ref", "refs/heads/main", self.remote.refs()[branch])
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Remote, Path]:
-    """ONE is stable everywhere, TWO in dev, of another model ONE is stable in staging."""
-    folder = tmp_path_factory.mktemp("house")
-    remote = Remote(folder, plant_clusters)
-    company = Company(remote, folder)
-    company.stable(ONE, "dev", "staging", "prod")
-    company.stable(promotable(1, model=OTHER), "staging")
-    company.make(THREE)
-    entered = admitted(admitted(None, MODEL, FIRST), MODEL, company.make(TWO))
-    remote.plan(promoted(entered, SECOND.release, 1), "TWO is stable in dev", "dev")
-    return remote, folder
+    return grown(tmp_path_factory.mktemp("house"))
 
 
 @pytest.fixture
 def sample(
     house: tuple[Remote, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Sample:
-    company = Company(Remote.copied(house[0], tmp_path), house[1])
-    monkeypatch.setenv("NEXUS_REMOTE", str(company.remote.path))
-    monkeypatch.setenv("NEXUS_WORK", company.connections.work)
-    for name in ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "NEXUS_PR_BRANCH", "NEXUS_FORGE"):
-        monkeypatch.delenv(name, raising=False)
-    return Sample(company, Nexus(monkeypatch, capsys))
+    return Sample.copied(house, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.timeout(900)  # a dozen processes that render
@@ -116,17 +59,6 @@ def test_a_withdrawal_of_a_whole_model_is_good(sample: Sample) -> None:
 
     sample.branch(withdraw)
     assert sample.check().status == 0
-
-
-def render(clone: Path, environment: str = "staging") -> None:
-    from nexus_release.manifests.tree import load_inputs, write
-    from nexus_release.manifests.tree import render as rendered
-
-    write(clone, environment, rendered(load_inputs(clone, environment)))
-
-
-def admit_two(clone: Path) -> None:
-    plant_plan(clone, "staging", admitted(admitted(None, MODEL, FIRST), MODEL, SECOND))
 
 
 def into_staging_without_dev(clone: Path) -> None:
@@ -208,45 +140,6 @@ def plan_of_another_name(clone: Path) -> None:
     (clone / plan_path("staging", "pydoc")).write_text(plan_text(admitted(None, MODEL, FIRST)))
 
 
-def code_beside_a_plan(clone: Path) -> None:
-    admit_two(clone)
-    (clone / "Makefile").write_text("all:\n")
-
-
-def settings_in_a_circle(clone: Path) -> None:
-    path = clone / "environments/dev/settings.yaml"
-    path.write_text(path.read_text() + "promotion: {from: prod}\n")
-
-
-def settings_not_rendered(clone: Path) -> None:
-    path = clone / "environments/dev/settings.yaml"
-    path.write_text(path.read_text() + "replicas: {minimum: 3, maximum: 3}\n")
-
-
-def record_beside_code(clone: Path) -> None:
-    plant_record(clone, promotable(9))
-    (clone / "README.md").write_text("hello\n")
-
-
-def evidence_beside_code(clone: Path) -> None:
-    path = clone / f"gitops/evidence/staging/{MODEL}/{'0' * 64}.json"
-    path.parent.mkdir(parents=True)
-    path.write_text("{}\n")
-    (clone / "README.md").write_text("hello\n")
-
-
-def linked_settings(clone: Path) -> None:
-    (clone / "environments/moon").mkdir()
-    (clone / "environments/moon/models").symlink_to("../../plans")
-    (clone / "plans").mkdir()
-    (clone / "plans/README.md").write_text("hello\n")
-
-
-def policies_beside_code(clone: Path) -> None:
-    everybody_may_ask(clone)
-    (clone / "README.md").write_text("hello\n")
-
-
 @pytest.mark.parametrize(
     ("edit", "name", "says"),
     [
@@ -267,13 +160,6 @@ def policies_beside_code(clone: Path) -> None:
         (twice_the_same_key, "plain files", "the key model again"),
         (unknown_environment, "one model", "which is no environment of main"),
         (plan_of_another_name, "one model", "its plan is"),
-        (code_beside_a_plan, "no model", "a plan or a record changes in a pull request of its own"),
-        (record_beside_code, "no model", "a plan or a record changes in a pull request of its own"),
-        (evidence_beside_code, "no model", "a plan or a record changes in a pull request of its own"),
-        (linked_settings, "plain files", "environments/moon/models: mode 120000"),
-        (policies_beside_code, "policy tests", "guest"),
-        (settings_in_a_circle, "settings", "it goes in a circle"),
-        (settings_not_rendered, "rendered", "does not follow from its sources"),
     ],
 )
 def test_each_way_of_being_bad_is_a_proof_that_lies(
@@ -348,88 +234,8 @@ def test_what_would_be_main_is_judged_and_not_the_branch_as_it_was(sample: Sampl
     assert "the branch does not merge into main; make the change anew on main" in done.err
 
 
-def everybody_may_ask(clone: Path) -> None:
-    (clone / "environments/staging/policies.yaml").write_text("policies: {guest: {}}\n")
-    render(clone)
-
-
-def policies_not_rendered(clone: Path) -> None:
-    path = clone / "environments/staging/policies.yaml"
-    path.write_text(path.read_text().replace("60", "61"))
-
-
-def policies_and_a_plan(clone: Path) -> None:
-    admit_two(clone)
-    everybody_may_ask(clone)
-
-
-@pytest.mark.parametrize(
-    ("edit", "name", "says"),
-    [
-        (everybody_may_ask, "policy tests", "guest"),
-        (policies_not_rendered, "rendered", "does not follow from its sources"),
-        (policies_and_a_plan, "policies alone", f"{STAGING}: no part of the policies of staging"),
-    ],
-)
-def test_policies_are_proved_by_their_own_tests_and_change_alone(
-    sample: Sample, edit: Callable[[Path], None], name: str, says: str
-) -> None:
-    sample.branch(edit)
-    told = json.loads(sample.check(BRANCH, "--json").out)
-    (found,) = [one for one in told["proofs"] if one["name"] == name]
-    assert (told["kind"], found["state"]) == ("policies", "lies")
-    assert says in "\n".join(found["said"])
-
-
-def test_settings_and_code_are_judged_as_such(sample: Sample) -> None:
-    sample.branch(lambda clone: (clone / "README.md").write_text("hello\n"))
-    done = sample.check()
-    assert done.status == 0, done.out
-    assert done.out.startswith("a change of code:")
-    assert "unproved  approvals       2 needed; no forge tells here who has agreed" in done.out
-
-
-def test_policies_beside_code_need_as_many_people_as_policies_alone(sample: Sample) -> None:
-    base = sample.remote.files("environments/base.yaml")["environments/base.yaml"].decode()
-    sample.remote.commit({"environments/base.yaml": base.replace("policies: 2", "policies: 5")})
-    sample.branch(policies_beside_code)
-    assert sample.proofs()["approvals"] == ("unproved", "5 needed; no forge tells here who has agreed")
-
-
-def eases_its_own_approvals(clone: Path) -> None:
-    """What the branch brings as its renderer runs beside main's files, which say how many must agree."""
-    path = clone / "pipelines/nexus_release/cli.py"
-    path.unlink()
-    path.write_text(
-        "from pathlib import Path\n"
-        "base = Path('..', 'before', 'environments', 'base.yaml')\n"
-        "base.write_text(base.read_text().replace('code: 2', 'code: 0'))\n"
-    )
-
-
-def test_a_renderer_that_a_branch_brings_does_not_ease_the_number_of_approvals(sample: Sample) -> None:
-    sample.branch(eases_its_own_approvals)
-    assert sample.proofs()["approvals"][0] == "unproved"
-
-
 def test_a_branch_that_changes_nothing_says_so(sample: Sample) -> None:
     assert sample.check("main").out.startswith("a change of nothing:")
-
-
-def test_who_has_agreed_is_asked_of_the_forge_and_counted(sample: Sample) -> None:
-    sample.branch(lambda clone: (clone / "README.md").write_text("hello\n"))
-    with forge("gitea") as server:
-        server.repository = str(sample.remote.path).strip("/").removesuffix(".git")
-        server.open(BRANCH, "A change", "text")["head"]["sha"] = sample.remote.refs()[BRANCH]
-        asked = {"FORGE": "gitea", "FORGE_URL": server.url, "FORGE_TOKEN": TOKEN, "PR_BRANCH": BRANCH}
-        for name, value in asked.items():
-            sample.nexus.monkeypatch.setenv(f"NEXUS_{name}", value)
-        server.reviews = [("ann", "APPROVED", True)]
-        assert sample.proofs()["approvals"] == ("lies", "2 needed, 1 given: ann")
-        server.reviews += [("bo", "APPROVED", True)]
-        assert sample.proofs()["approvals"] == ("holds", "2 of 2 needed")
-        sample.branch(lambda clone: (clone / "README.md").write_text("something else\n"), name="other")
-        assert sample.proofs("other")["approvals"][0] == "unproved", "they agreed to another commit"
 
 
 @pytest.mark.parametrize(

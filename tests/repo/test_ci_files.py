@@ -50,6 +50,9 @@ def test_github_s_actions_are_pinned_and_nothing_that_people_write_is_put_into_a
 def test_gitlab_proves_merge_requests_by_main_s_program() -> None:
     job = gitlab()["check-pr"]
     assert job["variables"]["GIT_DEPTH"] == "0"
-    assert job["script"][-1] == 'make check-pr BASE=origin/main HEAD="${CI_MERGE_REQUEST_SOURCE_BRANCH_SHA:-$CI_COMMIT_SHA}"'
+    assert (
+        job["script"][-1]
+        == 'make check-pr BASE=origin/main HEAD="${CI_MERGE_REQUEST_SOURCE_BRANCH_SHA:-$CI_COMMIT_SHA}"'
+    )
     assert "git checkout --quiet --detach origin/main" in job["script"]
     assert "merge_request_event" in job["rules"][0]["if"]

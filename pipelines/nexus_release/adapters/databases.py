@@ -81,7 +81,9 @@ class PostgresPart:
     def __init__(self, name: PartName, uri: str) -> None:
         parts = server_url(name, uri, _POSTGRES)
         if parts.query:
-            raise BadInput(name, "what follows ? in its URL", "give it by libpq's variables instead, as PGSSLMODE=require")
+            raise BadInput(
+                name, "what follows ? in its URL", "give it by libpq's variables instead, as PGSSLMODE=require"
+            )
         self.name = name
         self._connection = {
             "PGHOST": parts.hostname or "127.0.0.1",

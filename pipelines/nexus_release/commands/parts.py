@@ -54,7 +54,12 @@ def options(command: F) -> F:
                 envvar="NEXUS_MLFLOW_USERS",
                 help="The database of MLflow's passwords, as its database_uri has it.",
             ),
-            click.option("--redis", default="", envvar="NEXUS_REDIS", help="redis://... of the gateway's, of a group its leader's."),
+            click.option(
+                "--redis",
+                default="",
+                envvar="NEXUS_REDIS",
+                help="redis://... of the gateway's, of a group its leader's.",
+            ),
             click.option("--without-git", is_flag=True, help="Leave Git away."),
             click.option("--without-store", is_flag=True, help="Leave the store and its signatures away."),
         )
