@@ -12,7 +12,7 @@ import pytest
 
 from nexus_release.canary.evidence import decided_again, parse_evidence
 from nexus_release.canary.step import NothingToDo, Stepped
-from nexus_release.errors import Unreachable
+from nexus_release.errors import BadInput, Unreachable
 from nexus_release.plan import admitted, promoted, shifted
 from nexus_release.ports import Landed
 
@@ -170,6 +170,33 @@ def test_where_two_steps_race_one_lands_and_the_other_changes_nothing(
     assert way.plan.canary is not None
     assert way.plan.canary.weight == 5
     assert len(way.remote.files("gitops/evidence")) == 1
+
+
+def test_a_person_s_weight_that_lands_while_main_is_read_is_not_held_against_the_history_before_it(
+    walk: Callable[..., Walk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = walk(weight=1)
+    checkout, seen = way.repository.checkout, [way.remote.head]
+
+    def late(into: Path, revision: str = "main") -> str:
+        if len(seen) == 1:
+            way.set(40)
+            seen.append(way.remote.head)
+        return checkout(into, revision)
+
+    monkeypatch.setattr(way.repository, "checkout", late)
+    stepped = way.step(timedelta(minutes=20))
+    assert (stepped.evidence.commit, stepped.evidence.weight) == (seen[0], 1)
+    assert (landed(stepped).commits, way.remote.head) == ((), seen[1])
+
+
+def test_evidence_that_is_gone_is_named_and_not_counted_as_never_seen(walk: Callable[..., Walk]) -> None:
+    way = walk(weight=1)
+    first = way.step(timedelta(minutes=20))
+    way.step(timedelta(minutes=20))
+    way.remote.commit({first.path: None})
+    with pytest.raises(BadInput, match="it is gone, and sha256:"):
+        way.step(timedelta(minutes=20))
 
 
 def test_a_model_without_a_canary_has_nothing_to_do(walk: Callable[..., Walk]) -> None:

@@ -146,6 +146,7 @@ def test_github_s_rate_limit_is_told_from_a_missing_right(monkeypatch: pytest.Mo
         ("https://bot:secret@gitlab.com/acme/ml/models.git", "", ("gitlab", "https://gitlab.com", "acme/ml/models")),
         ("ssh://git@gitlab.acme.example:2222/ml/models", "", ("gitlab", "https://gitlab.acme.example", "ml/models")),
         ("https://codeberg.org/acme/models", "", ("gitea", "https://codeberg.org", "acme/models")),
+        ("https://gitea.acme.example:3000/ml/m", "", ("gitea", "https://gitea.acme.example:3000", "ml/m")),
         ("https://git.acme.example/ml/models.git", "gitea", ("gitea", "https://git.acme.example", "ml/models")),
         (
             "https://git.acme.example/ml/models.git",

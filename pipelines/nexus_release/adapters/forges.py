@@ -39,7 +39,7 @@ def forge_place(remote: str, chosen: str, url: str) -> ForgePlace | None:
     if chosen and chosen not in _KINDS:
         raise BadInput("NEXUS_FORGE", chosen, f"one of {', '.join(_KINDS)}, none")
     host, path = _place(remote)
-    kind = next((known for known in _KINDS if known == chosen), None) or _by_host(host)
+    kind = next((known for known in _KINDS if known == chosen), None) or _by_host(host.partition(":")[0])
     if kind is None:
         return None
     repository = path.strip("/").removesuffix(".git")
@@ -49,10 +49,11 @@ def forge_place(remote: str, chosen: str, url: str) -> ForgePlace | None:
 
 
 def _place(remote: str) -> tuple[str, str]:
-    """(host, path); no host for a folder."""
+    """(host, path); no host for a folder. The port of https is the API's too; one of ssh is ssh's own."""
     if "://" in remote:
         parts = urlsplit(remote)
-        return parts.hostname or "", parts.path
+        port = f":{parts.port}" if parts.scheme == "https" and parts.port else ""
+        return f"{parts.hostname or ''}{port}", parts.path
     found = _SCP.fullmatch(remote)
     return (found["host"], found["path"]) if found else ("", remote)
 

@@ -113,7 +113,7 @@ def read_evidence(root: Path, environment: str, model: str) -> dict[str, Evidenc
 
 def chain(found: dict[str, Evidence], stable: str, canary: str) -> list[tuple[str, Evidence]]:
     """The files of these two releases, oldest first; empty where there are none. Raises BadInput where two are the
-    last."""
+    last, or one that another follows is gone."""
     own = {digest: one for digest, one in found.items() if (one.stable, one.canary) == (stable, canary)}
     followed = {one.previous for one in own.values()}
     heads = [digest for digest in own if digest not in followed]
@@ -122,6 +122,8 @@ def chain(found: dict[str, Evidence], stable: str, canary: str) -> list[tuple[st
     links: list[tuple[str, Evidence]] = []
     digest = heads[0] if heads else None
     while digest is not None:
+        if digest not in own:
+            raise BadInput("evidence", digest, f"it is gone, and {links[-1][0]} follows it: bring it back from history")
         links.append((digest, own[digest]))
         digest = own[digest].previous
     return links[::-1]

@@ -82,8 +82,8 @@ def step(
 
 def _standing(repository: Repository, environment: str, model: str) -> Standing:
     with tempfile.TemporaryDirectory(prefix="nexus-canary-") as folder, repository.history() as history:
-        root = Path(folder)
-        commit = repository.checkout(root)
+        root, commit = Path(folder), history.commits()[0].hash
+        repository.checkout(root, commit)  # of the history that is read, wherever main goes meanwhile
         settings, plan = load_settings(root, environment), read_plan(root, environment, model)
         if plan is None or plan.canary is None:
             raise NothingToDo(f"{model}: {environment} has no canary: nothing to do")

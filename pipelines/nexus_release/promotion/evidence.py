@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nexus_release.canary.evidence import evidence_folder
 from nexus_release.evidence.pull_request import Asked
 from nexus_release.manifests.changes import changed_paths
 from nexus_release.manifests.diff import tree_diff
 from nexus_release.manifests.tree import Inputs, load_inputs
-from nexus_release.names import model_slug
 from nexus_release.plan import Pointer, read_plan
 from nexus_release.promotion.chain import below
 from nexus_release.promotion.impact import Impact, impact
 from nexus_release.record import Content, read_record
-
-EVIDENCE = "gitops/evidence"
 
 
 def asked_of(before: Path, after: Path, environment: str, model: str, pointer: Pointer, message: str) -> Asked:
@@ -55,6 +53,6 @@ def _passed(main: Path, inputs: Inputs, model: str, pointer: Pointer) -> str:
 
 
 def _measured(root: Path, environment: str, model: str, release: str) -> tuple[str, ...]:
-    folder = root / EVIDENCE / environment / model_slug(model)
+    folder = root / evidence_folder(environment, model)
     found = (path for path in sorted(folder.glob("*.json")) if release in path.read_text(encoding="utf-8"))
     return tuple(path.relative_to(root).as_posix() for path in found)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nexus_release.canary.evidence import evidence_folder
 from nexus_release.manifests.changes import RECORDS
 from nexus_release.manifests.tree import tree_path
 from nexus_release.names import model_slug
 from nexus_release.ports import History
-from nexus_release.promotion.evidence import EVIDENCE
 from nexus_release.proposals import own_paths
 
 Kind = Literal["model", "policies", "code", "nothing"]
@@ -69,11 +69,10 @@ def policy_environments(paths: Collection[str]) -> tuple[str, ...]:
 
 def belongs(path: str, subject: Subject, model: str) -> bool:
     """Whether a change of this model's plan may touch the path."""
-    slug = model_slug(model)
     own = (
         *own_paths(subject.environment, model),
-        f"{RECORDS}{slug}/",
-        f"{EVIDENCE}/{subject.environment}/{slug}/",
+        f"{RECORDS}{model_slug(model)}/",
+        f"{evidence_folder(subject.environment, model)}/",
     )
     return any(path == one or (one.endswith("/") and path.startswith(one)) for one in own)
 
