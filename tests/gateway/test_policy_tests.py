@@ -227,9 +227,10 @@ def test_what_cannot_fail_is_told(tmp_path: Path) -> None:
         {"name": "t", "stays": {"models": ["none"], "hosts": ["x"]}, "share": {"model": "none", "at_most": 1}},
         {"name": "u", "request": {"model": "none"}, "refused": "too_many_tokens"},
         {"name": "v", "never_reaches": ["none-*"]},
+        {"name": "vi", "share": {"model": "chat", "of": ["chat-tow"], "at_most": 5}},
     ]
     status, told = held(tmp_path, ROUTES, tests)
-    assert (status, [bool(one["vacuous"]) for one in told["assertions"]]) == (0, [True] * 4)
+    assert (status, [bool(one["vacuous"]) for one in told["assertions"]]) == (0, [True] * 5)
 
 
 def test_every_place_in_a_split_is_tried(tmp_path: Path) -> None:

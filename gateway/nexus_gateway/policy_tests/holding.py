@@ -177,7 +177,9 @@ class _Holding:
             self._rules.target(route, target.upstream)
         percent = sum(target.share for target in meant) * 100 / BUCKETS
         bound = Bound(at_least=wanted.at_least, at_most=wanted.at_most)
-        return self._said("share", _beyond(percent, bound))
+        nobody = wanted.of is not None and not any(fits(name, wanted.of) for name in self._table.upstreams)
+        vacuous = f"nothing to hold: there is no upstream {', '.join(wanted.of or ())}" if nobody else ""
+        return self._said("share", _beyond(percent, bound), vacuous)
 
     def _copies(self, wanted: CopiesFile) -> Held:
         route = self._table.routes.get(wanted.model)
