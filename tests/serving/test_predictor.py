@@ -91,13 +91,14 @@ def test_a_tensor_of_v2_is_answered_by_a_tensor(predictor: Predictor, worker: Wo
         ("/v1/models/chat:predict", {"instances": [{"messages": []}]}, "messages"),
         ("/v1/models/chat:predict", {"instances": [{"prompt": "a", "max_tokens": 9999}]}, "maximum context length"),
         ("/v1/models/chat:predict", {"instances": [{"prompt": "a", "n": 2}]}, "`n` is not supported"),
+        ("/v1/models/chat:predict", {}, "instances"),
         (
             "/v2/models/chat/infer",
             {"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["a"]}]},
             "prompt",
         ),
     ],
-    ids=["no message", "too long", "not computed", "no prompt"],
+    ids=["no message", "too long", "not computed", "no instances", "no prompt"],
 )
 def test_what_is_refused_over_openais_api_is_refused_here(
     predictor: Predictor, path: str, body: Any, told: str
@@ -105,6 +106,13 @@ def test_what_is_refused_over_openais_api_is_refused_here(
     answer = predictor.post(path, body)
     assert answer.status_code == 400
     assert told in answer.json()["error"]
+
+
+def test_a_v2_request_need_not_have_an_id(predictor: Predictor) -> None:
+    tensor = {"name": "prompt", "shape": [1], "datatype": "BYTES", "data": ["a b c"]}
+    answer = predictor.post("/v2/models/chat/infer", {"inputs": [tensor], "parameters": {"max_tokens": 2}})
+    assert answer.status_code == 200
+    assert answer.json()["id"]
 
 
 def test_kserves_probes_and_metrics_are_there(predictor: Predictor) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def run(answering: Answering, port: int, grace_seconds: int) -> None:
                 if isinstance(payload, kserve.InferRequest):
                     texts = await _texts(answering, payload)
                     data = kserve.InferOutput("text", [len(texts)], "BYTES", texts)
-                    return kserve.InferResponse(payload.id, answering.model, [data])
+                    return kserve.InferResponse(payload.id or str(uuid.uuid4()), answering.model, [data])
                 return {"predictions": await _predictions(answering, payload)}
             except ApiError as error:
                 if error.status < 500:
@@ -55,8 +56,10 @@ def run(answering: Answering, port: int, grace_seconds: int) -> None:
     kserve.ModelServer(http_port=port, enable_grpc=False, grace_period=grace_seconds, workers=1).start([predictor])
 
 
-async def _predictions(answering: Answering, payload: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+async def _predictions(answering: Answering, payload: Any) -> Sequence[Mapping[str, Any]]:
     """Raises ApiError for the first instance that may not be answered, before any is."""
+    if not (isinstance(payload, Mapping) and isinstance(payload.get("instances"), list)):
+        raise ApiError.bad_request("instances: give a list of bodies of OpenAI's API", "instances")
     asked = [_asked(instance) for instance in payload["instances"]]
     admitted = [(reply(answering.model), answering.admit(body)) for reply, body in asked]
     texts = await asyncio.gather(*(answering.text(generation) for _, generation in admitted))
