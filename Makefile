@@ -222,8 +222,9 @@ define environment_with_nexus
 	$(BIN)/uv pip install --quiet --python .venv-$(1)/bin/python --no-deps -e .
 endef
 
+# Where development's tools are, they stay: what has become old is then brought up to date with them.
 $(STATE)/setup/run: requirements/run.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
-	@if [ $(STATE)/setup/dev -nt requirements/dev.txt ]; then mkdir -p $(@D); touch $@; else $(MAKE) --no-print-directory install-run; fi
+	@if [ -e $(STATE)/setup/dev ]; then $(MAKE) --no-print-directory $(STATE)/setup/dev && touch $@; else $(MAKE) --no-print-directory install-run; fi
 
 .PHONY: install-run
 install-run:
