@@ -147,7 +147,7 @@ kfp-upload: setup-kfp ## upload the pipeline for ENV=dev to the KFP server at KF
 chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
 	$(BIN)/python -m tests.chaos.gateway --swaps 1000 $(CHAOS_FLAGS)
 
-canary-simulation: setup-dev ## write docs/benchmarks-canary.md: false alarms and detection times over a thousand canaries (20 min)
+canary-simulation: setup-dev ## write docs/benchmarks-canary.md: false alarms and detection times over a thousand canaries (2 min of CPU)
 	$(BIN)/python -m tests.simulations.canary docs/benchmarks-canary.md
 
 soak: setup-dev ## MINUTES=10 of load on one gateway; prints the slope of its memory, its files and its loop's lag

@@ -51,6 +51,10 @@ def tree(remote: Remote, commit: str) -> Path:
 
 FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another alpha": (lambda told: told["bounds"].update(alpha="1e-30"), "not the `canary` of local's settings"),
+    "fewer requests a session": (
+        lambda told: told["bounds"].update(session_requests="2.0"),
+        "not the `canary` of local's settings",
+    ),
     "other steps": (lambda told: told["bounds"].update(steps=[1, 100]), "not the `canary` of local's settings"),
     "no previous": (lambda told: told.update(previous=None), "previous: not the last evidence"),
     "another previous": (lambda told: told.update(previous="sha256:" + "0" * 64), "previous: not the last evidence"),

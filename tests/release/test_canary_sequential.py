@@ -46,6 +46,25 @@ def test_its_mean_is_at_most_1_whatever_is_allowed(true: str) -> None:
     assert (mean > 1 - 1e-9) is (true == "1.25"), "and 1 where the canary is as bad as is allowed"
 
 
+def test_requests_that_are_drawn_together_and_are_alike_say_about_what_their_draws_say() -> None:
+    """Each draw counted ten times: without being told, evidence is found where there is none."""
+    stable, canary, events = 300, 90, 60
+    means = {1.0: 0.0, 10.0: 0.0}
+    for own in range(events + 1):
+        chance = float(probability(Table(stable, events - own, canary, own), Fraction("1.25")))
+        tenfold = Table(stable * 10, (events - own) * 10, canary * 10, own * 10)
+        for per_draw in means:
+            means[per_draw] += chance * math.exp(min(500.0, log_evidence([[tenfold]], 1.25, per_draw)))
+    assert means[10.0] < 1.04, "about 1: a table of sessions is not known"
+    assert means[1.0] > 1000
+
+
+def test_single_draws_lose_by_a_number_too_large_and_gain_nothing() -> None:
+    for own in range(7):
+        table = Table(30, 6 - own, 9, own)
+        assert abs(log_evidence([[table]], 1.25, 4)) < abs(log_evidence([[table]], 1.25))
+
+
 @pytest.mark.parametrize("table", [Table(10, 0, 5, 0), Table(10, 10, 5, 5), Table(0, 0, 8, 3), Table(8, 3, 0, 0)])
 def test_a_block_that_can_say_nothing_says_nothing(table: Table) -> None:
     assert log_evidence([[table]], 1.0) == 0.0

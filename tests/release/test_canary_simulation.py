@@ -10,7 +10,17 @@ import pytest
 from nexus_release.canary.decision import judged
 from nexus_release.config import load_settings
 
-from ..simulations.canary import EQUAL, WORSE, Case, Looks, endings, share
+from ..simulations.canary import (
+    EQUAL,
+    TEN_ALIKE,
+    WORSE,
+    Case,
+    Looks,
+    endings,
+    share,
+    strict,
+    strict_and_told_of_sessions,
+)
 from ..support.canary_traffic import Behaviour, draw, windows
 from ..support.repository import ROOT
 
@@ -34,6 +44,14 @@ def test_equal_releases_walk_to_their_end() -> None:
     found = endings(named("as `base.yaml`"), SEEDS)
     assert [one.action for one in found] == ["good"] * SEEDS
     assert {one.weight for one in found} == {50}
+
+
+def test_sessions_whose_requests_are_alike_cry_wolf_until_the_policy_is_told_of_them() -> None:
+    alike, told = (
+        case for case in EQUAL if case.policy in (strict, strict_and_told_of_sessions) and case.traffic == TEN_ALIKE
+    )
+    assert sum(one.action == "revert" for one in endings(alike, SEEDS)) > SEEDS / 4
+    assert [one.action for one in endings(told, SEEDS)] == ["good"] * SEEDS
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from ..support.canary_traffic import PLAIN, SAME, Behaviour, Traffic, draw, wind
 from ..support.repository import ROOT
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
+TEN_ALIKE = Traffic(per_session=10)
 
 
 def as_declared(policy: CanaryPolicy) -> CanaryPolicy:
@@ -45,6 +46,14 @@ def strict(policy: CanaryPolicy) -> CanaryPolicy:
     return policy.model_copy(
         update={"allowed": nothing, "alpha": 0.05, "least_errors": 0.0, "steps": (10,), "then": "stay"}
     )
+
+
+def told_of_sessions(policy: CanaryPolicy) -> CanaryPolicy:
+    return policy.model_copy(update={"session_requests": float(TEN_ALIKE.per_session)})
+
+
+def strict_and_told_of_sessions(policy: CanaryPolicy) -> CanaryPolicy:
+    return told_of_sessions(strict(policy))
 
 
 @dataclass(frozen=True)
@@ -65,26 +74,30 @@ class Case:
     canary: Behaviour = SAME
     traffic: Traffic = PLAIN
     policy: Callable[[CanaryPolicy], CanaryPolicy] = as_declared
-    seeds: int = 60
+    seeds: int = 40
     looks: int = 80
     """At most."""
 
 
 EQUAL = (
     Case("as `base.yaml` declares it, alpha 0.01", seeds=300),
-    Case("nothing worse allowed, alpha 0.05, 40 looks at 10 %", policy=strict, seeds=400, looks=40),
-    Case("the same, and both swing by the hour", policy=strict, traffic=Traffic(swing=0.3), seeds=150, looks=40),
+    Case("the same, and ten requests a session that are alike", traffic=TEN_ALIKE, seeds=60),
+    Case("the same, with `session_requests: 10`", policy=told_of_sessions, traffic=TEN_ALIKE, seeds=60),
+    Case("nothing worse allowed, alpha 0.05, 40 looks at 10 %", policy=strict, seeds=200, looks=40),
+    Case("the same, and both swing by the hour", policy=strict, traffic=Traffic(swing=0.3), seeds=100, looks=40),
+    Case("the same, and ten requests a session that are alike", policy=strict, traffic=TEN_ALIKE, seeds=60, looks=40),
     Case(
-        "the same, and ten requests a session that are alike",
-        policy=strict,
-        traffic=Traffic(per_session=10),
-        seeds=150,
+        "the same, with `session_requests: 10`",
+        policy=strict_and_told_of_sessions,
+        traffic=TEN_ALIKE,
+        seeds=60,
         looks=40,
     ),
 )
 WORSE = (
     Case("first byte +30 %", Behaviour(slower=1.3)),
     Case("first byte +30 %, the slowest 5 % alone", Behaviour(slower_tail=1.3)),
+    Case("first byte +30 %, ten alike, `session_requests: 10`", Behaviour(slower=1.3), TEN_ALIKE, told_of_sessions),
     Case("first byte +20 %", Behaviour(slower=1.2)),
     Case("first byte +10 %", Behaviour(slower=1.1)),
     Case("2 % errors for 0.2 %", Behaviour(errors=0.02)),
@@ -114,7 +127,7 @@ class Looks:
         return either(self._more(metric, False, tables), self._more(metric, True, [one.turned for one in tables]))
 
     def _more(self, metric: Metric, turned: bool, tables: Sequence[Table]) -> float:
-        found = log_ratios(tables, getattr(self.policy.allowed, metric))
+        found = log_ratios(tables, getattr(self.policy.allowed, metric), self.policy.session_requests)
         self.sums[metric, turned] = self.sums.get((metric, turned), 0.0) + found
         return log_mean(self.sums[metric, turned].ravel())
 
@@ -180,7 +193,8 @@ def page(told: Callable[[str], None]) -> str:
             rows[group].append(row(case, endings(case)))
             told(rows[group][-1])
     text = (ROOT / "tests/simulations/canary.md").read_text(encoding="utf-8")
-    return text.replace("{equal}", "\n".join(rows["equal"])).replace("{worse}", "\n".join(rows["worse"]))
+    told_rows = {name: "\n".join(of_group) for name, of_group in rows.items()}
+    return text.format(**told_rows, worse_seeds=Case.seeds)
 
 
 def main() -> int:

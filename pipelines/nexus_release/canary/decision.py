@@ -50,7 +50,7 @@ class Moments(Frozen):
 def judged(policy: CanaryPolicy, blocks: Sequence[Block]) -> tuple[Judged, ...]:
     """Every measure over all blocks of the canary, whatever its weight was in them."""
     return tuple(
-        judgement(policy, metric, _evidence(measure, getattr(policy.allowed, metric), blocks), blocks)
+        judgement(policy, metric, _evidence(policy, metric, measure, blocks), blocks)
         for metric, measure in MEASURES.items()
     )
 
@@ -106,12 +106,13 @@ def judgement(policy: CanaryPolicy, metric: Metric, log_evidence: float, blocks:
     return Judged(metric=metric, evidence=f"{evidence:.2f}", threshold=f"{threshold:.2f}", guilty=guilty)
 
 
-def _evidence(measure: Measure, odds: float, blocks: Sequence[Block]) -> float:
-    tables = [measure.tables(block) for block in blocks]
-    more = log_evidence(tables, odds)
+def _evidence(policy: CanaryPolicy, metric: Metric, measure: Measure, blocks: Sequence[Block]) -> float:
+    tables, odds = [measure.tables(block) for block in blocks], getattr(policy.allowed, metric)
+    more = log_evidence(tables, odds, policy.session_requests)
     if not measure.both_ways:
         return more
-    return either(more, log_evidence([[table.turned for table in block] for block in tables], odds))
+    less = log_evidence([[table.turned for table in block] for block in tables], odds, policy.session_requests)
+    return either(more, less)
 
 
 def either(more: float, less: float) -> float:

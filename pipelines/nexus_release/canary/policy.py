@@ -46,7 +46,13 @@ class CanaryPolicy(Section):
     deadline_hours: float = Field(gt=0, allow_inf_nan=False)
     """From the first weight on; a canary that is not at its last step by then goes back."""
     alpha: float = Field(gt=0, lt=1)
-    """Probability at most, over the whole of a canary and all measures, that one within `allowed` goes back by them."""
+    """Probability at most, over the whole of a canary and all measures, that one within `allowed` goes back by them.
+    Proved where each request is drawn by itself; about right for sessions by `session_requests`."""
+    session_requests: float = Field(ge=1, allow_inf_nan=False)
+    """How many requests of one session (the header by which it is drawn, or the request's `user`) come as a request
+    sees it: the mean of their numbers' squares over the mean of their numbers, while the canary lasts. 1 where each is
+    drawn by itself. A number too small lets equal canaries go back where a session's requests are alike; one too large
+    makes the test so many times slower, and no worse."""
     allowed: Allowed
     """How much worse than the stable release it may be."""
     least_errors: float = Field(ge=0, lt=1)

@@ -10,6 +10,11 @@ the allowed one its mean is at most 1, and so is that of products over blocks an
 means of dependent ones). By Ville's inequality the running product ever reaches 1 / alpha with probability alpha at
 most, whenever and however often it is looked at (Johari, Pekelis and Walsh 2015 use the same for tests that are peeked
 at; Howard et al. 2021 and Waudby-Smith and Ramdas 2024 for intervals of one sample).
+
+All of this holds for requests that are drawn one by one. Where sessions are drawn and their requests are alike, a table
+counts every draw so often, and its logarithm is about so many times that of the draws: it is divided by that number
+(the design effect of Kish 1965). About, since the draws' own table is not known: the bound is no proof then. A ratio to
+a power below 1 keeps a mean of at most 1 (Jensen), so for single draws a number too large costs time alone.
 """
 
 from __future__ import annotations
@@ -45,19 +50,23 @@ class Table:
         )
 
 
-def log_evidence(blocks: Iterable[Sequence[Table]], odds: float) -> float:
+def log_evidence(blocks: Iterable[Sequence[Table]], odds: float, per_draw: float = 1.0) -> float:
     """Natural logarithm of the evidence that the canary's odds of some event are above `odds` times the stable
-    release's. Each block has one table for each event, in the same order; where a later one counts other events, a new
-    product begins and multiplies the one before. 0 is no evidence; below it speaks for the canary."""
+    release's, where so many requests are drawn together. Each block has one table for each event, in the same order;
+    where a later one counts other events, a new product begins and multiplies the one before. 0 is no evidence; below
+    it speaks for the canary."""
     alike = groupby(blocks, key=len)
-    return sum((log_mean(_sum(map(log_ratios, group, repeat(odds)))) for length, group in alike if length), 0.0)
+    return sum(
+        (log_mean(_sum(map(log_ratios, group, repeat(odds), repeat(per_draw)))) for length, group in alike if length),
+        0.0,
+    )
 
 
-def log_ratios(tables: Sequence[Table], odds: float) -> ndarray[Any, Any]:
+def log_ratios(tables: Sequence[Table], odds: float, per_draw: float = 1.0) -> ndarray[Any, Any]:
     """Of one block: for each table and effect the logarithm of its ratio. Those of several blocks are added."""
     import numpy as np
 
-    return np.array([_ratios(table, odds) for table in tables])
+    return np.array([_ratios(table, odds) for table in tables]) / per_draw
 
 
 def _sum(arrays: Iterable[ndarray[Any, Any]]) -> ndarray[Any, Any]:
