@@ -1,4 +1,4 @@
-"""Bad canaries go back and good ones become stable: real gateways, real traffic, a real Prometheus, a real remote."""
+"""A bad canary goes back and a good one goes on: two real gateways, real traffic, a real Prometheus, a real remote."""
 
 from __future__ import annotations
 
@@ -7,240 +7,229 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import pytest
 
-from nexus_release.canary.evidence import evidence_folder
-from nexus_release.names import model_slug, service_name
-from nexus_release.plan import Plan, admitted, read_plan, shifted
+from nexus_release.canary.evidence import Evidence, decided_again, parse_evidence
+from nexus_release.names import service_name
+from nexus_release.plan import read_plan, shifted
 from nexus_release.revisions import routes_revision
 
-from ..support.gateway import Gateway, until
+from ..support.canary_walk import ENTERED, MODEL, ONE, TWO, plant_canary
+from ..support.gateway import PLAIN, Gateway, free_port, until
 from ..support.paced_engine import PacedEngine
-from ..support.prometheus_server import Prometheus
-from ..support.releases import make_pointer, make_record
-from ..support.remotes import Remote, plant_house
+from ..support.prometheus_server import Prometheus, prometheus_program
+from ..support.remotes import Remote
 
-pytestmark = pytest.mark.services
-Source = Literal["prometheus", "scrapes"]
-MODEL = "acme/Llama-4:8B@chat"
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 NEXUS = Path(sys.executable).parent / "nexus"
-STABLE, CANARY = (make_pointer(make_record(MODEL, seed)) for seed in (1, 2))
+PATIENCE = 300.0
+"""Seconds, of a machine that has much else to do; a test that waits so long has failed."""
+BATCH, AT_ONCE, BATCHES = 400, 32, 25
+"""Requests of a batch, those at once, and batches until a decision is overdue: several times what it takes."""
+ENOUGH, TOO_MANY = 100, 100_000
+"""Requests of the canary until it may go on: soon, and never."""
 SETTINGS = """\
 landing: merge
 runtime: nexus-worker
-gpu: {enabled: false}
-signatures: {accept: own}
-resources: {cpu: "1", memory: 1Gi}
-serving: {context_tokens: 1024, concurrency: 8}
-canary:
-  steps: [30, 50]
-  then: promote
-  step_seconds: 1
-  step_requests: 100
-  look_seconds: 2
+gpu: {{enabled: false}}
+signatures: {{accept: own}}
+resources: {{cpu: "1", memory: 1Gi}}
+serving: {{context_tokens: 1024, concurrency: 8}}
+canary: {{steps: [30, 50], step_seconds: 1, step_requests: {requests}, look_seconds: 2}}
 """
-BATCH = 500
 
 
-class House:
-    """Two gateways that follow the remote's main, in front of an engine for each release."""
+class World:
+    """Two gateways in front of an engine for each release, and a Prometheus that scrapes them."""
 
-    def __init__(self, folder: Path, source: Source) -> None:
-        self.folder, self.source = folder, source
-        self.remote = Remote(folder, plant_house)
-        self.remote.commit({"environments/local/settings.yaml": SETTINGS})
-        for seed in (1, 2):
-            self.remote.record(make_record(MODEL, seed))
-        first = admitted(None, MODEL, STABLE)
-        self.remote.plan(first)
-        self.remote.plan(admitted(first, MODEL, CANARY))
-        self.engines = {pointer.release: PacedEngine(seed).start() for seed, pointer in enumerate((STABLE, CANARY))}
-        hosts = {
-            f"{service_name(MODEL, release)}-predictor.nexus.svc.cluster.local:80": f"127.0.0.1:{engine.port}"
-            for release, engine in self.engines.items()
-        }
-        (folder / "resolve.json").write_text(json.dumps(hosts))
-        self.routes = folder / "routes"
-        self.routes.mkdir()
-        self.sync()
-        flags = ("--routes", str(self.routes), "--resolve", str(folder / "resolve.json"))
-        self.gateways = []
-        for number in (1, 2):
-            (folder / f"g{number}").mkdir()
-            self.gateways.append(
-                Gateway(folder / f"g{number}", *flags, env={"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "50"})
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.routes = folder, folder / "routes"
+        self.planted = plant_canary(folder)
+        self.stable, self.canary = (PacedEngine(seed).start() for seed in (1, 2))
+        engines = {ONE.release: self.stable, TWO.release: self.canary}
+        (folder / "resolve.json").write_text(
+            json.dumps(
+                {
+                    f"{service_name(MODEL, release)}-predictor.nexus.svc.cluster.local:80": f"127.0.0.1:{engine.port}"
+                    for release, engine in engines.items()
+                }
             )
+        )
+        self.routes.mkdir()
+        self._written(self.planted)
+        self.gateways = [self._gateway(number) for number in (1, 2)]
         for gateway in self.gateways:
-            gateway.wait()
-        self.prometheus: Prometheus | None = None
-        if source == "prometheus":
-            targets: dict[int, dict[str, str]] = {gateway.port: {} for gateway in self.gateways}
-            self.prometheus = Prometheus(folder, targets)
+            gateway.wait(PATIENCE)
+        self.prometheus = Prometheus(folder, {gateway.port: {} for gateway in self.gateways})
+        self.asked = 0
 
     def stop(self) -> None:
+        self.prometheus.stop()
         for gateway in self.gateways:
-            if gateway.process.poll() is None:
-                gateway.stop()
-        for engine in self.engines.values():
+            gateway.stop()
+        for engine in (self.stable, self.canary):
             engine.stop()
-        if self.prometheus:
-            self.prometheus.stop()
 
-    def sync(self) -> str:
-        """As Argo CD does it; returns the revision."""
-        self.remote.pull()
-        found = {
-            path.name: path.read_bytes() for path in (self.remote.clone / "gitops/local/gateway/routes.d").glob("*")
-        }
+    def serve(self, remote: Remote) -> None:
+        """What main says, as Argo CD brings it."""
+        revision = self._written(remote)
+        for gateway in self.gateways:
+            until(lambda: gateway.config()["revision"] == revision, "main is served", PATIENCE)  # noqa: B023 - called at once
+
+    def traffic(self) -> None:
+        """A batch over both gateways, which Prometheus has seen when this returns."""
+        asyncio.run(self._batch())
+        self.asked += BATCH
+        counted = f'sum(gateway_drawn_requests_total{{route="{MODEL}"}})'
+        until(lambda: self.prometheus.query(counted) == [self.asked], "Prometheus has seen all", PATIENCE)
+
+    async def _batch(self) -> None:
+        room, body = asyncio.Semaphore(AT_ONCE), {"messages": [{"role": "user", "content": "hello"}]}
+
+        async def ask(client: httpx.AsyncClient, gateway: Gateway) -> None:
+            async with room:
+                answer = await client.post(
+                    f"{gateway.url}/v1/chat/completions", json={"model": MODEL, "stream": True, **body}
+                )
+            assert answer.status_code == 200, "what the canary fails is made good by the stable release"
+
+        headers = {"authorization": "Bearer dev-key"}
+        async with httpx.AsyncClient(headers=headers, timeout=PATIENCE, verify=PLAIN) as client:
+            await asyncio.gather(*(ask(client, self.gateways[number % 2]) for number in range(BATCH)))
+
+    def _gateway(self, number: int) -> Gateway:
+        folder = self.folder / f"gateway-{number}"
+        folder.mkdir()
+        flags = ("--routes", str(self.routes), "--resolve", str(self.folder / "resolve.json"))
+        return Gateway(folder, *flags, env={"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "50"})
+
+    def _written(self, remote: Remote) -> str:
+        """The revision of main's route files, which are put where the gateways read."""
+        remote.pull()
+        files = (remote.clone / "gitops/local/gateway/routes.d").iterdir()
+        found = {path.name: path.read_bytes() for path in files}
         for name, data in found.items():
             (self.routes / f".{name}").write_bytes(data)
             (self.routes / f".{name}").replace(self.routes / name)
         return routes_revision(found)
 
+
+class Canary:
+    """On a remote of its own, stepped by the figures that `source` names."""
+
+    def __init__(self, world: World, folder: Path, source: Mapping[str, str], requests: int) -> None:
+        """`requests` of the canary are the least at a step."""
+        self.world, self.folder = world, folder
+        self.remote = Remote.copied(world.planted, folder)
+        self.remote.commit({"environments/local/settings.yaml": SETTINGS.format(requests=requests)})
+        self.remote.plan(ENTERED)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}
+        self.env = {**kept, "NEXUS_REMOTE": str(self.remote.path), "NEXUS_STATE": str(folder / "state"), **source}
+
     def weigh(self, weight: int) -> None:
-        """As a person does it; then it takes more requests than a test has until the canary could go on."""
-        self.remote.commit(
-            {"environments/local/settings.yaml": SETTINGS.replace("step_requests: 100", "step_requests: 9000")}
-        )
-        self.remote.plan(shifted(admitted(admitted(None, MODEL, STABLE), MODEL, CANARY), CANARY.release, weight))
+        """As a person does it."""
+        self.remote.plan(shifted(ENTERED, TWO.release, weight))
 
-    def served(self) -> None:
-        revision = self.sync()
-        for gateway in self.gateways:
-            until(lambda: gateway.config()["revision"] == revision, "main is served", 30)  # noqa: B023 - called at once
+    def step(self) -> subprocess.CompletedProcess[str]:
+        words = [NEXUS, "canary", "step", MODEL, "--json"]
+        return subprocess.run(words, env=self.env, cwd=self.folder, capture_output=True, text=True)
 
-    @property
-    def plan(self) -> Plan:
-        self.remote.pull()
-        plan = read_plan(self.remote.clone, "local", MODEL)
-        assert plan is not None
-        return plan
-
-    def traffic(self) -> None:
-        async def ask(client: httpx.AsyncClient, gateway: Gateway, room: asyncio.Semaphore) -> None:
-            body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-            async with room:
-                answer = await client.post(f"{gateway.url}/v1/chat/completions", json=body)
-                assert answer.status_code == 200, "a failing canary is made good by the stable release"
-
-        async def all_of_them() -> None:
-            room, alive = asyncio.Semaphore(64), [one for one in self.gateways if one.process.poll() is None]
-            headers = {"authorization": "Bearer dev-key"}
-            async with httpx.AsyncClient(headers=headers, timeout=30, verify=False) as client:  # noqa: S501 - plain HTTP
-                await asyncio.gather(*(ask(client, alive[number % len(alive)], room) for number in range(BATCH)))
-
-        asyncio.run(all_of_them())
-
-    def step(self, *words: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "NEXUS_REMOTE": str(self.remote.path), "NEXUS_STATE": str(self.folder / "state")}
-        if self.source == "prometheus":
-            env["NEXUS_PROMETHEUS"] = self.prometheus.url if self.prometheus else "http://127.0.0.1:9"
-        else:
-            env["NEXUS_GATEWAY"] = ",".join(gateway.url for gateway in self.gateways)
-        return subprocess.run(
-            [NEXUS, "canary", "step", MODEL, "--json", *words], env=env, cwd=self.folder, capture_output=True, text=True
-        )
-
-    def decision(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         done = self.step()
         assert done.returncode == 0, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
         return told
 
-    def walked(self, seconds: float = 600) -> list[dict[str, Any]]:
-        """Traffic and steps in turn until the canary is stable, or back at 0; what each step told."""
-        deadline, told = time.monotonic() + seconds, list[dict[str, Any]]()
-        if not (canary := self.plan.canary) or not canary.weight or self.source == "scrapes":
-            told.append(self.decision())  # it begins; or counting does
-        while (canary := self.plan.canary) and canary.weight:
-            assert time.monotonic() < deadline, [one["decision"] for one in told]
-            self.served()
-            self.traffic()
-            told.append(self.decision())
-        return told
+    def decided(self) -> Evidence:
+        """Of the first step that does not hold, with traffic before each; as it lies on main."""
+        self.world.serve(self.remote)
+        for _ in range(BATCHES):
+            self.world.traffic()
+            told = self.told()
+            if path := told["evidence"]:
+                return parse_evidence(self.remote.file(path), path)
+        pytest.fail(f"it holds after {BATCHES * BATCH} requests: {told}")
+
+    @property
+    def weight(self) -> int:
+        self.remote.pull()
+        plan = read_plan(self.remote.clone, "local", MODEL)
+        assert plan is not None
+        assert plan.canary is not None
+        return plan.canary.weight
+
+
+@pytest.fixture(scope="module")
+def one_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    prometheus_program()
+    world = World(tmp_path_factory.mktemp("world"))
+    yield world
+    world.stop()
 
 
 @pytest.fixture
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    built = House(tmp_path, request.param)
-    yield built
-    built.stop()
+def world(one_world: World) -> World:
+    """Whose engines are well."""
+    one_world.canary.slower, one_world.canary.errors = 1.0, 0.0
+    return one_world
 
 
-both = pytest.mark.parametrize("house", ["prometheus", "scrapes"], indirect=True)
+def by_prometheus(world: World) -> dict[str, str]:
+    return {"NEXUS_PROMETHEUS": world.prometheus.url}
 
 
-def actions(told: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    """Weight and what was decided there, without what was held."""
-    return [(one["weight"], one["decision"]["action"]) for one in told if one["decision"]["action"] != "hold"]
+def guilty(evidence: Evidence) -> set[str]:
+    return {one.metric for one in evidence.tests if one.guilty}
 
 
-def guilty(told: dict[str, Any]) -> set[str]:
-    return {one["metric"] for one in told["tests"] if one["guilty"]}
+def test_by_prometheus_a_good_canary_goes_on(world: World, tmp_path: Path) -> None:
+    canary = Canary(world, tmp_path, by_prometheus(world), ENOUGH)
+    begun = canary.told()
+    assert (begun["decision"]["reason"], canary.weight) == ("it begins", 30)
+    evidence = canary.decided()
+    assert (evidence.source, evidence.decision.action, canary.weight) == ("prometheus", "advance", 50)
+    assert sum(block.canary.requests for block in evidence.blocks) >= ENOUGH
+    assert decided_again(evidence, []) == (evidence.tests, evidence.decision)
 
 
-@both
-def test_a_good_canary_walks_all_steps_and_becomes_stable(house: House) -> None:
-    told = house.walked()
-    assert actions(told) == [(0, "advance"), (30, "advance"), (50, "promote")]
-    assert {one["source"] for one in told[1:]} == {house.source}
-    assert house.plan == Plan(model=MODEL, stable=CANARY, retained=(STABLE,))
-    assert len(house.remote.files(evidence_folder("local", MODEL))) == 3
+def test_by_prometheus_a_canary_whose_first_tokens_come_30_percent_later_goes_back(
+    world: World, tmp_path: Path
+) -> None:
+    """The 99th percentile and every other one."""
+    canary = Canary(world, tmp_path, by_prometheus(world), TOO_MANY)
+    canary.weigh(30)
+    world.canary.slower = 1.3
+    evidence = canary.decided()
+    assert (evidence.source, evidence.decision.action, canary.weight) == ("prometheus", "revert", 0)
+    assert "first_byte" in guilty(evidence)
+    assert decided_again(evidence, []) == (evidence.tests, evidence.decision)
 
 
-@both
-def test_a_canary_whose_first_tokens_come_30_percent_later_goes_back(house: House) -> None:
-    house.weigh(30)
-    house.engines[CANARY.release].slower = 1.3
-    told = house.walked()
-    assert actions(told) == [(30, "revert")]
-    assert "first_byte" in guilty(told[-1])
-    assert "first_byte" in house.remote.subjects()[0]
-    assert f"{model_slug(MODEL)}/" in told[-1]["evidence"]
+def test_by_scrapes_a_canary_that_fails_2_percent_goes_back_though_no_client_has_seen_it(
+    world: World, tmp_path: Path
+) -> None:
+    every = ",".join(gateway.url for gateway in world.gateways)
+    canary = Canary(world, tmp_path, {"NEXUS_GATEWAY": every}, TOO_MANY)
+    canary.weigh(30)
+    world.serve(canary.remote)
+    assert canary.told()["decision"]["reason"].startswith("0 of "), "the first look only begins to count"
+    world.canary.errors = 0.02
+    evidence = canary.decided()
+    assert (evidence.source, evidence.decision.action, canary.weight) == ("scrapes", "revert", 0)
+    assert guilty(evidence) == {"errors"}
+    assert decided_again(evidence, []) == (evidence.tests, evidence.decision)
 
 
-@both
-def test_a_canary_that_fails_2_percent_goes_back_though_no_client_has_seen_it(house: House) -> None:
-    house.weigh(30)
-    house.engines[CANARY.release].errors = 0.02
-    told = house.walked()
-    assert actions(told) == [(30, "revert")]
-    assert guilty(told[-1]) == {"errors"}
-
-
-@pytest.mark.parametrize("house", ["scrapes"], indirect=True)
-def test_a_gateway_that_restarts_and_one_that_vanishes_leave_what_they_have_counted(house: House) -> None:
-    house.weigh(30)
-    house.served()
-    assert house.decision()["decision"]["action"] == "hold", "the first look only begins to count"
-    house.traffic()
-    before = house.decision()
-    again = house.gateways[0]
-    again.stop()
-    house.traffic()
-    lost = house.decision()
-    assert lost["notes"] == ["1 of 2 gateways did not answer"]
-    assert _requests(lost) >= _requests(before) > 0
-
-
-def _requests(told: dict[str, Any]) -> int:
-    """Of the canary, as the reason counts them."""
-    return int(told["decision"]["reason"].split(" of ")[0])
-
-
-@pytest.mark.parametrize("house", ["prometheus"], indirect=True)
-def test_without_prometheus_the_weight_stays_and_the_command_says_why(house: House) -> None:
-    house.weigh(30)
-    before = house.remote.head
-    assert house.prometheus is not None
-    house.prometheus.stop()
-    done = house.step()
+def test_without_prometheus_the_weight_stays_and_the_command_says_why(world: World, tmp_path: Path) -> None:
+    canary = Canary(world, tmp_path, {"NEXUS_PROMETHEUS": f"http://127.0.0.1:{free_port()}"}, ENOUGH)
+    canary.weigh(30)
+    before = canary.remote.refs()
+    done = until(lambda: (one := canary.step()).returncode and one, "a block is over, and is asked for", PATIENCE)
     assert done.returncode == 1
     assert "the weight stays at 30 %: no figures of Prometheus" in done.stderr
-    assert house.remote.head == before
+    assert (canary.remote.refs(), canary.weight) == (before, 30)
