@@ -1,9 +1,11 @@
 """A `nexus` whose steps are killed where a schedule says, once a try, until it has no more to say.
 
     python -m tests.chaos.dying_nexus SCHEDULE step validate --params ...
+    python -m tests.chaos.dying_nexus SCHEDULE canary step MODEL
 
 The schedule is JSON: {"world": folder, "kills": {step: [pattern of an effect, ...]}}. Each try of a step leaves its
-effects in `<world>/tries/<step>-<n>`; of one that was killed the last line is the effect that did not happen.
+effects in `<world>/tries/<step>-<n>`; of one that was killed the last line is the effect that did not happen. A
+canary's step has the name `canary`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from .effects import Fault, Watched
 def main() -> None:
     schedule = json.loads(Path(sys.argv[1]).read_bytes())
     sys.argv = ["nexus", *sys.argv[2:]]
-    if sys.argv[1] == "step":
-        _watch(sys.argv[2], Path(schedule["world"]), schedule["kills"].get(sys.argv[2], []))
+    if sys.argv[1] in ("step", "canary"):
+        step = sys.argv[2] if sys.argv[1] == "step" else "canary"
+        _watch(step, Path(schedule["world"]), schedule["kills"].get(step, []))
     cli.main()
 
 
