@@ -257,6 +257,24 @@ def test_a_shallow_checkout_is_refused_with_its_mend(sample: Sample, tmp_path: P
     assert (done.status, "fetch-depth: 0" in done.err) == (2, True)
 
 
+def test_a_remote_that_was_planted_from_a_checkout_of_depth_one_is_judged_as_it_is(
+    sample: Sample, tmp_path: Path
+) -> None:
+    """As the demo's is, where the repository was cloned with --depth."""
+    planted, shallow = tmp_path / "planted.git", tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", sample.remote.path.as_uri(), str(shallow))
+    git(tmp_path, "init", "--quiet", "--bare", str(planted))
+    git(planted, "config", "receive.shallowUpdate", "true")
+    git(shallow, "push", "--quiet", str(planted), "HEAD:refs/heads/main")
+    admit_two(shallow)
+    git(shallow, "add", "--all")
+    git(shallow, "commit", "--quiet", "-m", "A person's change")
+    git(shallow, "push", "--quiet", str(planted), f"HEAD:refs/heads/{BRANCH}")
+    assert git(planted, "rev-parse", "--is-shallow-repository") == "true"
+    done = sample.nexus("check-pr", "--root", str(planted), "--base", "main", "--head", BRANCH)
+    assert done.status == 0, done
+
+
 def test_the_checkout_is_left_as_it_was(sample: Sample) -> None:
     sample.branch(admit_two)
     before = (sample.remote.refs(), sample.remote.git("count-objects", "-v"))

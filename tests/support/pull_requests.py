@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from nexus_release.manifests.overlays import OVERLAYS, overlays
+from nexus_release.manifests.tree import load_inputs, write
+from nexus_release.manifests.tree import render as rendered
 from nexus_release.plan import admitted, promoted
 
 from .command import Nexus, Told
@@ -74,9 +77,14 @@ class Sample:
         self.remote.git("update-ref", "refs/heads/main", self.remote.refs()[branch])
 
 
+def _planted(root: Path) -> None:
+    plant_clusters(root)
+    write(root, OVERLAYS, overlays(root))  # a change of code is held against all that is rendered
+
+
 def grown(folder: Path) -> tuple[Remote, Path]:
     """ONE is stable everywhere, TWO in dev, of another model ONE is stable in staging."""
-    remote = Remote(folder, plant_clusters)
+    remote = Remote(folder, _planted)
     company = Company(remote, folder)
     company.stable(ONE, "dev", "staging", "prod")
     company.stable(promotable(1, model=OTHER), "staging")
@@ -87,9 +95,6 @@ def grown(folder: Path) -> tuple[Remote, Path]:
 
 
 def render(clone: Path, environment: str = "staging") -> None:
-    from nexus_release.manifests.tree import load_inputs, write
-    from nexus_release.manifests.tree import render as rendered
-
     write(clone, environment, rendered(load_inputs(clone, environment)))
 
 

@@ -17,7 +17,7 @@ from nexus_release.promotion.pull import Pull
 @contextmanager
 def merged(checkout: Path, base: str, head: str) -> Iterator[Pull]:
     """`base` and `head` are names that the checkout knows. Raises BadInput, or Conflict where the two do not merge."""
-    if git("rev-parse", "--is-shallow-repository", cwd=checkout).strip() == "true":
+    if _cut_short(checkout):
         raise BadInput("checkout", str(checkout), "fetch the whole history: fetch-depth: 0, GIT_DEPTH: 0")
     into, tip = (_commit(checkout, name, value) for name, value in (("--base", base), ("--head", head)))
     with tempfile.TemporaryDirectory(prefix="nexus-pull-") as folder:
@@ -35,6 +35,12 @@ def merged(checkout: Path, base: str, head: str) -> Iterator[Pull]:
                 yield found
 
         yield Pull(before, after, into, tip, _modes(clone, into, tree), history)
+
+
+def _cut_short(checkout: Path) -> bool:
+    """One without a remote has all that there is, though it may have been planted from a checkout of depth one."""
+    shallow = git("rev-parse", "--is-shallow-repository", cwd=checkout).strip() == "true"
+    return shallow and bool(git("remote", cwd=checkout).strip())
 
 
 def _commit(checkout: Path, name: str, value: str) -> str:
