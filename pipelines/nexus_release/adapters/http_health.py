@@ -57,7 +57,7 @@ class HttpHealth:
     def _replica(self, address: str) -> Replica:
         said = get_json(f"{address}/admin/config", {"Authorization": f"Bearer {self._key}"})
         workers = said.get("workers") if isinstance(said, dict) else None
-        if not isinstance(workers, list):
+        if not isinstance(workers, list) or not workers:
             return Replica(
                 address=address,
                 problem="it does not say what it serves: it is down, or NEXUS_GATEWAY_KEY is no key with the scope "
