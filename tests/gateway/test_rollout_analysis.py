@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,9 +97,8 @@ def loaded(running: dict[str, Gateway], prometheus: Prometheus) -> None:
     counted = metrics()["enough-requests"].query
 
     def enough() -> bool:
-        for gateway in running.values():
-            for _ in range(10):
-                gateway.ask()
+        with ThreadPoolExecutor(4) as at_once:
+            list(at_once.map(lambda gateway: gateway.ask(), [*running.values()] * 12))
         return all(prometheus.query(counted.replace(NEW, each))[0] >= 50 for each in (NEW, OLD))
 
     until(enough, "requests are scraped", 120)
@@ -153,7 +153,7 @@ def test_a_new_pod_that_nobody_scrapes_is_refused(tmp_path: Path) -> None:
 def test_new_pods_whose_first_token_is_late_are_refused(tmp_path: Path) -> None:
     with (
         Worker("--engine", "mock", "--served-model-name", "chat", "--ttft-ms", "1") as quick,
-        Worker("--engine", "mock", "--served-model-name", "chat", "--ttft-ms", "150") as slow,
+        Worker("--engine", "mock", "--served-model-name", "chat", "--ttft-ms", "1000") as slow,
         gateways(tmp_path, new=direct("chat", slow.url), old=direct("chat", quick.url)) as (running, prometheus),
     ):
         loaded(running, prometheus)
