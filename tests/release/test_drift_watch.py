@@ -179,7 +179,7 @@ def test_the_command_tells_every_figure_and_that_nobody_is_told(house: House) ->
     done = house.command("--since", at(11), "--until", at(12))
     assert done.returncode == 0
     assert "verdict    send" in done.stdout
-    assert "nobody is told: give --airflow or --release" in done.stderr
+    assert "nobody is told: give --airflow, --release or --flags" in done.stderr
     assert house.look(DRIFT[3]).told  # it is still due
 
 

@@ -264,9 +264,10 @@ def test_diff_says_what_a_branch_changes_what_main_has_changed_and_what_a_checko
     path.unlink()
     here = subprocess.run(
         [NEXUS, "diff", "dev", "--remote", company.connections.remote, "--json"],
-        cwd=company.remote.clone, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    found = json.loads(here)
+        cwd=company.remote.clone, capture_output=True, text=True,
+    )  # fmt: skip
+    assert here.returncode == 0, here.stderr
+    found = json.loads(here.stdout)
     assert found["after"] == "this checkout"
     assert found["models"][0].startswith(f"{MODEL}: stable {release_id(TWO.content)[:12]} -> not there; 100 %")
 

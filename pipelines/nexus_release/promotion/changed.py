@@ -15,7 +15,7 @@ from nexus_release.manifests.changes import changed_paths
 from nexus_release.manifests.diff import tree_diff
 from nexus_release.manifests.tree import Inputs, load_inputs, render, write
 from nexus_release.plan import Plan
-from nexus_release.policies import policies_path
+from nexus_release.policies import SCHEMA, policies_path
 from nexus_release.ports import Repository
 from nexus_release.prices import money_text
 from nexus_release.promotion.impact import Impact, impact
@@ -54,6 +54,9 @@ def by_checkout(repository: Repository, environment: str, checkout: Path) -> Env
         commit = repository.checkout(before)
         for name in _COPIED:
             shutil.copytree(checkout / name, after / name, symlinks=True)
+        if (checkout / SCHEMA).is_file():  # else rendering says what is missing, and its mend
+            (after / SCHEMA).parent.mkdir()
+            shutil.copyfile(checkout / SCHEMA, after / SCHEMA)
         write(after, environment, render(load_inputs(after, environment)))
         return _change(environment, (before, commit), (after, "this checkout"))
 
