@@ -102,7 +102,6 @@ def timed(command: str, folder: Path, redis_url: str) -> tuple[float, str]:
         "NEXUS_MLFLOW_ARTIFACTS": str(state / "mlflow" / "artifacts"),
         "NEXUS_REDIS": redis_url,
     }
-    time.sleep(1.1)  # a backup is named by the second
     started = time.monotonic()
     done = subprocess.run([NEXUS, command, *words], env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return time.monotonic() - started, done.stdout

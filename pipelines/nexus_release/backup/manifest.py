@@ -16,7 +16,7 @@ round (store, registry, Git), so that whatever a commit names was there before t
 is saved and not named by anything yet is a release on its way; it does no harm."""
 
 PartName = Literal["git", "mlflow", "artifacts", "users", "redis", "signing", "store"]
-_FILE = re.compile(r"(\d{8}T\d{6}Z)-([0-9a-f]{64})\.json")
+_FILE = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{64})\.json")
 
 
 class Saved(Frozen):
@@ -44,7 +44,7 @@ class PartCopy(Frozen):
 class Manifest(Frozen):
     schema_version: Literal[1] = 1
     stamp: str
-    """UTC when it began: `20260131T235959Z`. Names it."""
+    """UTC when it began: `20260131T235959.000000Z`. Names it."""
     parts: tuple[PartCopy, ...]
     left_out: tuple[str, ...] = ()
     """What was found not to be what its digest says, and so was not saved, a sentence each."""

@@ -64,9 +64,9 @@ def back_up(
     what a part raises, and then there is no backup."""
     with vault.alone():
         before = _newest(vault)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         if before is not None and before.stamp >= stamp:
-            raise BadInput("backup", stamp, f"there is one of {before.stamp}; wait a second, or mend the clock")
+            raise BadInput("backup", stamp, f"there is one of {before.stamp}; mend the clock")
         left_out: list[str] = []
         copies = []
         for part in sorted(parts, key=lambda part: PARTS.index(part.name)):
