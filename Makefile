@@ -9,6 +9,8 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 DEMO_FLAGS ?=
 # A file's tests stay together, since they share what the file has started.
 SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# What takes longest stands at the end of a run, so that whoever makes it quicker knows where.
+SLOWEST := --durations=30 --durations-min=5
 # ENGINE=vllm serves by a real vLLM on the CPU instead of our own worker.
 ifdef ENGINE
 export NEXUS_ENGINE := $(ENGINE)
@@ -56,7 +58,7 @@ setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflow
 setup-bento: $(STATE)/setup/bento ## make .venv-bento: BentoML, which packs and serves the worker's engine
 
 test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento ## run the tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SLOWEST) $(PYTEST_FLAGS)
 
 orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
 	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
