@@ -112,6 +112,23 @@ def test_only_agreement_of_others_to_the_branch_as_it_is_counts(server: ForgeSer
         assert api.approvals(BRANCH, HEAD) == frozenset()
 
 
+@pytest.mark.parametrize("server", ["github", "gitea"], indirect=True)
+def test_who_may_only_read_has_no_say(server: ForgeServer) -> None:
+    """On a public repository that is anybody. GitLab lists nobody as an approver who may not approve."""
+    api = client(server)
+    api.propose(BRANCH, "Admit it", "the evidence")
+    server.reviews = [("ann", "APPROVED", True), ("eve", "APPROVED", True)]
+    server.readers = {"eve"}
+    assert api.approvals(BRANCH, HEAD) == {"ann"}
+
+
+def test_the_last_of_very_many_reviews_counts(server: ForgeServer) -> None:
+    api = client(server)
+    api.propose(BRANCH, "Admit it", "the evidence")
+    server.reviews = [(f"p{number}", "APPROVED", True) for number in range(120)]
+    assert len(api.approvals(BRANCH, HEAD) or ()) == 120
+
+
 def test_who_agreed_to_a_branch_has_not_agreed_to_another_commit(server: ForgeServer) -> None:
     """A branch is a name, and somebody's copy of the repository may have one of the same."""
     api = client(server)

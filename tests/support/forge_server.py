@@ -39,6 +39,8 @@ class ForgeServer(ThreadingHTTPServer):
         self.pulls: list[dict[str, Any]] = []
         self.reviews: list[tuple[str, str, bool]] = []
         """(who, APPROVED or another state, whether of the branch as it is now)."""
+        self.readers: set[str] = set()
+        """Who may only read the repository; everybody else may write."""
         self.faults: list[Fault] = []
         self.asked: list[str] = []
         self.late = False
@@ -134,6 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
             "gitea": f"/api/v1/repos/{self.server.repository}/pulls",
         }
         root = roots[self.server.kind]
+        people = f"/repos/{self.server.repository}/collaborators/"
+        if self.server.kind == "github" and path.startswith(people):
+            who = path.removeprefix(people).removesuffix("/permission")
+            return 200, {"permission": "read" if who in self.server.readers else "write"}
         if not path.startswith(root):
             return 404, {"message": "404 Project Not Found" if self.server.kind == "gitlab" else "Not Found"}
         rest = path.removeprefix(root).strip("/").split("/")
@@ -141,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._list(query) if method == "GET" else self._create(body)
         pull = self.server.pulls[int(rest[0]) - 1]
         if rest[1:] in (["reviews"], ["approvals"]):
-            return 200, self._reviews()
+            return 200, self._reviews(query)
         if method != "GET":
             pull |= body
             pull |= {"body": body.get("body", body.get("description")), "description": body.get("description")}
@@ -168,10 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
         text = body.get("body", body.get("description", ""))
         return 201, self.server.open(str(branch), body["title"], text)
 
-    def _reviews(self) -> Any:
+    def _reviews(self, query: dict[str, list[str]]) -> Any:
         if self.server.kind == "gitlab":
             agreed = [who for who, state, _ in self.server.reviews if state == "APPROVED"]
             return {"approved_by": [{"user": {"username": who}} for who in agreed]}
+        page, limit = (int(query.get(name, [default])[0]) for name, default in (("page", "1"), ("limit", "1000")))
         return [
             {
                 "id": number,
@@ -180,9 +187,10 @@ class _Handler(BaseHTTPRequestHandler):
                 "commit_id": HEAD if fresh else "cd" * 20,
                 "stale": not fresh,
                 "dismissed": False,
+                "official": who not in self.server.readers,
             }
             for number, (who, state, fresh) in enumerate(self.server.reviews)
-        ]
+        ][(page - 1) * limit : page * limit]
 
     def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()

@@ -5,6 +5,7 @@ Of its client libraries none is kept by more than one person, and none says what
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -40,26 +41,31 @@ class Gitea:
         pull = self._open(branch)
         if pull is None or pull["head"]["sha"] != commit:
             return None
-        reviews = self._ask("GET", f"{self._pulls}/{pull['number']}/reviews?limit={_PAGE}")
+        reviews = self._listed(f"{self._pulls}/{pull['number']}/reviews?")
         judged = {one["user"]["login"]: one for one in reviews if one["state"] in ("APPROVED", "REQUEST_CHANGES")}
         agreed = {
             who
             for who, one in judged.items()
-            if one["state"] == "APPROVED" and not one.get("stale") and not one.get("dismissed")
+            if one["state"] == "APPROVED"
+            and one["official"]  # by somebody whom the branch's protection counts
+            and not (one.get("stale") or one.get("dismissed"))
         }
         return frozenset(agreed - {pull["user"]["login"]})
 
     def _open(self, branch: str) -> dict[str, Any] | None:
-        for page in range(1, _PAGES + 1):
-            pulls = self._ask("GET", f"{self._pulls}?state=open&limit={_PAGE}&page={page}")
-            for pull in pulls:
-                head, base = pull["head"], pull["base"]
-                own = head["repo_id"] == base["repo_id"]  # and no branch of that name in somebody's copy
-                if own and (head["ref"], base["ref"]) == (branch, "main"):
-                    return dict(pull)
-            if len(pulls) < _PAGE:
-                break
+        for pull in self._listed(f"{self._pulls}?state=open&"):
+            head, base = pull["head"], pull["base"]
+            own = head["repo_id"] == base["repo_id"]  # and no branch of that name in somebody's copy
+            if own and (head["ref"], base["ref"]) == (branch, "main"):
+                return pull
         return None
+
+    def _listed(self, path: str) -> Iterator[dict[str, Any]]:
+        for page in range(1, _PAGES + 1):
+            found = self._ask("GET", f"{path}limit={_PAGE}&page={page}")
+            yield from found
+            if len(found) < _PAGE:
+                return
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
         import httpx

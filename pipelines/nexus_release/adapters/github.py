@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from github.PullRequest import PullRequest
 
 _NAME = "GitHub"
+_MAY_WRITE = ("admin", "write")  # whose approval GitHub's own rules count; `maintain` is told as `write`
 T = TypeVar("T")
 
 
@@ -55,7 +56,8 @@ class GitHub:
                 return None
             latest = {review.user.login: review for review in pull.get_reviews() if review.state != "COMMENTED"}
             agreed = (who for who, review in latest.items() if review.state == "APPROVED")
-            return frozenset(who for who in agreed if latest[who].commit_id == commit) - {pull.user.login}
+            now = (who for who in agreed if latest[who].commit_id == commit and who != pull.user.login)
+            return frozenset(who for who in now if self._repository.get_collaborator_permission(who) in _MAY_WRITE)
 
         return _ask(ask)
 
