@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm bento bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm bento bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,10 @@ test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera s
 
 orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
 	$(BIN)/python -m pytest tests/orchestrators $(PYTEST_FLAGS)
+
+serving: setup-dev setup-clients setup-litellm setup-bento ## run the tests of what answers and of who asks: engines, gRPC, BentoML, LiteLLM, clients
+	$(BIN)/python -m pytest tests/serving tests/clients tests/gateway/test_grpc_upstream.py tests/gateway/test_litellm_upstream.py \
+	  tests/gateway/test_import_litellm.py $(PYTEST_FLAGS)
 
 test-clients: setup-dev setup-clients ## run the tests of the clients alone
 	$(BIN)/python -m pytest tests/clients $(PYTEST_FLAGS)

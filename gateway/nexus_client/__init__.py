@@ -3,13 +3,14 @@
 from nexus_client.answers import Answer, Provenance, Usage
 from nexus_client.async_client import AsyncClient, AsyncStream
 from nexus_client.client import Client, Stream
-from nexus_client.errors import BrokenOff, ClientError, Refused, Unreachable
+from nexus_client.errors import BadQuestion, BrokenOff, ClientError, Refused, Unreachable
 from nexus_client.retrying import Retries
 
 __all__ = [
     "Answer",
     "AsyncClient",
     "AsyncStream",
+    "BadQuestion",
     "BrokenOff",
     "Client",
     "ClientError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 
 from nexus_client.answers import Answer, Provenance
-from nexus_client.errors import Refused
+from nexus_client.errors import BadQuestion, Refused
 
 Messages = str | Sequence[Mapping[str, Any]]
 """A user's one message, or a conversation as OpenAI's API has it."""
@@ -19,9 +20,17 @@ CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 5.0
 
 
+OF_THE_CLIENT = {
+    "stream": "a streamed answer comes by stream(), a whole one by chat()",
+    "stream_options": "stream() asks for the usage by itself",
+}
+"""Fields of OpenAI's that the method decides, each with the mend."""
+
+
 @dataclass(frozen=True)
 class Question:
-    """One request, sent as often as need be: always with the same key, so that an engine is paid once."""
+    """One request, sent as often as need be: always with the same key, so that an engine is paid once. Raises
+    BadQuestion for what can never be sent."""
 
     model: str
     messages: Messages
@@ -33,15 +42,35 @@ class Question:
     session: str = ""
     """Requests of one session stay with one release of a model."""
 
-    def body(self) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        for name, mend in OF_THE_CLIENT.items():
+            if name in self.more:
+                raise BadQuestion(name, self.more[name], mend)
+        for name, value in (("idempotency_key", self.idempotency_key), ("session", self.session)):
+            if not (value.isascii() and value.isprintable()):
+                mend = "headers take printable ASCII alone; give a digest of it, such as sha256(text).hexdigest()"
+                raise BadQuestion(name, value, mend)
+
+    def body(self) -> bytes:
+        """As JSON."""
         messages = [{"role": "user", "content": self.messages}] if isinstance(self.messages, str) else self.messages
         streamed = {"stream": True, "stream_options": {"include_usage": True}} if self.stream else {}
-        return {"model": self.model, "messages": messages, **self.more, **streamed}
+        fields = {"model": self.model, "messages": messages, **self.more, **streamed}
+        return b"{" + b",".join(b"%s:%s" % (_json(name, name), _json(name, fields[name])) for name in fields) + b"}"
 
     def headers(self) -> dict[str, str]:
         """Made once a question, not once a try."""
-        key = {"idempotency-key": self.idempotency_key or str(uuid.uuid4())}
+        key = {"content-type": "application/json", "idempotency-key": self.idempotency_key or str(uuid.uuid4())}
         return {**key, **({"x-nexus-session": self.session} if self.session else {})}
+
+
+def _json(name: str, value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise BadQuestion(name, value, "it has half of a character (a lone surrogate), which is no text") from None
+    except (TypeError, ValueError) as error:
+        raise BadQuestion(name, value, f"JSON has no such value: {error}") from None
 
 
 def options(url: str, key: str, seconds: float) -> dict[str, Any]:

@@ -65,14 +65,16 @@ class Client:
     def chat(
         self, model: str, messages: Messages, *, idempotency_key: str = "", session: str = "", **more: Any
     ) -> Answer:
-        """A whole answer; `more` are OpenAI's fields. Raises Refused or Unreachable, after the retries."""
+        """A whole answer; `more` are OpenAI's fields. Raises BadQuestion; Refused or Unreachable,
+        after the retries."""
         return answer_of(self._sent(Question(model, messages, False, more, idempotency_key, session)))
 
     @contextmanager
     def stream(
         self, model: str, messages: Messages, *, idempotency_key: str = "", session: str = "", **more: Any
     ) -> Iterator[Stream]:
-        """Leaving the block gives the rest up, and the engine stops. Raises Refused or Unreachable."""
+        """Leaving the block gives the rest up, and the engine stops. Raises BadQuestion, Refused or
+        Unreachable."""
         response = self._sent(Question(model, messages, True, more, idempotency_key, session))
         try:
             if response.status_code != 200:
@@ -94,7 +96,7 @@ class Client:
 
     def _sent(self, question: Question) -> httpx.Response:
         """The first answer that ends the tries; a stream's body is not read yet."""
-        request = self._http.build_request("POST", CHAT, json=question.body(), headers=question.headers())
+        request = self._http.build_request("POST", CHAT, content=question.body(), headers=question.headers())
         tries = 0
         while True:
             tries += 1

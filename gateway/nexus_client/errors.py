@@ -1,6 +1,7 @@
 """What can be wrong.
 
 ClientError
+├── BadQuestion    nothing was sent: what was asked can never be; names the field, the value and the mend
 ├── Unreachable    no answer came, however often it was tried; the gateway may have called an engine
 ├── Refused        the gateway said no, by a status and a code of docs/reference/errors.md
 └── BrokenOff      a stream ended before its end; what came before is not all of the answer
@@ -13,6 +14,13 @@ from nexus_client.answers import Provenance
 
 class ClientError(Exception):
     """Whatever keeps an answer from coming."""
+
+
+class BadQuestion(ClientError, ValueError):
+    def __init__(self, field: str, value: object, mend: str) -> None:
+        shown = ascii(value)
+        super().__init__(f"{field}: {shown if len(shown) <= 200 else shown[:197] + '...'} is refused: {mend}")
+        self.field, self.value, self.mend = field, value, mend
 
 
 class Unreachable(ClientError):

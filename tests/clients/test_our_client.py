@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from nexus_client import Answer, AsyncClient, BrokenOff, Client, Refused, Retries, Unreachable
 from nexus_client.asking import Question
 from nexus_release.commands.ask import command
+from nexus_release.errors import BadInput
 
 from ..support.gateway import PLAIN, RELEASE, Gateway, direct, free_port, write_routes
 from ..support.upstream import Engine
@@ -189,6 +191,34 @@ def test_an_answer_that_was_lost_on_its_way_is_given_again_and_not_made_again(ga
     assert len({*lossy.keys}) == 1
 
 
+def test_the_same_holds_with_an_event_loop_and_a_broken_stream_is_told_there_too(
+    gateway: Gateway, engine: Engine
+) -> None:
+    before = len(engine.of("late-error-event"))
+
+    async def asked(lossy: str) -> tuple[Answer, BrokenOff, list[str]]:
+        async with AsyncClient(lossy, KEY, retries=AT_ONCE, verify=PLAIN) as client:
+            answer = await client.chat("chat", "hello")
+        heard: list[str] = []
+        async with (
+            AsyncClient(gateway.url, KEY, retries=AT_ONCE, verify=PLAIN) as client,
+            client.stream("late-error-event", "hello") as stream,
+        ):
+            try:
+                async for piece in stream:
+                    heard.append(piece)
+            except BrokenOff as broken:
+                return answer, broken, heard
+        raise AssertionError("a broken stream was taken for a whole one")
+
+    with Lossy(gateway) as lossy:
+        answer, broken, heard = asyncio.run(asked(lossy.url))
+    assert answer.provenance.replayed
+    assert (len(lossy.keys), len({*lossy.keys})) == (2, 1)
+    assert broken.text == "".join(heard) != ""
+    assert len(engine.of("late-error-event")) == before + 1
+
+
 class Saying:
     """Whatever it is asked, it streams the same events."""
 
@@ -242,11 +272,12 @@ def test_a_stream_that_is_none_of_openais_is_broken_off(event: str) -> None:
         list(stream)
 
 
-@pytest.mark.parametrize("made", [Client, AsyncClient])
-def test_a_key_that_no_header_takes_is_refused_and_not_told(made: type[Client] | type[AsyncClient]) -> None:
-    with pytest.raises(ValueError, match="key: ") as refused:
-        made("http://127.0.0.1:1", "secret-key\n")
-    assert "secret" not in str(refused.value)
+def test_text_of_every_script_and_a_session_by_its_digest_get_through(client: Client, engine: Engine) -> None:
+    session = hashlib.sha256("김-42".encode()).hexdigest()
+    with pytest.raises(Refused, match="400"):
+        client.chat("400", "무엇? \U0001f600 \u2028", session=session, user="김")
+    sent = json.loads(engine.of("400")[-1].body)
+    assert (sent["messages"][0]["content"], sent["user"]) == ("무엇? \U0001f600 \u2028", "김")
 
 
 @pytest.mark.parametrize(
@@ -272,6 +303,7 @@ def test_when_a_request_is_sent_again(tries: int, status: int | None, headers: M
 def test_a_question_has_one_key_however_often_it_is_sent() -> None:
     assert Question("m", "q", False).headers() != Question("m", "q", False).headers()
     assert Question("m", "q", False, idempotency_key="k", session="s").headers() == {
+        "content-type": "application/json",
         "idempotency-key": "k",
         "x-nexus-session": "s",
     }
@@ -285,5 +317,8 @@ def test_nexus_ask_prints_the_answer_and_what_made_it(gateway: Gateway, tmp_path
     document = json.loads(CliRunner().invoke(command, ["chat", "hello", "--json"], env=env).stdout)
     assert document["text"] == "This is the mock upstream."
     assert document["provenance"]["release"] == RELEASE
+    unsendable = CliRunner().invoke(command, ["chat", "hello", "--session", "김"], env=env)
+    assert isinstance(unsendable.exception, BadInput)
+    assert unsendable.exception.field == "session"
     refused = CliRunner().invoke(command, ["nobody", "hello"], env=env)
     assert "404 model_not_found" in str(refused.exception)

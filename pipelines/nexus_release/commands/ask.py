@@ -38,9 +38,9 @@ def command(
     import os
     from dataclasses import asdict
 
-    from nexus_client import Client, ClientError
+    from nexus_client import BadQuestion, Client, ClientError
     from nexus_release.convergence.places import asked_at
-    from nexus_release.errors import NexusError
+    from nexus_release.errors import BadInput, NexusError
     from nexus_release.terminal import plain, plain_line
 
     url, key = asked_at(os.environ, environment, gateways)
@@ -55,6 +55,8 @@ def command(
                 if not as_json:
                     click.echo(plain(piece), nl=False)
             answer = stream.answer()
+    except BadQuestion as error:
+        raise BadInput(error.field, error.value, error.mend) from None
     except (ClientError, ValueError) as error:
         raise NexusError(str(error)) from None
     made_by = answer.provenance
