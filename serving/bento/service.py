@@ -8,6 +8,7 @@ import bentoml
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
+from nexus_worker.answering import UsageTold
 from nexus_worker.app import create_app
 from nexus_worker.loading import EngineOptions, load_answering
 
@@ -26,6 +27,11 @@ class Arguments(BaseModel):
     compute_type: Literal["auto", "float32", "int8"] = "auto"
     ttft_ms: float = Field(default=20.0, ge=0)
     tokens_per_second: float = Field(default=100.0, ge=0)
+    mock_total_tokens_per_second: float = Field(default=0.0, ge=0)
+    mock_prefill_tokens_per_second: float = Field(default=0.0, ge=0)
+    block_size: int = Field(default=16, ge=1, le=4096)
+    num_gpu_blocks_override: int | None = Field(default=None, ge=1)
+    enable_prefix_caching: bool = True
 
 
 arguments = bentoml.use_arguments(Arguments)
@@ -38,7 +44,7 @@ class Mounted:
     def load(self) -> None:
         """Raises BadOption or BadCheckpoint."""
         options: EngineOptions = {"folder": None, **arguments.model_dump()}
-        self._app = create_app(load_answering(options, always_usage=True))
+        self._app = create_app(load_answering(options, UsageTold(always=True, details=True)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -24,26 +25,37 @@ _log = logging.getLogger("nexus.worker")
 _CLIENT_LEFT = 499  # never sent: there is nobody to read it
 
 
+@dataclass(frozen=True)
+class UsageTold:
+    always: bool = False
+    """Ends every stream with its usage, also where it is not asked for."""
+    details: bool = False
+    """With the prompt tokens that were cached, where the engine keeps any."""
+
+
 class Answering:
     """One engine under one public name. `draining` refuses what is new, and lets finish what has begun."""
 
-    def __init__(self, engine: Engine, *, model: str, always_usage: bool) -> None:
+    def __init__(self, engine: Engine, *, model: str, usage: UsageTold) -> None:
         self.engine, self.model = engine, model
         self.metrics = Metrics(model, engine)
         self.draining = False
         self.in_flight = 0
-        self._always_usage = always_usage
+        self._usage = usage
         self._created = int(time.time())
 
     async def answer(
         self, request: Request, body: ChatRequest | CompletionRequest, reply_type: type[Reply]
     ) -> Response:
         """Raises ApiError: before the first byte of a stream, so that the status can still say it."""
-        reply, generation = reply_type(self.model), self.admit(body)
+        reply, generation = self.reply(reply_type), self.admit(body)
         if not body.stream:
             return await _unless_client_leaves(request, self._whole(generation, reply))
-        with_usage = self._always_usage or (body.stream_options is not None and body.stream_options.include_usage)
+        with_usage = self._usage.always or (body.stream_options is not None and body.stream_options.include_usage)
         return StreamingResponse(self._events(generation, reply, with_usage), media_type="text/event-stream")
+
+    def reply(self, reply_type: type[Reply]) -> Reply:
+        return reply_type(self.model, with_details=self._usage.details)
 
     def admit(self, body: ChatRequest | CompletionRequest) -> Generation:
         """Raises ApiError."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from nexus_worker.engines.engine import Engine, Sampling
+from nexus_worker.engines.engine import Engine, Prefix, Sampling
 from nexus_worker.metrics import Metrics
 from nexus_worker.text import StopStrings
 
@@ -19,6 +19,7 @@ class Generation:
     prompt: Sequence[int]
     sampling: Sampling
     stops: Sequence[str] = ()
+    prefix: Prefix = field(default_factory=Prefix)
     tokens: int = 0
     finish_reason: str | None = None
     """`stop` or `length`; None as long as it runs, and where it was cut off."""
@@ -45,13 +46,13 @@ async def generate(engine: Engine, metrics: Metrics, generation: Generation) -> 
 
 async def _measured(engine: Engine, metrics: Metrics, generation: Generation, came: float) -> AsyncGenerator[int, None]:
     last = came
-    async with aclosing(engine.generate(generation.prompt, generation.sampling)) as tokens:
+    async with aclosing(engine.generate(generation.prompt, generation.sampling, generation.prefix)) as tokens:
         async for token in tokens:
             now = time.monotonic()
             if generation.tokens:
                 metrics.next_token(now - last)
             else:
-                metrics.first_token(len(generation.prompt), now - came)
+                metrics.first_token(len(generation.prompt), generation.prefix.cached, now - came)
             last = now
             generation.tokens += 1
             yield token

@@ -39,7 +39,8 @@ def completion_request(asked: pb.CompletionRequest) -> CompletionRequest:
 
 
 def usage(generation: Generation) -> pb.Usage:
-    return pb.Usage(prompt_tokens=len(generation.prompt), completion_tokens=generation.tokens)
+    cached = generation.prefix.cached or 0
+    return pb.Usage(prompt_tokens=len(generation.prompt), completion_tokens=generation.tokens, cached_tokens=cached)
 
 
 def finish_reason(generation: Generation) -> pb.FinishReason:

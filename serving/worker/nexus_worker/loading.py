@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from nexus_worker.answering import Answering
+from nexus_worker.answering import Answering, UsageTold
 from nexus_worker.engines.engine import Engine
 from nexus_worker.errors import BadOption
 
@@ -26,28 +26,46 @@ class EngineOptions(TypedDict):
     compute_type: Literal["auto", "float32", "int8"]
     ttft_ms: float
     tokens_per_second: float
+    mock_total_tokens_per_second: float
+    mock_prefill_tokens_per_second: float
+    block_size: int
+    num_gpu_blocks_override: int | None
+    enable_prefix_caching: bool
 
 
-def load_answering(options: EngineOptions, *, always_usage: bool) -> Answering:
+def load_answering(options: EngineOptions, usage: UsageTold) -> Answering:
     """Raises BadOption or BadCheckpoint."""
     where = _one_of(options["folder"], options["model"])
     name = options["served_model_name"] or where or "mock"
-    return Answering(_engine(where, options), model=name, always_usage=always_usage)
+    return Answering(_engine(where, options), model=name, usage=usage)
 
 
 def _engine(where: str | None, options: EngineOptions) -> Engine:
     if options["engine"] == "mock":
-        from nexus_worker.engines.mock import MockEngine
-
-        return MockEngine(
-            ttft_ms=options["ttft_ms"],
-            tokens_per_second=options["tokens_per_second"],
-            max_num_seqs=options["max_num_seqs"],
-            context=options["max_model_len"] or MOCK_CONTEXT,
-        )
+        return _mock(options)
     if where is None:
         raise BadOption("MODEL_FOLDER", None, "name the folder of a checkpoint, or take --engine mock")
     return _ct2(Path(where), options)
+
+
+def _mock(options: EngineOptions) -> Engine:
+    from nexus_worker.engines.mock.engine import Memory, MockEngine
+    from nexus_worker.engines.mock.pace import Pace
+
+    context, places = options["max_model_len"] or MOCK_CONTEXT, options["max_num_seqs"]
+    of_a_context = -(-context // options["block_size"])
+    blocks = options["num_gpu_blocks_override"] or places * of_a_context
+    if blocks < of_a_context:
+        mend = f"a context of {context} tokens takes {of_a_context} blocks; raise it, or lower --max-model-len"
+        raise BadOption("--num-gpu-blocks-override", blocks, mend)
+    pace = Pace(
+        ttft_seconds=options["ttft_ms"] / 1000,
+        prefill_rate=options["mock_prefill_tokens_per_second"],
+        stream_rate=options["tokens_per_second"],
+        total_rate=options["mock_total_tokens_per_second"],
+    )
+    memory = Memory(options["block_size"], blocks, options["enable_prefix_caching"])
+    return MockEngine(pace, memory, max_num_seqs=places, context=context)
 
 
 def _ct2(folder: Path, options: EngineOptions) -> Engine:

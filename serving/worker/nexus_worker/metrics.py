@@ -35,6 +35,13 @@ class Metrics:
             gauge.labels(*self._labels).set_function(value)
         self._prompt_tokens = self._counter("prompt_tokens", "Number of prefill tokens processed.")
         self._generation_tokens = self._counter("generation_tokens", "Number of generation tokens processed.")
+        self._prefix_queries = self._counter(
+            "prefix_cache_queries", "Prefix cache queries, in terms of number of queried tokens."
+        )
+        self._prefix_hits = self._counter(
+            "prefix_cache_hits", "Prefix cache hits, in terms of number of cached tokens."
+        )
+        self._cached = self._counter("prompt_tokens_cached", "Number of cached prompt tokens.")
         success = Counter(
             "vllm:request_success",
             "Count of finished requests.",
@@ -46,9 +53,13 @@ class Metrics:
         self._between_tokens = self._histogram("inter_token_latency_seconds", "Time between tokens.", _BETWEEN_TOKENS)
         self._request = self._histogram("e2e_request_latency_seconds", "Time of a whole request.", _REQUEST)
 
-    def first_token(self, prompt_tokens: int, seconds: float) -> None:
-        """`seconds` since the request came, its waiting included."""
+    def first_token(self, prompt_tokens: int, cached: int | None, seconds: float) -> None:
+        """`cached` of the prompt; None where nothing is kept. `seconds` since the request came, waiting included."""
         self._prompt_tokens.inc(prompt_tokens)
+        if cached is not None:
+            self._prefix_queries.inc(prompt_tokens)
+            self._prefix_hits.inc(cached)
+            self._cached.inc(cached)
         self._generation_tokens.inc()
         self._first_token.observe(seconds)
 

@@ -61,7 +61,7 @@ async def _predictions(answering: Answering, payload: Any) -> Sequence[Mapping[s
     if not (isinstance(payload, Mapping) and isinstance(payload.get("instances"), list)):
         raise ApiError.bad_request("instances: give a list of bodies of OpenAI's API", "instances")
     asked = [_asked(instance) for instance in payload["instances"]]
-    admitted = [(reply(answering.model), answering.admit(body)) for reply, body in asked]
+    admitted = [(answering.reply(reply), answering.admit(body)) for reply, body in asked]
     texts = await asyncio.gather(*(answering.text(generation) for _, generation in admitted))
     return [reply.whole(text, generation) for (reply, generation), text in zip(admitted, texts, strict=True)]
 

@@ -21,9 +21,13 @@ def error_event(error: ApiError) -> bytes:
     return event(error.envelope())
 
 
-def usage(generation: Generation) -> dict[str, int]:
-    prompt, answer = len(generation.prompt), generation.tokens
-    return {"prompt_tokens": prompt, "total_tokens": prompt + answer, "completion_tokens": answer}
+def usage(generation: Generation, *, with_details: bool) -> dict[str, Any]:
+    prompt, answer, cached = len(generation.prompt), generation.tokens, generation.prefix.cached
+    counted = {"prompt_tokens": prompt, "total_tokens": prompt + answer, "completion_tokens": answer}
+    return {
+        **counted,
+        **({"prompt_tokens_details": {"cached_tokens": cached}} if with_details and cached is not None else {}),
+    }
 
 
 class Reply:
@@ -33,8 +37,9 @@ class Reply:
     _whole: str
     _chunk: str
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, model: str, *, with_details: bool = False) -> None:
+        """`with_details`: usage tells what of the prompt was cached, where the engine knows."""
+        self._model, self._with_details = model, with_details
         self._id, self._created = f"{self._prefix}-{uuid.uuid4().hex}", int(time.time())
 
     def opening(self) -> list[dict[str, Any]]:
@@ -48,11 +53,11 @@ class Reply:
         return self._object(self._chunk, [self._part("", finish_reason)])
 
     def usage(self, generation: Generation) -> dict[str, Any]:
-        return {**self._object(self._chunk, []), "usage": usage(generation)}
+        return {**self._object(self._chunk, []), "usage": usage(generation, with_details=self._with_details)}
 
     def whole(self, text: str, generation: Generation) -> dict[str, Any]:
         choice = {**self._full(text), "logprobs": None, "finish_reason": generation.finish_reason, "index": 0}
-        return {**self._object(self._whole, [choice]), "usage": usage(generation)}
+        return {**self._object(self._whole, [choice]), "usage": usage(generation, with_details=self._with_details)}
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model, "choices": choices}

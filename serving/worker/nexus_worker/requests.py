@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nexus_worker.chat_template import BadMessages
-from nexus_worker.engines.engine import Engine, Sampling
+from nexus_worker.engines.engine import Engine, Prefix, Sampling
 from nexus_worker.errors import ApiError
 from nexus_worker.generation import Generation
 
@@ -71,6 +71,7 @@ class _Asked(BaseModel):
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     stop: _Stop | Annotated[list[_Stop], Field(max_length=_STOPS)] | None = None
     ignore_eos: bool = False
+    cache_salt: str | None = Field(default=None, min_length=1, max_length=1024)
 
     def check_supported(self) -> None:
         """Raises ApiError for the first field that nothing here computes."""
@@ -93,7 +94,8 @@ class _Asked(BaseModel):
                 "max_tokens" if answer else "prompt",
             )
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return Generation(prompt, self._sampling(engine.defaults, answer or min(room, otherwise)), stops)
+        sampling = self._sampling(engine.defaults, answer or min(room, otherwise))
+        return Generation(prompt, sampling, stops, Prefix(self.cache_salt or ""))
 
     def _sampling(self, defaults: Sampling, tokens: int) -> Sampling:
         return Sampling(

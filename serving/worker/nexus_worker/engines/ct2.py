@@ -16,7 +16,7 @@ import numpy as np
 
 from nexus_worker.checkpoint import Checkpoint
 from nexus_worker.engines.ct2_spec import build_spec
-from nexus_worker.engines.engine import Sampling, Stats
+from nexus_worker.engines.engine import Prefix, Sampling, Stats
 from nexus_worker.engines.places import Places
 from nexus_worker.engines.sampling import draw
 from nexus_worker.errors import BadCheckpoint
@@ -121,7 +121,7 @@ class Ct2Engine:
     def stats(self) -> Stats:
         return self._places.stats()
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[int, None]:
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, prefix: Prefix) -> AsyncGenerator[int, None]:
         seeded = sampling.seed is not None and sampling.temperature > 0
         async with (
             self._places.take(len(prompt)) as place,

@@ -27,7 +27,17 @@ class Stats:
     running: int
     waiting: int
     kv_cache: float
-    """Tokens held by running requests, as a share of what all of them could hold."""
+    """What running requests hold, as a share of what there is."""
+
+
+@dataclass
+class Prefix:
+    """What an engine may have kept of a prompt's beginning."""
+
+    salt: str = ""
+    """Only prompts with the same one share what is kept."""
+    cached: int | None = None
+    """Tokens that were kept, which the engine tells before the first token; None where it keeps nothing."""
 
 
 class Engine(Protocol):
@@ -40,7 +50,7 @@ class Engine(Protocol):
     defaults: Sampling
     """What holds where a request says nothing; `max_tokens` is the context."""
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[int, None]:
+    def generate(self, prompt: Sequence[int], sampling: Sampling, prefix: Prefix) -> AsyncGenerator[int, None]:
         """Tokens as they come, an end token included. Waits for a free place first; closing it cancels.
 
         The prompt is not empty, its ids are below `codec.vocabulary`, and with `max_tokens` it fits the context.
