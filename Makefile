@@ -111,6 +111,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 
 generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/python ops/generate_contract.py serving/contracts
+	$(BIN)/python ops/write_dashboards.py ops/grafana/dashboards
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus policy --rules > docs/reference/object-rules.md
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json

@@ -36,6 +36,11 @@ GENERATED: dict[str, list[str]] = {
     "pipelines/release_kfp.yaml": KFP,
     "pipelines/release_kfp_kubernetes.yaml": [*KFP, "--kubernetes"],
 }
+WRITTEN = {
+    "ops/generate_contract.py": "serving/contracts",
+    "ops/write_dashboards.py": "ops/grafana/dashboards",
+}
+"""Script -> the folder that it writes."""
 
 
 def locks() -> list[str]:
@@ -64,18 +69,15 @@ def _commands() -> dict[str, list[str]]:
 
 
 def generated() -> list[str]:
-    return [
-        *_contract(),
-        *_printed(),
-    ]
+    return [*(path for script, place in WRITTEN.items() for path in _written(script, place)), *_printed()]
 
 
-def _contract() -> list[str]:
-    """The Python of the gRPC contract."""
+def _written(script: str, place: str) -> list[str]:
+    """Those files of `place` that are not as the script writes them anew."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, ROOT / "ops/generate_contract.py", folder], check=True)
-        made = sorted(Path(folder).rglob("*.py*"))
-        theirs = {ROOT / "serving/contracts" / path.relative_to(folder): path for path in made}
+        subprocess.run([sys.executable, ROOT / script, folder], check=True)
+        made = sorted(path for path in Path(folder).rglob("*.*") if path.is_file())
+        theirs = {ROOT / place / path.relative_to(folder): path for path in made}
         return [
             str(path.relative_to(ROOT))
             for path, new in theirs.items()

@@ -12,6 +12,7 @@ from nexus_release.aliases import alias_fault
 from nexus_release.canary.policy import CanaryPolicy
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.capacity.target import FitGate, Runtime, Target
+from nexus_release.dashboard_settings import DashboardSettings
 from nexus_release.documents import Location, read_yaml, validated
 from nexus_release.engine_settings import Autoscaling, Cache
 from nexus_release.errors import BadInput
@@ -181,6 +182,8 @@ class Settings(Section):
     """How a canary's weight follows its figures (`nexus canary step`)."""
     prices: Prices
     """What machines cost here, and what may be spent."""
+    dashboards: DashboardSettings
+    """Where what Grafana shows leads to."""
     gateway: GatewaySettings
     """The gateway's pods, and who reaches them."""
     redis: RedisSettings

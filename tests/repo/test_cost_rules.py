@@ -1,8 +1,7 @@
-"""Recording rules, budget alerts and the dashboard of costs: by promtool, and by the rules' own words."""
+"""Recording rules and budget alerts of costs: by promtool, and by the rules' own words."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -161,11 +160,3 @@ def test_the_committed_rules_are_of_the_environment_s_own_prices() -> None:
         assert f"* {given.prices.gpu_hour[given.gpu.model]} or " in text
         assert f'namespace="{given.namespace}"' in text
         assert POD in text
-
-
-def test_the_dashboard_shows_what_the_rules_record() -> None:
-    data: Any = cost_watch(settings())["dashboard.yaml"]["data"]
-    document = json.loads(data["nexus-costs.json"])
-    queries = [panel["targets"][0]["expr"] for panel in document["panels"]]
-    assert all(any(name in query for query in queries) for name in (BY_RELEASE, BY_ENVIRONMENT, BY_TENANT))
-    assert len({panel["id"] for panel in document["panels"]}) == len(queries)

@@ -1,4 +1,4 @@
-"""What an environment costs, as Prometheus records it by the hour: rules, alerts of its budgets, and a dashboard.
+"""What an environment costs, as Prometheus records it by the hour: rules, and alerts of its budgets.
 
 By the moment and at today's prices; what a month has cost, with what was idle, is told by `nexus cost`.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from nexus_release.config import Settings
 from nexus_release.costs.queries import CPU, GPU, MEMORY, POD, held_by_engines
-from nexus_release.manifests.gateway_watch import dashboard, panel
 from nexus_release.manifests.objects import Object, made
 from nexus_release.names import model_slug
 from nexus_release.prices import HOURS_A_MONTH
@@ -24,7 +23,7 @@ _LASTING = "1h"  # a canary runs beside its stable for a while, and is no news
 
 def cost_watch(settings: Settings) -> dict[str, Object]:
     """{file: object}."""
-    objects = {"dashboard.yaml": dashboard(COSTS, "Nexus costs", _panels(settings), settings)}
+    objects: dict[str, Object] = {}
     if settings.gateway.watching.operator:
         objects["prometheusrule.yaml"] = made(
             "monitoring.coreos.com/v1",
@@ -107,20 +106,3 @@ def _alert(name: str, hourly: str, budget: str, settings: Settings, model: str) 
             f"by {BY_RELEASE}, and for whom by `nexus cost`."
         },
     }
-
-
-def _panels(settings: Settings) -> list[Object]:
-    here, currency = f'{{namespace="{settings.namespace}"}}', f"currency{settings.prices.currency}"
-    shown = (
-        ("Cost of an hour", f"{BY_ENVIRONMENT}{here}", currency),
-        ("Cost of a month, as it is now", f"{BY_ENVIRONMENT}{here} * {HOURS_A_MONTH}", currency),
-        ("Cost of an hour by release", f"{BY_RELEASE}{here}", currency),
-        ("Cost of an hour by tenant", f"{BY_TENANT}{here}", currency),
-        (
-            "Cost of an hour that made no token",
-            f"{BY_ENVIRONMENT}{here} - (sum by (namespace) ({BY_TENANT}{here}) or {BY_ENVIRONMENT}{here} * 0)",
-            currency,
-        ),
-        ("Tokens by tenant", f"sum by (tenant, kind) (rate(gateway_tenant_tokens_total{here}[5m]))", "short"),
-    )
-    return [panel(number, *one) for number, one in enumerate(shown)]

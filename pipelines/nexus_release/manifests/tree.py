@@ -11,6 +11,7 @@ from nexus_release.data_declaration import objection
 from nexus_release.errors import BadInput
 from nexus_release.journal import write_whole
 from nexus_release.manifests.cost_watch import cost_watch
+from nexus_release.manifests.dashboards import dashboards
 from nexus_release.manifests.engine_monitor import engine_monitor
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.inference import inference_service
@@ -27,7 +28,7 @@ from nexus_release.policies import Policies, read_policies
 from nexus_release.record import Record, read_record
 from nexus_release.trust.keys import PublicKey, read_public_key
 
-PARTS = ("costs", "gateway", "namespace", "network", "redis", "runtimes")
+PARTS = ("costs", "dashboards", "gateway", "namespace", "network", "redis", "runtimes")
 """Folders of an environment that are no models."""
 
 
@@ -68,7 +69,7 @@ def render(inputs: Inputs) -> dict[str, str]:
     folders = {
         f"{top}/namespace": {"namespace.yaml": namespace(settings.namespace)},
         f"{top}/runtimes": _runtimes(settings),
-        **(_of_a_cluster(top, settings) if settings.in_cluster else {}),
+        **(_of_a_cluster(top, inputs.environment, settings) if settings.in_cluster else {}),
         **{f"{top}/{_slug(top, plan)}": _model(plan, inputs) for plan in plans},
     }
     refuse_two_scalers(body for objects in folders.values() for body in objects.values())
@@ -78,9 +79,10 @@ def render(inputs: Inputs) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def _of_a_cluster(top: str, settings: Settings) -> dict[str, dict[str, Object]]:
+def _of_a_cluster(top: str, environment: str, settings: Settings) -> dict[str, dict[str, Object]]:
     return {
-        f"{top}/costs": cost_watch(settings),
+        **({f"{top}/costs": costs} if (costs := cost_watch(settings)) else {}),
+        f"{top}/dashboards": dashboards(environment, settings),
         f"{top}/network": network(settings),
         f"{top}/redis": redis(settings),
     }
