@@ -124,6 +124,9 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus-gateway reference metrics > docs/reference/metrics.md
+	$(BIN)/python ops/kibana/saved_objects.py > ops/kibana/saved_objects.ndjson
+	for name in gateway-logs gateway-audit gateway-unparsed; do \
+	  $(BIN)/python ops/elasticsearch/index_templates.py $$name > ops/elasticsearch/$$name.template.json || exit 1; done
 	.venv-kfp/bin/python pipelines/release_kfp.py compile > pipelines/release_kfp.yaml
 	.venv-kfp/bin/python pipelines/release_kfp.py compile --kubernetes > pipelines/release_kfp_kubernetes.yaml
 	.venv-hera/bin/python workflows/release_hera.py

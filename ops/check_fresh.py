@@ -33,6 +33,11 @@ GENERATED: dict[str, list[str]] = {
     "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],
     "docs/reference/settings.md": ["nexus-gateway", "reference", "settings"],
     "docs/reference/metrics.md": ["nexus-gateway", "reference", "metrics"],
+    "ops/kibana/saved_objects.ndjson": ["python", str(ROOT / "ops/kibana/saved_objects.py")],
+    **{
+        f"ops/elasticsearch/{name}.template.json": ["python", str(ROOT / "ops/elasticsearch/index_templates.py"), name]
+        for name in ("gateway-logs", "gateway-audit", "gateway-unparsed")
+    },
     "pipelines/release_kfp.yaml": KFP,
     "pipelines/release_kfp_kubernetes.yaml": [*KFP, "--kubernetes"],
 }
