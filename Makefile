@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm bento bom chaos soak many-routes chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm bento bom chaos soak many-routes bench-engines chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -165,6 +165,9 @@ soak: setup-dev ## MINUTES=10 of load on one gateway; prints the slope of its me
 
 many-routes: setup-dev ## ROUTES=10000 route files: how long until a change is served, and how late the loop is meanwhile
 	$(BIN)/python -m tests.chaos.many_routes --routes $(or $(ROUTES),10000)
+
+bench-engines: setup-dev ## write docs/benchmarks-engines.md: one load on all of ENGINES="NAME=URL ...", or on what starts here
+	$(BIN)/python -m tests.bench.engines docs/benchmarks-engines.md $(STATE)/benchmarks-engines.json --engines "$(ENGINES)" $(BENCH_FLAGS)
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour
 	$(BIN)/python -m tests.chaos.release --long $(CHAOS_FLAGS)

@@ -1,0 +1,147 @@
+"""The same load on several engines, in interleaved rounds: `make bench-engines`.
+
+    python -m tests.bench.engines --engines "vllm=http://a:8000 sglang=http://b:30000" page.md figures.json
+
+Without `--engines` it starts what this machine can, on a small checkpoint that it makes. NEXUS_API_KEY is sent as the
+key. Ends with 1 where an engine has answered nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import httpx
+
+from nexus_release.errors import BadInput
+
+from .endpoints import Endpoint, named, small_checkpoint, started
+from .figures import Figures, Ratio, figures, ratio
+from .gpu_use import GpuUse
+from .load import Load, closed_loop, open_loop
+from .page import page
+from .questions import arrivals, questions
+
+
+@dataclass(frozen=True)
+class Case:
+    clients: int = 0
+    """Of a closed loop; 0 for an open one."""
+    rate: float = 0.0
+    """Requests a second of an open loop."""
+
+    @property
+    def name(self) -> str:
+        return f"closed, {self.clients}" if self.clients else f"open, {self.rate:g}/s"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One engine under one load."""
+
+    engine: str
+    version: str
+    batch: str
+    case: str
+    figures: Figures
+    gpu: str
+    ratios: dict[str, Ratio | None] = field(default_factory=dict)
+    """To the baseline, by what is compared."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    cases: tuple[Case, ...]
+    rounds: int
+    requests: int
+    """Of one round; no fewer than three for each client."""
+    seed: int
+    baseline: str
+
+
+_COMPARED = {
+    "tokens/s": lambda found: found.tokens_per_second,
+    "TTFT p50": lambda found: found.first[0],
+    "TPOT p50": lambda found: found.pace[0],
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.engines", description=__doc__)
+    parser.add_argument("--engines", default="", help="NAME=URL NAME=URL ...")
+    parser.add_argument("--baseline", default="", help="its name; the first by default")
+    parser.add_argument("--clients", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--rates", type=float, nargs="*", default=[4.0], help="requests a second")
+    parser.add_argument("--batches", type=int, nargs="+", default=[4, 16], help="of engines that are started here")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=48, help="of a round")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("json", type=Path)
+    said = parser.parse_args()
+    cases = (*(Case(clients=one) for one in said.clients), *(Case(rate=one) for one in said.rates))
+    plan = Plan(cases, said.rounds, said.requests, said.seed, said.baseline)
+    try:
+        found = [row for endpoints in offered(said.engines, said.batches) for row in compared(endpoints, plan)]
+    except (BadInput, httpx.HTTPError) as error:
+        parser.error(str(error))
+    said.json.parent.mkdir(parents=True, exist_ok=True)
+    said.json.write_text(json.dumps([asdict(row) for row in found], indent=2) + "\n", encoding="utf-8")
+    said.page.write_text(page(found, plan, given=bool(said.engines)), encoding="utf-8")
+    return 0 if all(row.figures.answered for row in found) else 1
+
+
+def offered(engines: str, batches: Sequence[int]) -> Iterator[list[Endpoint]]:
+    """Those that are named; else what can be started, once for each batch."""
+    if engines:
+        yield named(engines, os.environ.get("NEXUS_API_KEY", "none"))
+        return
+    with tempfile.TemporaryDirectory(prefix="nexus-bench-") as folder:
+        checkpoint = small_checkpoint(Path(folder))
+        for batch in batches:
+            with started(Path(folder), checkpoint, batch) as endpoints:
+                yield endpoints
+
+
+def compared(endpoints: Sequence[Endpoint], plan: Plan) -> list[Measured]:
+    """Each case in rounds, in which every engine has its turn and none always the first."""
+    for endpoint in endpoints:
+        closed_loop(endpoint.target, questions(-1, 4), 2)  # what is compiled or fetched at the first request
+    found = []
+    for case in plan.cases:
+        loads = {endpoint.target.name: list[Load]() for endpoint in endpoints}
+        uses = dict.fromkeys(loads, "")
+        for number in range(plan.rounds):
+            turn = number % len(endpoints)
+            for endpoint in (*endpoints[turn:], *endpoints[:turn]):
+                with GpuUse() as use:
+                    loads[endpoint.target.name].append(run(endpoint, case, plan, number))
+                uses[endpoint.target.name] = use.said
+        baseline = loads[plan.baseline or endpoints[0].target.name]
+        for endpoint in endpoints:
+            name = endpoint.target.name
+            row = Measured(
+                name, endpoint.version, endpoint.batch, case.name, figures(loads[name]), uses[name],
+                {of: ratio(loads[name], baseline, measured) for of, measured in _COMPARED.items()},
+            )  # fmt: skip
+            found.append(row)
+            sys.stderr.write(f"{name}, batch {endpoint.batch}, {case.name}: {row.figures}\n")
+    return found
+
+
+def run(endpoint: Endpoint, case: Case, plan: Plan, number: int) -> Load:
+    """One round: what is asked follows from its number, so each engine is asked the same and never the same twice."""
+    asked = questions(plan.seed + number, max(plan.requests, 3 * case.clients))
+    if case.clients:
+        return closed_loop(endpoint.target, asked, case.clients)
+    return open_loop(endpoint.target, asked, arrivals(plan.seed + number, len(asked), case.rate))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Load on one endpoint: in a closed loop so many clients ask one after another, in an open one requests come when they
+come, whether or not those before them are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+
+import uvloop
+
+from .connection import Answer, Connection, Target
+from .questions import Question
+
+SECONDS = 120.0
+"""After which an answer is given up."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one round has found."""
+
+    answers: list[Answer]
+    seconds: float
+    own_share: float
+    """Of a core, what this process itself took: near 1 it has measured itself."""
+
+
+def closed_loop(target: Target, asked: Sequence[Question], clients: int, seconds: float = SECONDS) -> Load:
+    """Each client is connected before the clock starts."""
+    return uvloop.run(_closed(target, asked, clients, seconds))
+
+
+def open_loop(target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float = SECONDS) -> Load:
+    """Latencies count from when a request was due."""
+    return uvloop.run(_open(target, asked, due, seconds))
+
+
+async def _closed(target: Target, asked: Sequence[Question], clients: int, seconds: float) -> Load:
+    waiting, answers = iter([target.request(question) for question in asked]), list[Answer]()
+    pools = [_Pool(target, seconds) for _ in range(clients)]
+    for pool in pools:
+        await pool.connect()
+
+    async def client(pool: _Pool) -> None:
+        for request in waiting:
+            answers.append(answer := Answer(time.perf_counter()))
+            await pool.ask(request, answer)
+
+    load = await _measured([client(pool) for pool in pools], answers)
+    for pool in pools:
+        pool.close()
+    return load
+
+
+async def _open(target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float) -> Load:
+    pool, answers, start = _Pool(target, seconds), list[Answer](), time.perf_counter()
+
+    async def one(request: bytes, at: float) -> None:
+        answers.append(answer := Answer(start + at))
+        await asyncio.sleep(answer.due - time.perf_counter())
+        await pool.ask(request, answer)
+
+    waiting = [one(target.request(question), at) for question, at in zip(asked, due, strict=True)]
+    load = await _measured(waiting, answers)
+    pool.close()
+    return load
+
+
+async def _measured(work: list[Coroutine[None, None, None]], answers: list[Answer]) -> Load:
+    started, own = time.perf_counter(), time.process_time()
+    await asyncio.gather(*work)
+    seconds = time.perf_counter() - started
+    return Load(answers, seconds, (time.process_time() - own) / seconds)
+
+
+class _Pool:
+    """Connections that are free, of which the one that was used last is taken."""
+
+    def __init__(self, target: Target, seconds: float) -> None:
+        self._target, self._seconds, self._free = target, seconds, list[Connection]()
+
+    async def connect(self) -> None:
+        """Where it fails, the request that comes next says so."""
+        try:
+            connection = await Connection.to(self._target)
+        except OSError:
+            return
+        self._free.append(
+            connection
+        )  # not around the await: another request may have put a new list in place meanwhile
+
+    async def ask(self, request: bytes, answer: Answer) -> None:
+        self._free = [one for one in self._free if one.open]
+        if not self._free:
+            await self.connect()
+        if not self._free:
+            answer.ended, answer.error = time.perf_counter(), "not connected"
+            return
+        connection = self._free.pop()
+        await connection.ask(request, answer, self._seconds)
+        if connection.open:
+            self._free.append(connection)
+
+    def close(self) -> None:
+        for connection in self._free:
+            connection.close()
