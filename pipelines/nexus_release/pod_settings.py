@@ -40,6 +40,16 @@ class StepSecrets(Section):
     """`NEXUS_SIGNING_KEY`: the PEM of the private key that signs releases."""
 
 
+class StepForge(Section):
+    """A forge whose API the peers of `git` in `egress` let through to."""
+
+    kind: Literal["github", "gitlab", "gitea"]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$")] | None
+    """Of its API, where it is not on the remote's host."""
+    secret: Label
+    """`NEXUS_FORGE_TOKEN`: may write pull requests."""
+
+
 class Peer(Section):
     """Whom a pod may open a connection to: addresses outside of the cluster, or pods in it."""
 
@@ -79,6 +89,8 @@ class StepPods(Section):
     """MLFLOW_TRACKING_URI, without a credential."""
     prometheus: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$")]
     """NEXUS_PROMETHEUS, where the gateways' figures are, without a credential."""
+    forge: StepForge | None
+    """Where `propose` opens pull requests; null leaves its branches without one."""
     secrets: StepSecrets
     """Names of Secrets, never their values."""
     egress: dict[Target, tuple[Peer, ...]]

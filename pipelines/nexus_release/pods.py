@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nexus_release.config import Settings, Toleration
-from nexus_release.pod_settings import Peer, StepPods, StepSecrets, Target
+from nexus_release.pod_settings import Peer, StepForge, StepPods, Target
 from nexus_release.step import Effect, Resources, Step
 from nexus_release.wiring import SECRETS
 
@@ -60,7 +60,7 @@ def pod_with(effects: tuple[Effect, ...], resources: Resources, image: str, sett
     return Pod(
         image=image_of(image, settings),
         variables=_variables(effects, pods),
-        secrets=_secrets(effects, pods.secrets),
+        secrets=_secrets(effects, pods),
         claim=pods.work_claim,
         amounts={
             "cpu": resources.cpu,
@@ -87,17 +87,19 @@ def reached(effects: tuple[Effect, ...]) -> tuple[Target, ...]:
 def _variables(effects: tuple[Effect, ...], pods: StepPods) -> Mapping[str, str]:
     told = {"NEXUS_WORK": f"file://{WORK}", "HOME": "/tmp"}  # noqa: S108 - a path in the container, on a volume of its own
     told |= {REGISTRY_URI: pods.registry} if _allowed("MLFLOW_TRACKING_USERNAME", effects) else {}
-    return told | ({"NEXUS_PROMETHEUS": pods.prometheus} if "read:figures" in effects else {})
+    told |= {"NEXUS_PROMETHEUS": pods.prometheus} if "read:figures" in effects else {}
+    return told | (_forge(pods.forge) if pods.forge and "open:pull-request" in effects else {})
 
 
-def _secrets(effects: tuple[Effect, ...], secrets: StepSecrets) -> tuple[SecretVariable, ...]:
-    return tuple(
-        SecretVariable(name, secret)
-        for field, names in _VARIABLES.items()
-        if (secret := getattr(secrets, field))
-        for name in names
-        if _allowed(name, effects)
-    )
+def _forge(forge: StepForge) -> dict[str, str]:
+    return {"NEXUS_FORGE": forge.kind, **({"NEXUS_FORGE_URL": forge.url} if forge.url else {})}
+
+
+def _secrets(effects: tuple[Effect, ...], pods: StepPods) -> tuple[SecretVariable, ...]:
+    named = {field: getattr(pods.secrets, field) for field in _VARIABLES}
+    given = [(name, named[field]) for field, names in _VARIABLES.items() for name in names]
+    given += [("NEXUS_FORGE_TOKEN", pods.forge.secret if pods.forge else None)]
+    return tuple(SecretVariable(name, secret) for name, secret in given if secret and _allowed(name, effects))
 
 
 def _allowed(variable: str, effects: tuple[Effect, ...]) -> bool:

@@ -19,6 +19,7 @@ Effect = Literal[
     "write:registry",
     "read:git",
     "write:git",
+    "open:pull-request",
     "read:figures",
 ]
 

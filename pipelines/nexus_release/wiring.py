@@ -97,7 +97,7 @@ class Connections(Frozen):
                 else "",
                 "remote": self.remote if {"read:git", "write:git"} & {*effects} else "",
                 "push": self.push if "write:git" in effects else None,
-                "forge_token": "",
+                "forge_token": self.forge_token if "open:pull-request" in effects else "",
                 "airflow_token": "",
                 "signing_key": self.signing_key if "read:signing-key" in effects else None,
             }
@@ -118,13 +118,13 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     ),
     "NEXUS_GATEWAY_KEY": (),
     "NEXUS_AIRFLOW_TOKEN": (),
-    "NEXUS_FORGE_TOKEN": (),
+    "NEXUS_FORGE_TOKEN": ("open:pull-request",),
     "ARGOCD_AUTH_TOKEN": (),
     **dict.fromkeys(("NEXUS_MLFLOW_DATABASE", "NEXUS_MLFLOW_USERS", "NEXUS_REDIS"), ()),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
-"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow, a
-forge or Argo CD, or takes a backup."""
+"""Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow
+or Argo CD, or takes a backup."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:

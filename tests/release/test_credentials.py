@@ -38,6 +38,16 @@ def test_propose_alone_can_push() -> None:
     assert [step for step in NODES if limited(step).push is not None] == ["propose"]
 
 
+def test_propose_alone_is_told_of_the_forge() -> None:
+    whole = Connections(work="file:///w", registry="", remote="https://r@git", forge="gitea", forge_token="secret")
+    told = {step: Tools(whole).limited(NODES[step].step.effects).connections.forge_token for step in NODES}
+    assert {step for step, token in told.items() if token} == {"propose"}
+    for step in NODES:
+        environ = {"NEXUS_FORGE_TOKEN": "secret"}
+        forget_secrets(environ, NODES[step].step.effects)
+        assert bool(environ) == (step == "propose")
+
+
 def test_sign_alone_sees_the_signing_key() -> None:
     assert [step for step in NODES if limited(step).signing_key is not None] == ["sign"]
     keepers = []

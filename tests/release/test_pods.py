@@ -10,7 +10,8 @@ import yaml
 from nexus_release.config import Settings, load_settings
 from nexus_release.errors import BadInput
 from nexus_release.graph import NODES
-from nexus_release.pods import pod_of, reached
+from nexus_release.pod_settings import StepForge
+from nexus_release.pods import SecretVariable, pod_of, reached
 from nexus_release.wiring import SECRETS
 
 from ..support.releases import plant_environments
@@ -45,7 +46,7 @@ def test_a_pod_sees_the_secrets_that_its_step_keeps(name: str, dev: Settings) ->
 @pytest.mark.parametrize("name", NODES)
 def test_a_pod_reaches_the_peers_of_its_effects_alone(name: str, dev: Settings) -> None:
     step = NODES[name].step
-    named = {effect.split(":")[1] for effect in step.effects} - {"store", "signing-key"}
+    named = {effect.split(":")[1] for effect in step.effects} - {"store", "signing-key", "pull-request"}
     assert {*reached(step.effects)} == named
     assert pod_of(step, dev).egress == tuple(
         peer for target in reached(step.effects) for peer in dev.pods.egress[target]
@@ -56,6 +57,16 @@ def test_the_push_credential_is_the_last_steps_alone(dev: Settings) -> None:
     seers = [
         name for name, node in NODES.items() if "nexus-git-push" in {s.secret for s in pod_of(node.step, dev).secrets}
     ]
+    assert seers == ["propose"]
+
+
+def test_a_forge_is_told_to_the_last_step_alone(dev: Settings) -> None:
+    given = StepForge(kind="gitlab", url="https://git.example.com", secret="forge")
+    settings = dev.model_copy(update={"pods": dev.pods.model_copy(update={"forge": given})})
+    told = {name: pod_of(node.step, settings) for name, node in NODES.items()}
+    assert [name for name, pod in told.items() if "NEXUS_FORGE" in pod.variables] == ["propose"]
+    assert {"NEXUS_FORGE": "gitlab", "NEXUS_FORGE_URL": given.url}.items() <= told["propose"].variables.items()
+    seers = [name for name, pod in told.items() if SecretVariable("NEXUS_FORGE_TOKEN", "forge") in pod.secrets]
     assert seers == ["propose"]
 
 

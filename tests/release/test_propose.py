@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nexus_release.digests import digest_bytes, digest_folder
-from nexus_release.errors import Conflict, Missing, NexusError
+from nexus_release.errors import Conflict, Missing, NexusError, Unreachable
 from nexus_release.plan import plan_path, read_plan
 from nexus_release.ports import RegisteredVersion, RegistryEntry
 from nexus_release.proposals import admission, admission_branch
@@ -20,6 +20,8 @@ from nexus_release.steps.propose import ProposeIn, ProposeOut, propose
 from nexus_release.steps.render import DIFF, RenderIn, RenderOut, render
 from nexus_release.wiring import Connections, Tools
 
+from ..support.forge_server import TOKEN, Fault, forge
+from ..support.promotable import promotable
 from ..support.releases import keep_signed, make_record
 from ..support.remotes import Remote, plant_house
 from ..support.signing import COMPANY, trust
@@ -105,6 +107,8 @@ def machine(remote: Remote, tmp_path: Path) -> Machine:
 
 
 ONE, TWO = make_record(MODEL, 1), make_record(MODEL, 2)
+TRUE = promotable(1)
+"""With the figures of which the text of a pull request tells."""
 
 
 def test_what_asked_for_a_release_is_a_trailer_of_its_plan_and_changes_nothing_else(
@@ -220,6 +224,27 @@ def test_for_review_a_branch_waits_and_the_same_release_again_is_the_same_propos
     assert before.keys() == {"main", done.branch}
     assert Machine(remote, tmp_path / "other", dirty=True).release(ONE, "dev") == done
     assert remote.refs() == before
+
+
+def test_for_review_a_branch_gets_its_pull_request_where_the_forge_is_known(remote: Remote, machine: Machine) -> None:
+    with forge("gitea") as server:
+        server.repository = str(remote.path).strip("/").removesuffix(".git")
+        told = {"forge": "gitea", "forge_url": server.url, "forge_token": TOKEN}
+        machine.tools.connections = machine.connections.model_copy(update=told)
+        rendered = machine.render(TRUE, "dev")
+        server.faults = [Fault(503) for _ in range(20)]
+        with pytest.raises(Unreachable, match=r"is pushed, and its pull request is not open.*run it again"):
+            machine.propose(TRUE, rendered, "dev")
+        server.faults.clear()
+        done = machine.propose(TRUE, rendered, "dev")
+        assert done.pull_request == "https://forge.example/pulls/1"
+        assert machine.propose(TRUE, rendered, "dev") == done
+        (pull,) = server.pulls
+        assert (pull["head"]["ref"], pull["base"]["ref"]) == (done.branch, "main")
+        assert pull["title"] == f"Admit release {release_id(TRUE.content)[:12]} of {MODEL} to dev"
+        assert "Approvals needed" in pull["body"]
+        assert release_id(TRUE.content) in pull["body"]
+        assert machine.release(TRUE).pull_request is None, "what lands needs none"
 
 
 def test_a_release_of_one_environment_enters_another_with_the_same_record(remote: Remote, machine: Machine) -> None:

@@ -96,17 +96,12 @@ def _tried(before: Path, after: Path, environment: str, change: PlanChange) -> d
 
 def _described(before: Path, after: Path, environment: str, change: PlanChange, simulated: Path | None) -> str:
     """The text of the pull request; empty where nothing changes."""
-    from nexus_release.evidence.pull_request import pull_request_text
-    from nexus_release.manifests.changes import changed_paths
     from nexus_release.plan_changes import commit_of
-    from nexus_release.promotion.evidence import asked_of
+    from nexus_release.promotion.review import review_text
 
-    commit_of(environment, change).edit(after)
-    if not changed_paths(before, after):
-        return ""
     report = simulated.read_text(encoding="utf-8") if simulated else ""
-    asked = asked_of(before, after, environment, change.model, change.pointer, change.message)
-    return pull_request_text(asked, report)
+    commits = [commit_of(environment, change)]
+    return review_text(before, after, environment, change.model, change.pointer, commits, report)
 
 
 def _made(repository: Repository, environment: str, change: PlanChange) -> dict[str, Any]:
@@ -124,16 +119,11 @@ def _made(repository: Repository, environment: str, change: PlanChange) -> dict[
 
 def _reviewed(tools: Tools, told: dict[str, Any], text: str) -> dict[str, Any]:
     """The pull request of a branch that waits; nothing where the remote is on no forge, or no token is given."""
-    from nexus_release.errors import NexusError
+    from nexus_release.promotion.review import open_review
 
     if told["landed"] or tools.forge is None:
         return {}
-    try:
-        opened = tools.forge.propose(told["branch"], told["message"], text)
-    except NexusError as error:
-        raise NexusError(
-            f"{told['branch']} is pushed, and its pull request is not open: {error}; run it again"
-        ) from None
+    opened = open_review(tools.forge, told["branch"], told["message"], text)
     return {"pull_request": opened.url, "pull_request_was": opened.what}
 
 

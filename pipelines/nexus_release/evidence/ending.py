@@ -21,6 +21,8 @@ def release_page(summary: Mapping[str, Any], timings: Sequence[Mapping[str, Any]
         facts.append(("release", outs["register"]["release"]))
     if "propose" in outs:
         facts.append(("branch", outs["propose"]["branch"]))
+        if outs["propose"].get("pull_request"):
+            facts.append(("review", outs["propose"]["pull_request"]))
     return Page(
         title=f"Release of {asked['model']}",
         blocks=(

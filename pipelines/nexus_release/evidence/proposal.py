@@ -44,11 +44,12 @@ def rendered_page(given: RenderIn, out: RenderOut, diff: str) -> Page:
 
 
 def proposed_page(given: ProposeIn, out: ProposeOut) -> Page:
+    review = (("review", out.pull_request),) if out.pull_request else ()
     how = "on main" if out.landed else "a branch that waits for people"
     return Page(
         title=f"Proposed to {given.environment}",
         blocks=(
             Said(True, "landed" if out.landed else "proposed", how),
-            Facts((("branch", out.branch), ("release", given.release))),
+            Facts((("branch", out.branch), ("release", given.release), *review)),
         ),
     )
