@@ -16,7 +16,7 @@ from typing import Any
 from queries import QUESTIONS, Question
 
 DATA_VIEW = "gateway-logs"
-DASHBOARD = "nexus-gateway-logs"
+DASHBOARD = "gateway-logs"
 TIME = "timestamp"
 _SEARCH_INDEX = "kibanaSavedObjectMeta.searchSourceJSON.index"
 _WIDTH, _HEIGHT = 24, 15

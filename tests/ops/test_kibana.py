@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -157,3 +158,17 @@ def test_what_is_no_kql_is_refused(query: str) -> None:
 def documents(run: GatewayRun) -> list[dict[str, Any]]:
     collect = Topology("collect.yaml")
     return [event for line in run.output for _, event in collect.flow("gateway_containers", {"message": line})]
+
+
+def test_what_grafana_links_to_is_there() -> None:
+    boards = [path.read_text() for path in (ROOT / "ops" / "grafana" / "dashboards").glob("*.json")]
+    dashboards = {name for text in boards for name in re.findall(r"/app/dashboards#/view/([\w-]+)", text)}
+    views = {name for text in boards for name in re.findall(r"dataViewId:'([\w-]+)'", text)}
+    queries = {query for text in boards for query in re.findall(r"query:\(language:kuery,query:'(.*?)'\)", text)}
+    assert dashboards
+    assert dashboards <= of("dashboard").keys()
+    assert views
+    assert views <= of("index-pattern").keys()
+    asked = [parse(re.sub(r"\$\{[^}]*\}", "x", query.replace("%20", " ").replace('\\"', '"'))) for query in queries]
+    assert asked
+    assert {field for query in asked for field in query.fields if not is_field(field)} == set()

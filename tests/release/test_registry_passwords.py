@@ -96,7 +96,7 @@ def test_passwords_are_made_once_for_this_user_alone_and_are_not_in_git(tmp_path
     ignored = subprocess.run(["git", "check-ignore", "-q", "ops/compose/mlflow.env"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
     held = [path.relative_to(ROOT).as_posix() for path in tracked_files() if path.suffix == ".env"]
-    assert held == ["ops/kind/versions.env"], "which has versions and digests, and no password"
+    assert held == ["ops/compose/images.env", "ops/kind/versions.env"], "which have versions, and no password"
 
 
 def test_nothing_that_is_committed_is_a_password() -> None:
