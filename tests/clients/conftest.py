@@ -14,9 +14,12 @@ from ..support.upstream import Engine
 MODELS = {
     "chat": "assistant",
     "cut": "assistant-cut",
+    "cut-streams": "assistant-cut-streams",
     "busy": "assistant-busy-1",
     "busier": "assistant-busy-3",
     "full": "429",
+    "unnamed": "assistant",
+    "400": "400",
 }
 """Model -> what its engine does."""
 
@@ -35,6 +38,7 @@ def chat_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def before_an_assistant(folder: Path, **of_upstream: Any) -> Iterator[Gateway]:
     engine = Engine().start()
     files = {model: direct(model, engine.url(behaviour)) for model, behaviour in MODELS.items()}
+    del files["unnamed"]["upstreams"]["unnamed-1"]["release"]
     for model, file in files.items():
         file["upstreams"][f"{model}-1"] |= of_upstream
     many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}

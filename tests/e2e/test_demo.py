@@ -146,3 +146,15 @@ def test_a_second_demo_reuses_what_is_unchanged_and_says_so(demo: Demo) -> None:
     said = demo.nexus("demo", "--short")
     assert said.count("unchanged, reused") >= 8, "four cacheable steps in each of two releases"
     assert demo.git("rev-parse", "main^{tree}") == head
+
+
+def test_an_agent_can_work_with_what_the_demo_has_made(demo: Demo) -> None:
+    state = json.loads(demo.nexus("up", "--json"))
+    smoke = [sys.executable, str(ROOT / "docs" / "examples" / "python" / "agent_smoke.py"), "pydoc-chat"]
+    try:
+        environment = {**os.environ, "NEXUS_GATEWAY": state["gateway"], "NEXUS_GATEWAY_KEY": "dev-key"}
+        done = subprocess.run(smoke, env=environment, capture_output=True, text=True)
+    finally:
+        demo.nexus("down")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ok ") == 6

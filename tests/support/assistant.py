@@ -35,6 +35,11 @@ async def _cut(asked: Document, out: Any) -> None:
     out.writer.transport.abort()
 
 
+async def _cut_streams(asked: Document, out: Any) -> None:
+    """The same, but what is asked for whole is whole."""
+    await (_cut if asked.get("stream") else _whole_or_streamed)(asked, out)
+
+
 def _busy(seconds: int) -> Callable[[Document, Any], Awaitable[None]]:
     """Each first time it has too much to do for so long, each second time it answers."""
 
@@ -50,6 +55,7 @@ def _busy(seconds: int) -> Callable[[Document, Any], Awaitable[None]]:
 BEHAVIOURS = {
     "assistant": _whole_or_streamed,
     "assistant-cut": _cut,
+    "assistant-cut-streams": _cut_streams,
     "assistant-busy-1": _busy(1),
     "assistant-busy-3": _busy(3),
 }
