@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,9 @@ def main() -> None:
         context = Path(folder)
         shutil.copyfile(SOURCE / "service.py", context / "service.py")
         shutil.copyfile(ROOT / "requirements" / "bento.txt", context / "requirements.txt")
-        subprocess.run([BIN / "uv", "build", "--quiet", "--wheel", "--out-dir", context / "wheels", ROOT], check=True)
+        build = [BIN / "uv", "build", "--quiet", "--wheel", "--out-dir", context / "wheels", ROOT]
+        trusting_the_machine = {"UV_SYSTEM_CERTS": "1", **os.environ}  # as make has it
+        subprocess.run(build, check=True, env=trusting_the_machine)
         (wheel,) = (context / "wheels").glob("*.whl")
         said = (SOURCE / "bentofile.yaml").read_text(encoding="utf-8")
         (context / "bentofile.yaml").write_text(said.replace("WHEEL", wheel.name), encoding="utf-8")
