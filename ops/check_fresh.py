@@ -23,6 +23,11 @@ KFP = [str(ROOT / ".venv-kfp/bin/python"), str(ROOT / "pipelines/release_kfp.py"
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
     "docs/reference/object-rules.md": ["nexus", "policy", "--rules"],
+    **{
+        f"ops/prometheus/rules/{name}.yaml": ["nexus", "rules", name]
+        for name in ("gateway", "slo", "canary", "engines", "costs")
+    },
+    "docs/reference/alerts.md": ["nexus", "rules", "--page"],
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],
     "gateway/log.schema.json": ["nexus-gateway", "schema", "--of", "log"],
     "gateway/audit.schema.json": ["nexus-gateway", "schema", "--of", "audit"],

@@ -21,6 +21,7 @@ COMMANDS = {
     "summary": "Write how a release ended that an engine ran.",
     "render": "Render an environment's manifests, or check that they are fresh.",
     "evidence": "Write what a person sees of a step, as HTML and Markdown.",
+    "rules": "Print what Prometheus records and rings for.",
     "policy": "Hold every Kubernetes object of the tree to the rules.",
     "check-pr": "Prove what a pull request claims, in any CI.",
     "check": "Say whether a change of the tree may land.",

@@ -40,6 +40,7 @@ from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
 from nexus_release.trust.settings import SignatureSettings
+from nexus_release.watching.settings import AlertSettings
 
 BASE = "environments/base.yaml"
 NOT_ENVIRONMENTS = frozenset({"argocd", "components", "evidence", "overlays", "platform", "releases"})
@@ -190,6 +191,8 @@ class Settings(Section):
     """What all gateways of the environment count in."""
     network: NetworkSettings
     """Who may reach whom."""
+    alerting: AlertSettings
+    """What is promised, and what rings."""
 
     @property
     def in_cluster(self) -> bool:

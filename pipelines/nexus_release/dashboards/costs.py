@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nexus_release.dashboards.board import ENVIRONMENT, Board, Panel, Query, Scope, per_second
-from nexus_release.manifests.cost_watch import BY_ENVIRONMENT, BY_RELEASE, BY_TENANT
 from nexus_release.prices import HOURS_A_MONTH
+from nexus_release.watching.cost_alerts import BY_ENVIRONMENT, BY_RELEASE, BY_TENANT
 
 _HERE = f"{{{ENVIRONMENT}}}"
 _WHOLE, _TENANTS = f"{BY_ENVIRONMENT}{_HERE}", f"{BY_TENANT}{_HERE}"

@@ -10,7 +10,6 @@ from nexus_release.config import Settings, load_settings
 from nexus_release.data_declaration import objection
 from nexus_release.errors import BadInput
 from nexus_release.journal import write_whole
-from nexus_release.manifests.cost_watch import cost_watch
 from nexus_release.manifests.dashboards import dashboards
 from nexus_release.manifests.engine_monitor import engine_monitor
 from nexus_release.manifests.gateway import gateway
@@ -22,13 +21,14 @@ from nexus_release.manifests.presync import presync
 from nexus_release.manifests.redis import redis
 from nexus_release.manifests.runtimes import cache_claim, serving_runtime
 from nexus_release.manifests.scaling import refuse_two_scalers, scaled_object
+from nexus_release.manifests.watching import watching
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, read_plans
 from nexus_release.policies import Policies, read_policies
 from nexus_release.record import Record, read_record
 from nexus_release.trust.keys import PublicKey, read_public_key
 
-PARTS = ("costs", "dashboards", "gateway", "namespace", "network", "redis", "runtimes")
+PARTS = ("dashboards", "gateway", "namespace", "network", "redis", "runtimes", "watching")
 """Folders of an environment that are no models."""
 
 
@@ -81,10 +81,10 @@ def render(inputs: Inputs) -> dict[str, str]:
 
 def _of_a_cluster(top: str, environment: str, settings: Settings) -> dict[str, dict[str, Object]]:
     return {
-        **({f"{top}/costs": costs} if (costs := cost_watch(settings)) else {}),
         f"{top}/dashboards": dashboards(environment, settings),
         f"{top}/network": network(settings),
         f"{top}/redis": redis(settings),
+        **({f"{top}/watching": rules} if (rules := watching(environment, settings)) else {}),
     }
 
 
