@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm bento bom chaos soak many-routes bench-engines chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr policy-tests fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -151,6 +151,9 @@ bom: setup ## write what each image's packages are to .nexus/bom: CycloneDX, fro
 serve-vllm: setup-vllm ## MODEL=FOLDER [NAME=... PORT=8001]: serve a checkpoint by a real vLLM on the CPU
 	ops/serve-vllm.sh '$(MODEL)' '$(NAME)' '$(PORT)'
 
+serve-sglang: ## MODEL=FOLDER [NAME=... PORT=30000], or MODEL_ID=...: serve by an SGLang that is installed, on a GPU
+	ops/serve-sglang.sh '$(MODEL)' '$(NAME)' '$(PORT)'
+
 bento: setup setup-bento ## pack the worker's engine for BentoML; then: .venv-bento/bin/bentoml containerize TAG
 	BENTOML_HOME=$(abspath $(STATE))/bentoml BENTOML_DO_NOT_TRACK=True $(BIN)/python ops/build_bento.py
 
@@ -171,6 +174,9 @@ many-routes: setup-dev ## ROUTES=10000 route files: how long until a change is s
 
 bench-engines: setup-dev ## write docs/benchmarks-engines.md: one load on all of ENGINES="NAME=URL ...", or on what starts here
 	$(BIN)/python -m tests.bench.engines docs/benchmarks-engines.md $(STATE)/benchmarks-engines.json --engines "$(ENGINES)" $(BENCH_FLAGS)
+
+gpu: setup-dev ## the tests that need an NVIDIA GPU and a vLLM for it: GPU_PYTHON=..., GPU_MODEL=...; ON_CPU=1 proves the tests alone
+	$(BIN)/python -m pytest -rs tests/gpu $(PYTEST_FLAGS)
 
 chaos-release: setup-dev ## kill a release at every single effect, fill its disk, take its registry away: an hour
 	$(BIN)/python -m tests.chaos.release --long $(CHAOS_FLAGS)

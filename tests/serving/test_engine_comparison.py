@@ -13,6 +13,7 @@ import pytest
 from ..bench import engines as comparison
 from ..bench.connection import Answer, Target
 from ..bench.figures import figures, percentile, ratio
+from ..bench.gateway_cost import cost
 from ..bench.gpu_use import NO_GPU, GpuUse, in_words
 from ..bench.load import Load, closed_loop, open_loop
 from ..bench.questions import Lengths, Question, arrivals, questions
@@ -147,6 +148,20 @@ def test_a_ratio_is_of_the_same_round_and_none_where_there_is_nothing_to_compare
     assert (found.middle, found.least, found.most) == (pytest.approx(2), pytest.approx(1), pytest.approx(3))
     nothing = made(1.0, Answer(10.0, error="status 503"))
     assert ratio([nothing], [rate(0.1)], lambda one: one.requests_per_second) is None
+
+
+def test_what_a_gateway_costs_is_the_median_of_the_rounds_and_never_of_lost_answers() -> None:
+    def load(tokens: int, first: float) -> Load:
+        return made(1.0, answered(first, 0.01, tokens))
+
+    past = [load(1000, 0.1), load(1000, 0.1), load(1000, 0.1)]
+    found = cost(past, [load(995, 0.101), load(900, 0.15), load(995, 0.101)])
+    assert (found.throughput, found.first_ms) == (pytest.approx(0.005), pytest.approx(1))
+    assert found.allowed
+    assert not cost(past, [load(980, 0.101)] * 3).allowed
+    assert not cost(past, [load(1000, 0.103)] * 3).allowed
+    with pytest.raises(ValueError, match="status 503"):
+        cost(past[:1], [made(1.0, answered(0.1, 0.01), Answer(10.0, error="status 503"))])
 
 
 def nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
