@@ -97,6 +97,15 @@ if ! command -v prometheus >/dev/null; then
 fi
 say "prometheus: $(prometheus --version 2>&1 | head -n 1)"
 
+# Sends alerts on, in tests that start servers of their own.
+if ! command -v prometheus-alertmanager >/dev/null; then
+    apt-get update -qq
+    [ -e /etc/default/prometheus-alertmanager ] ||
+        echo 'ARGS="--web.listen-address=127.0.0.1:9093 --cluster.listen-address="' > /etc/default/prometheus-alertmanager
+    apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold prometheus-alertmanager
+fi
+say "alertmanager: $(prometheus-alertmanager --version 2>&1 | head -n 1)"
+
 # Runs the health scripts of gitops/argocd/health/, whose dialect is 5.1.
 if ! command -v lua5.1 >/dev/null; then
     apt-get update -qq

@@ -1,0 +1,121 @@
+"""Alertmanager takes its configuration, sends each alert to whom it should, and a test alert arrives everywhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nexus_release.config import load_settings
+from nexus_release.watching.groups import groups
+
+from ..support.alert_sink import AlertSink
+from ..support.alertmanager_server import CONFIG, Alertmanager, alertmanager_program
+from ..support.gateway import free_port
+from ..support.prometheus_history import promtool
+from ..support.repository import ROOT
+
+TEST_ALERT = ROOT / "ops" / "alerts" / "test-alert"
+pytestmark = pytest.mark.services
+
+
+def amtool(*words: str) -> subprocess.CompletedProcess[str]:
+    alertmanager_program()
+    return subprocess.run(["amtool", *words], cwd=CONFIG, capture_output=True, text=True)
+
+
+def test_its_configuration_is_taken_and_a_slip_is_not(tmp_path: Path) -> None:
+    assert amtool("check-config", "alertmanager.yml").returncode == 0
+    slip = tmp_path / "alertmanager.yml"
+    slip.write_text((CONFIG / "alertmanager.yml").read_text().replace("receiver: team", "receiver: teem"))
+    assert amtool("check-config", str(slip)).returncode != 0
+
+
+def test_prometheus_takes_its_configuration_with_the_rules() -> None:
+    done = subprocess.run(
+        [promtool(), "check", "config", "prometheus.yml"], cwd=ROOT / "ops/prometheus", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    scraped = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert {"nexus-gateway", "nexus-engines"} <= {job["job_name"] for job in scraped}
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("alertname=NexusGatewayDown severity=critical", "on-call"),
+        ("alertname=NexusKvCacheFull severity=warning", "team"),
+        ("alertname=NexusTestAlert severity=warning", "on-call"),
+    ],
+)
+def test_an_alert_goes_to_whom_it_should(labels: str, receiver: str) -> None:
+    done = amtool("config", "routes", "test", "--config.file=alertmanager.yml", *labels.split())
+    assert done.stdout.strip() == receiver, done.stderr
+
+
+def test_inhibitions_name_alerts_that_there_are() -> None:
+    names = {alert.name for group in groups("local", load_settings(ROOT, "local")).values() for alert in group.alerts}
+    text = yaml.safe_load((CONFIG / "alertmanager.yml").read_text())["inhibit_rules"]
+    asked = re.findall(r'alertname =(~?) "([^"]+)"', str(text))
+    assert asked
+    for how, name in asked:
+        assert any(re.fullmatch(name, one) for one in names) if how else name in names, name
+
+
+def test_no_secret_stands_in_the_configuration() -> None:
+    text = (CONFIG / "alertmanager.yml").read_text()
+    assert not re.search(r"hooks\.slack|api_url:|password:|credentials:", text)
+    assert re.findall(r"_file: (\S+?)\}?$", text, re.MULTILINE) == [
+        "secrets/smtp-password",
+        "secrets/slack-url",
+        "secrets/webhook-token",
+    ]
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[AlertSink]:
+    one = AlertSink()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def alertmanager(sink: AlertSink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    alertmanager_program()
+    one = Alertmanager(tmp_path_factory.mktemp("alertmanager"), sink)
+    yield one
+    one.stop()
+
+
+def send(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([TEST_ALERT, *words], capture_output=True, text=True)
+
+
+def test_a_test_alert_arrives_by_slack_by_mail_and_at_the_pager(alertmanager: Alertmanager, sink: AlertSink) -> None:
+    done = send(alertmanager.url, "--environment", "prod")
+    assert done.returncode == 0, done.stderr + alertmanager.log.read_text()
+    assert sorted(done.stdout.splitlines()) == ["email: taken", "slack: taken", "webhook: taken"]
+    (slack,), (mail,), (alert,) = sink.slack, sink.mails, sink.alerts()
+    said = slack["attachments"][0]
+    assert said["title"].startswith("[FIRING 1] NexusTestAlert prod")
+    assert "This is a test. Nothing is wrong." in said["text"]
+    assert "NexusTestAlert prod" in mail
+    assert alert["labels"]["environment"] == "prod"
+
+
+def test_who_has_not_got_it_is_said(alertmanager: Alertmanager, sink: AlertSink) -> None:
+    sink.refuses = {"/webhook"}
+    done = send(alertmanager.url, "--kinds", "webhook", "--seconds", "3")
+    sink.refuses = set()
+    assert done.returncode == 1
+    assert "webhook has not got it: " in done.stderr
+
+
+def test_without_an_alertmanager_it_says_so() -> None:
+    done = send(f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert "no Alertmanager at http://127.0.0.1:" in done.stderr
