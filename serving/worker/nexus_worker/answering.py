@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from nexus_worker.engines.engine import Engine
 from nexus_worker.errors import ApiError
@@ -52,7 +53,7 @@ class Answering:
         if not body.stream:
             return await _unless_client_leaves(request, self._whole(generation, reply))
         with_usage = self._usage.always or (body.stream_options is not None and body.stream_options.include_usage)
-        return StreamingResponse(self._events(generation, reply, with_usage), media_type="text/event-stream")
+        return _Stream(self._events(generation, reply, with_usage))
 
     def reply(self, reply_type: type[Reply]) -> Reply:
         return reply_type(self.model, with_details=self._usage.details)
@@ -116,6 +117,19 @@ class Answering:
             yield
         finally:
             self.in_flight -= 1
+
+
+class _Stream(StreamingResponse):
+    """Closes its events however it ends: where a client leaves while the socket is full, nothing else would until the
+    garbage is collected, and the engine's place stays taken."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
 
 
 async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Response]) -> Response:

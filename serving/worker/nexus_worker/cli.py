@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from nexus_worker.errors import WorkerError
-from nexus_worker.flags import engine_flags
+from nexus_worker.flags import engine_flags, fault_flags
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from nexus_worker.answering import Answering
+    from nexus_worker.engines.mock.faults import Faults
     from nexus_worker.loading import EngineOptions
     from nexus_worker.server import Beside
 
@@ -32,6 +35,7 @@ def worker() -> None:
 @click.option(
     "--shutdown-timeout", type=click.FloatRange(0), default=600.0, show_default=True, help="Seconds to drain."
 )
+@fault_flags
 def serve(
     *,
     host: str,
@@ -40,22 +44,32 @@ def serve(
     enable_force_include_usage: bool,
     enable_prompt_tokens_details: bool,
     shutdown_timeout: float,
+    mock_fault: tuple[str, ...],
+    mock_admin: bool,
     **engine: Unpack[EngineOptions],
 ) -> None:
     """Serve MODEL_FOLDER, a checkpoint of transformers or llm-compressor, until SIGTERM."""
     import logging
 
     from nexus_worker.answering import UsageTold
-    from nexus_worker.loading import load_answering
+    from nexus_worker.app import create_app
+    from nexus_worker.loading import load_answering, load_faults
     from nexus_worker.server import listen
     from nexus_worker.server import serve as run
 
     logging.basicConfig(format="nexus-worker: %(levelname)s %(message)s", level=logging.WARNING)
     usage = UsageTold(always=enable_force_include_usage, details=enable_prompt_tokens_details)
+    faults = load_faults(engine, mock_fault, switch=mock_admin)
     answering = load_answering(engine, usage)
+    app: ASGIApp = create_app(answering)
+    if faults is not None:
+        from nexus_worker.engines.mock.faulty_http import FaultyHttp
+
+        app = FaultyHttp(app, faults, switch=mock_admin)
     listener = listen(host, port)
     _tell(answering, f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
-    run(answering, listener, shutdown_timeout=shutdown_timeout, beside=_beside(answering, host, grpc_port))
+    beside = None if grpc_port is None else _beside(answering, host, grpc_port, faults)
+    run(answering, app, listener, shutdown_timeout=shutdown_timeout, beside=beside)
 
 
 @worker.command()
@@ -78,14 +92,19 @@ def _tell(answering: Answering, address: str) -> None:
     click.echo(f"nexus-worker: {answering.model} by {loaded.name}, {loaded.context} tokens, on {address}", err=True)
 
 
-def _beside(answering: Answering, host: str, port: int | None) -> Beside | None:
-    if port is None:
-        return None
+def _beside(answering: Answering, host: str, port: int, faults: Faults | None) -> Beside:
     from nexus_worker.grpc_server import GrpcServer
 
-    return GrpcServer(
-        answering, host, port, lambda address: click.echo(f"nexus-worker: by gRPC on {address}", err=True)
-    )
+    interceptors = []
+    if faults is not None:
+        from nexus_worker.engines.mock.faulty_grpc import FaultyGrpc
+
+        interceptors.append(FaultyGrpc(faults))
+
+    def tell(address: str) -> None:
+        click.echo(f"nexus-worker: by gRPC on {address}", err=True)
+
+    return GrpcServer(answering, host, port, tell, interceptors)
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""The flags of what is loaded, which both commands have. vLLM's names where vLLM has the same, else `--mock-…`."""
+"""Flags of what is loaded, which both commands have, and of the mock's faults.
+
+vLLM's names where vLLM has the same thing, else `--mock-…`.
+"""
 
 from __future__ import annotations
 
@@ -71,5 +74,22 @@ _MOCK = (
 
 def engine_flags(function: F) -> F:
     for flag in reversed((*_ENGINE, *_MOCK)):
+        function = flag(function)
+    return function
+
+
+def fault_flags(function: F) -> F:
+    for flag in (
+        click.option(
+            "--mock-admin", is_flag=True, help="Mock: let PUT /mock/faults set its faults, by whoever reaches the port."
+        ),
+        click.option(
+            "--mock-fault",
+            multiple=True,
+            metavar="KIND[:KEY=VALUE,...]",
+            help="Mock: refuse, oom, slow, stall, never, cut, malformed, oversize, content-type, empty or health, for "
+            "each request or by every=K, share=P, skip=N, times=N; see serving/worker/README.md.",
+        ),
+    ):
         function = flag(function)
     return function

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -18,36 +17,37 @@ from nexus_worker.body_limit import LARGEST
 from nexus_worker.errors import ApiError, BadOption
 from nexus_worker.generation import Generation
 from nexus_worker.grpc_messages import chat_request, completion_request, finish_reason, usage
+from nexus_worker.grpc_refusals import Context, Refusing
 from nexus_worker.requests import ChatRequest, CompletionRequest
 
 Body = ChatRequest | CompletionRequest
-Context: TypeAlias = grpc.aio.ServicerContext
 M = TypeVar("M")
 
-_log = logging.getLogger("nexus.worker")
-
-_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    404: grpc.StatusCode.NOT_FOUND,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-}
-"""HTTP's status -> gRPC's; any other is INTERNAL."""
-_ERROR = "nexus-error-bin"
 _LAST_SECONDS = 1.0
 
 
 class GrpcServer:
     """Started and stopped inside the event loop of the HTTP server."""
 
-    def __init__(self, answering: Answering, host: str, port: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        host: str,
+        port: int,
+        tell: Callable[[str], None],
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
         """Port 0 takes any free one; `tell` hears the address."""
         self._answering, self._host, self._port, self._tell = answering, host, port, tell
+        self._interceptors = interceptors
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
         """Raises BadOption where the port cannot be had."""
-        self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", LARGEST), ("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(
+            interceptors=self._interceptors,
+            options=[("grpc.max_receive_message_length", LARGEST), ("grpc.so_reuseport", 0)],
+        )
         add_InferenceServicer_to_server(_Calls(self._answering), self._server)
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
@@ -71,25 +71,25 @@ class _Calls:
         self._answering = answering
 
     async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatAnswer:
-        async with _Refusing(context):
+        async with Refusing(context):
             generation = self._answering.admit(chat_request(request))
             text = await self._answering.text(generation)
             return pb.ChatAnswer(content=text, **self._heading("chatcmpl"), **_outcome(generation))
 
     async def StreamChat(self, request: pb.ChatRequest, context: Context) -> AsyncIterator[pb.ChatPiece]:
-        async with _Refusing(context), aclosing(self._chat(request)) as pieces:
+        async with Refusing(context), aclosing(self._chat(request)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def Converse(self, requests: AsyncIterator[pb.ChatRequest], context: Context) -> AsyncIterator[pb.ChatPiece]:
-        async with _Refusing(context):
+        async with Refusing(context):
             async for request in requests:
                 async with aclosing(self._chat(request)) as pieces:
                     async for piece in pieces:
                         yield piece
 
     async def Complete(self, request: pb.CompletionRequest, context: Context) -> pb.CompletionAnswer:
-        async with _Refusing(context):
+        async with Refusing(context):
             generation = self._answering.admit(completion_request(request))
             text = await self._answering.text(generation)
             return pb.CompletionAnswer(text=text, **self._heading("cmpl"), **_outcome(generation))
@@ -97,12 +97,12 @@ class _Calls:
     async def StreamComplete(
         self, request: pb.CompletionRequest, context: Context
     ) -> AsyncIterator[pb.CompletionPiece]:
-        async with _Refusing(context), aclosing(self._completion(request)) as pieces:
+        async with Refusing(context), aclosing(self._completion(request)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def Embed(self, request: pb.EmbeddingRequest, context: Context) -> pb.EmbeddingAnswer:
-        async with _Refusing(context):
+        async with Refusing(context):
             raise ApiError(501, "NotImplementedError", f"{self._answering.model} writes text and embeds none")
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsAnswer:
@@ -140,25 +140,3 @@ class _Calls:
 
 def _outcome(generation: Generation) -> dict[str, Any]:
     return {"finish_reason": finish_reason(generation), "usage": usage(generation)}
-
-
-class _Refusing:
-    """Tells what is raised within as gRPC's status, with the same words as over HTTP."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
-        if not isinstance(error, Exception):
-            return  # cancelled, closed, or nothing at all
-        if not isinstance(error, ApiError):
-            _log.error("a call failed", exc_info=error)
-            error = ApiError(500, "InternalServerError", "the engine failed; see the worker's log")
-        detail = pb.Error(
-            status=error.status, type=error.type, message=str(error), param=error.param or "", code=str(error.status)
-        )
-        code = _CODES.get(error.status, grpc.StatusCode.INTERNAL)
-        await self._context.abort(code, str(error), ((_ERROR, detail.SerializeToString()),))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from nexus_worker.answering import Answering, UsageTold
 from nexus_worker.engines.engine import Engine
 from nexus_worker.errors import BadOption
+
+if TYPE_CHECKING:
+    from nexus_worker.engines.mock.faults import Faults
 
 MOCK_CONTEXT = 4096  # tokens; nothing limits a mock but what is said
 
@@ -38,6 +42,21 @@ def load_answering(options: EngineOptions, usage: UsageTold) -> Answering:
     where = _one_of(options["folder"], options["model"])
     name = options["served_model_name"] or where or "mock"
     return Answering(_engine(where, options), model=name, usage=usage)
+
+
+def load_faults(options: EngineOptions, said: Sequence[str], *, switch: bool) -> Faults | None:
+    """None where there are none and none can come. Raises BadOption."""
+    if not said and not switch:
+        return None
+    if options["engine"] != "mock":
+        option, value = ("--mock-fault", said[0]) if said else ("--mock-admin", True)
+        raise BadOption(option, value, "only the mock has faults; take --engine mock")
+    from nexus_worker.engines.mock.faults import BadFault, Faults
+
+    try:
+        return Faults.of(said)
+    except BadFault as error:
+        raise BadOption("--mock-fault", list(said), str(error)) from None
 
 
 def _engine(where: str | None, options: EngineOptions) -> Engine:

@@ -9,9 +9,9 @@ from types import FrameType
 from typing import Protocol
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from nexus_worker.answering import Answering
-from nexus_worker.app import create_app
 from nexus_worker.errors import BadOption
 
 _log = logging.getLogger("nexus.worker")
@@ -38,11 +38,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    answering: Answering, listener: socket.socket, *, shutdown_timeout: float, beside: Beside | None = None
+    answering: Answering,
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    shutdown_timeout: float,
+    beside: Beside | None = None,
 ) -> None:
-    """Returns after SIGTERM or SIGINT, once what was running is answered, or after `shutdown_timeout` seconds."""
+    """`app` answers by `answering`. Returns after SIGTERM or SIGINT, once what was running is answered, or after
+    `shutdown_timeout` seconds."""
     config = uvicorn.Config(
-        create_app(answering),
+        app,
         http="httptools",
         log_config=None,
         access_log=False,
