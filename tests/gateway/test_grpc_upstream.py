@@ -17,12 +17,12 @@ import pytest
 from nexus_gateway.upstreams.grpc import OPTIONS
 
 from ..support.gateway import Gateway, code, free_port, until, write_routes
-from ..support.grpc_engine import STATUSES, USAGE, WORDS, GrpcEngine
+from ..support.grpc_engine import LARGEST, STATUSES, USAGE, WORDS, GrpcEngine
 from ..support.tls import Authority
 from ..support.worker import Worker
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
-BEHAVIOURS = ("well", "busy", "stall", "stall-midway", "short", "broken", *STATUSES)
+BEHAVIOURS = ("well", "busy", "stall", "stall-midway", "short", "broken", "huge", *STATUSES)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,20 @@ def test_a_fault_of_the_engine_is_a_status(
         assert int(answer.headers["retry-after"]) == 7
     if model == "stall":
         until(lambda: engine.of("stall")[-1].ended == "cancelled", "the engine is told that nobody waits")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_is_too_large_for_the_engine_is_413(gateway: Gateway, stream: bool) -> None:
+    """gRPC tells it by the status of an engine that has no room, which would be asked again."""
+    prompt = [{"role": "user", "content": "x" * 2 * LARGEST}]
+    answer = gateway.ask("well", messages=prompt, stream=stream)
+    assert answer.status_code == 413
+    assert "larger than max" in answer.json()["error"]["message"]
+
+
+def test_an_answer_that_is_too_large_for_the_gateway_is_the_engines_fault(gateway: Gateway) -> None:
+    answer = gateway.ask("huge")
+    assert (answer.status_code, code(answer)) == (502, "upstream_failed")
 
 
 def test_a_refusal_by_the_engine_names_the_field(gateway: Gateway) -> None:

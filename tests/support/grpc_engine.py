@@ -13,6 +13,8 @@ import grpc
 from nexus_inference import nexus_inference_pb2 as pb
 from nexus_inference.nexus_inference_pb2_grpc import InferenceServicer, add_InferenceServicer_to_server
 
+LARGEST = 2**20
+"""Bytes of a request, below what the gateway takes."""
 WORDS = ("one", " two", " three")
 USAGE = pb.Usage(prompt_tokens=7, completion_tokens=3, cached_tokens=4)
 CALL = pb.FunctionCall(id="call_1", name="weather", arguments='{"place": "Ulm"}')
@@ -67,7 +69,7 @@ class GrpcEngine(InferenceServicer):
 
     async def _run(self, begun: threading.Event) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", LARGEST)])
         add_InferenceServicer_to_server(self, server)
         address = f"127.0.0.1:{self.port}"
         self.port = (
@@ -94,7 +96,7 @@ class GrpcEngine(InferenceServicer):
             id="a",
             created=5,
             model=request.model,
-            content="".join(WORDS),
+            content="x" * (65 << 20) if request.model == "huge" else "".join(WORDS),  # the gateway takes 64 MiB
             finish_reason="FINISH_REASON_STOP",
             usage=USAGE,
         )

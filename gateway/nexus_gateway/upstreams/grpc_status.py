@@ -28,6 +28,8 @@ _STATUSES = {
     grpc.StatusCode.DATA_LOSS: 500,
 }
 """As google.rpc.Code says of each, where the engine gives no `Error` of the contract."""
+_TOO_LARGE, _ANSWER_TOO_LARGE = "message larger than max", "CLIENT: Received message larger than max"
+"""gRPC's own words: only they tell a limit on messages from an engine without room, both RESOURCE_EXHAUSTED."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,18 @@ def told(error: grpc.aio.AioRpcError) -> Told:
         return Told(said.status, body, str(said.retry_after_seconds or ""))
     if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         raise UpstreamSlow("its answer did not come within the deadline")
-    status = _STATUSES.get(error.code())
+    details = error.details() or ""
+    if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and _ANSWER_TOO_LARGE in details:
+        raise UpstreamFault("its answer is larger than the gateway takes")
+    status = 413 if _too_large(error.code(), details) else _STATUSES.get(error.code())
     if status is None:
         raise UpstreamFault("it broke the connection off")
-    return Told(status, envelope((error.details() or error.code().name)[:2000], code=error.code().name.lower()))
+    return Told(status, envelope((details or error.code().name)[:2000], code=error.code().name.lower()))
+
+
+def _too_large(code: grpc.StatusCode, details: str) -> bool:
+    """The request, for the engine or for the connection: another try would be as large."""
+    return code == grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details
 
 
 def _said(error: grpc.aio.AioRpcError) -> pb.Error | None:
