@@ -60,7 +60,8 @@ def test_the_grpc_contract_is_read_where_grpc_is_spoken() -> None:
     }
     assert spoken == {
         *(f"nexus_gateway.upstreams.{name}" for name in ("grpc", "grpc_answers", "grpc_body", "grpc_status")),
-        *("nexus_worker.grpc_server", "nexus_worker.grpc_messages"),
+        *(f"nexus_worker.{name}" for name in ("grpc_server", "grpc_messages", "grpc_refusals")),
+        "nexus_worker.engines.mock.faulty_grpc",
     }
     loaded = "import sys, nexus_gateway.gateway; print({'grpc', 'nexus_inference'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
