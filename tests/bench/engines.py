@@ -68,7 +68,6 @@ class Plan:
 _COMPARED = {
     "tokens/s": lambda found: found.tokens_per_second,
     "TTFT p50": lambda found: found.first[0],
-    "TPOT p50": lambda found: found.pace[0],
 }
 
 

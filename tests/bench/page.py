@@ -35,7 +35,7 @@ def page(found: Sequence[Measured], plan: Plan, *, given: bool) -> str:
         served=_GIVEN if given else _STARTED,
         versions="\n".join(f"| `{name}` | {version} |" for name, version in versions.items()),
         baseline=baseline,
-        ratios="\n".join(_ratio_row(row) for row in found if row.engine != baseline) or "|" * 7,
+        ratios="\n".join(_ratio_row(row) for row in found if row.engine != baseline) or "|" * 6,
         rows="\n".join(_row(row) for row in found),
     )  # fmt: skip
 
