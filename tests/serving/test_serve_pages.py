@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ PAGES = sorted((ROOT / "docs" / "how-to").glob("serve-by-*.md"))
 FILE = re.compile(r"```yaml\n# (\S+)\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"^([^\n]*)\n+```sh\n(.*?)```", re.DOTALL | re.MULTILINE)
 PORT = re.compile(r"(?<=[:= ])(?:80\d\d|3000|9000)(?=[\s/\"]|$)", re.MULTILINE)
-SEEN_FROM_THE_ROOT = (".venv", ".venv-bento", ".venv-litellm", "docs", "ops")
+SEEN_FROM_THE_ROOT = (".venv", ".venv-bento", ".venv-litellm", ".venv-vllm", "docs", "ops")
 NEEDED = {".venv-bento": "setup-bento", ".venv-litellm": "setup-litellm"}
 SECONDS = 240.0  # a predictor imports KServe, a bento is built: on a machine that does other things
 SAYS = {
@@ -80,7 +82,7 @@ def with_free_ports(texts: list[str]) -> list[str]:
     return [PORT.sub(lambda found: ports[found.group()], text) for text in texts]
 
 
-def follow(block: Block, home: Path, model: Path) -> str:
+def follow(block: Block, home: Path, model: Path, seconds: float = SECONDS) -> str:
     """What it prints. What it has started has ended, however it ends."""
     files = dict(FILE.findall(block.page.read_text(encoding="utf-8")))
     script, *texts = with_free_ports([block.script, *files.values()])
@@ -88,10 +90,25 @@ def follow(block: Block, home: Path, model: Path) -> str:
         (home / name).write_text(text, encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "NEXUS_"))}
     environment |= {"MODEL": str(model), "NEXUS_STATE": str(home / "state")}
-    command = ["bash", "-c", f"set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}wait\n"]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    log = home / "said"
+    with log.open("wb") as said:
+        # A session of its own: whatever it leaves behind is ended with it.
+        shell = subprocess.Popen(
+            ["bash", "-ec", f"{script}wait\n"],
+            cwd=home,
+            env=environment,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            status = shell.wait(seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+    assert status == 0, log.read_text()
+    return log.read_text()
 
 
 def test_every_page_is_listed_and_says_of_every_block_whether_it_was_run() -> None:
@@ -121,7 +138,7 @@ def test_vllm_s_block_does_so_where_vllm_is(home: Path, model: Path) -> None:
     if not (ROOT / ".venv-vllm").exists():
         pytest.skip(".venv-vllm is not there: run `make setup-vllm`")
     (block,) = (one for one in BLOCKS if one.page.name == "serve-by-vllm.md" and one.runs)
-    assert '"content":' in follow(block, home, model)
+    assert '"content":' in follow(block, home, model, 500)
 
 
 def test_a_command_that_fails_is_told(home: Path, model: Path) -> None:
