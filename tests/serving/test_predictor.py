@@ -92,13 +92,14 @@ def test_a_tensor_of_v2_is_answered_by_a_tensor(predictor: Predictor, worker: Wo
         ("/v1/models/chat:predict", {"instances": [{"prompt": "a", "max_tokens": 9999}]}, "maximum context length"),
         ("/v1/models/chat:predict", {"instances": [{"prompt": "a", "n": 2}]}, "`n` is not supported"),
         ("/v1/models/chat:predict", {}, "instances"),
+        ("/v1/models/chat:predict", {"instances": [{"prompt": "a"}] * 257}, "257 are too many; send 256 at most"),
         (
             "/v2/models/chat/infer",
             {"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["a"]}]},
             "prompt",
         ),
     ],
-    ids=["no message", "too long", "not computed", "no instances", "no prompt"],
+    ids=["no message", "too long", "not computed", "no instances", "too many", "no prompt"],
 )
 def test_what_is_refused_over_openais_api_is_refused_here(
     predictor: Predictor, path: str, body: Any, told: str

@@ -21,6 +21,8 @@ from nexus_worker.replies import ChatReply, CompletionReply, Reply
 from nexus_worker.requests import ChatRequest, CompletionRequest, invalid
 
 MISSING = "the extra kserve is not installed here: pip install 'nexus-platform[kserve,worker]'"
+_MOST = 256
+"""Instances, or prompts, of one request: each waits for a place of its own."""
 _PARAMETERS = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed", "stop"})
 
 
@@ -60,6 +62,10 @@ async def _predictions(answering: Answering, payload: Any) -> Sequence[Mapping[s
     """Raises ApiError for the first instance that may not be answered, before any is."""
     if not (isinstance(payload, Mapping) and isinstance(payload.get("instances"), list)):
         raise ApiError.bad_request("instances: give a list of bodies of OpenAI's API", "instances")
+    if len(payload["instances"]) > _MOST:
+        raise ApiError.bad_request(
+            f"instances: {len(payload['instances'])} are too many; send {_MOST} at most", "instances"
+        )
     asked = [_asked(instance) for instance in payload["instances"]]
     admitted = [(answering.reply(reply), answering.admit(body)) for reply, body in asked]
     texts = await asyncio.gather(*(answering.text(generation) for _, generation in admitted))
