@@ -43,7 +43,7 @@ class HttpHealth:
     def answers(self, url: str, model: str) -> bool:
         parts = urlsplit(url)
         host = f"{parts.hostname}:{parts.port or _HTTP_PORT}"
-        return serves_model(f"http://{self._table().get(host, host)}", model)
+        return serves_model(f"http://{self._table().get(host, host)}{parts.path}", model)
 
     def _replicas(self, gateway: str) -> Iterator[Replica]:
         try:
