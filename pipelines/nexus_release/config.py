@@ -13,6 +13,7 @@ from nexus_release.canary.policy import CanaryPolicy
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.capacity.target import FitGate, Runtime, Target
 from nexus_release.dashboard_settings import DashboardSettings
+from nexus_release.disaggregation_settings import Disaggregated
 from nexus_release.documents import Location, read_yaml, validated
 from nexus_release.engine_settings import Autoscaling, Cache
 from nexus_release.errors import BadInput
@@ -163,6 +164,8 @@ class Settings(Section):
     """The Secret whose `HF_TOKEN` engines are given; null keeps them offline, for a released model is whole."""
     serving: Serving
     """What each engine is started for."""
+    disaggregated: Disaggregated
+    """Models whose prompts and answers are computed by different pods."""
     timeouts: Timeouts
     """Deadlines of each model's route."""
     retain: int = Field(ge=0)
@@ -234,6 +237,26 @@ class Settings(Section):
             )
         if self.signatures.accept == "own" and self.image is not None:
             raise ValueError("signatures.accept is own, but a cluster has no key of its own: name keys and say trusted")
+        return self
+
+    @model_validator(mode="after")
+    def _takes_apart_what_it_can(self) -> Settings:
+        for model, halves in self.disaggregated.models.items():
+            where = f"disaggregated.models.{model}"
+            if self.runtime != "nexus-vllm":
+                raise ValueError(f"{where}: runtime {self.runtime} hands no KV cache over: say runtime nexus-vllm")
+            if not self.gpu.enabled or self.image is None:
+                raise ValueError(f"{where}: prefill and decode are pods with GPUs: enable gpu and name the image")
+            for role, pods in (("prefill", halves.prefill), ("decode", halves.decode)):
+                if pods.gpus > self.gpu.count:
+                    raise ValueError(
+                        f"{where}.{role}.gpus is {pods.gpus}, but a pod may have gpu.count {self.gpu.count}"
+                    )
+            few, many = sorted((halves.prefill.gpus, halves.decode.gpus))
+            if many % few:
+                raise ValueError(
+                    f"{where}: {few} and {many} GPUs share no heads evenly: make one a multiple of the other"
+                )
         return self
 
     @model_validator(mode="after")

@@ -187,7 +187,7 @@ OTHERS: dict[str, Document] = {
     "LLMInferenceService": {
         "apiVersion": "serving.kserve.io/v1alpha2",
         "kind": "LLMInferenceService",
-        "metadata": {"name": "chat"},
+        "metadata": {"name": "chat", "annotations": {"nexus.internal/needs-token": "its sidecar asks"}},
         "spec": {"template": {"containers": []}, "router": {"route": {"http": {}, "weight": 1}}},
     },
     "CronWorkflow": {

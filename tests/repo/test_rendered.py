@@ -150,7 +150,8 @@ def test_runtimes_pass_the_restricted_pod_security_standard_of_their_namespace()
 
 
 def test_each_release_in_a_cluster_is_proved_before_its_sync_by_a_pod_that_can_do_nothing_else() -> None:
-    services = {path for path in of_kind("InferenceService") if "gitops/local/" not in path}
+    running = of_kind("InferenceService") | of_kind("LLMInferenceService")
+    services = {path for path in running if "gitops/local/" not in path}
     jobs = {path: job for path, job in of_kind("Job").items() if path.endswith("-verify.yaml")}
     assert {path.replace("-verify.yaml", ".yaml") for path in jobs} == services
     for job in jobs.values():

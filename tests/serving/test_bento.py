@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(home: Path, bento: Path, model: Path) -> Iterator[str]:
     """Its address, started by the runtime's own command, arguments and variables."""
     port = free_port()
-    listens = [re.sub(r"^--port=\d+$", f"--port={port}", word) for word in RUNTIME.listens(str(model))]
+    listens = RUNTIME.listens(str(model), port)
     log = home / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -35,6 +35,22 @@ CHOICES: dict[str, dict[str, Any]] = {
         "redis": {"mode": "external", "egress": [{"cidr": "198.51.100.7/32", "ports": [6379]}]},
         "network": {"engines": [{"cidr": "0.0.0.0/0", "ports": [443]}]},
     },
+    "prompts and answers apart": {
+        "gpu": {"count": 4},
+        "disaggregated": {
+            "gateway": {
+                "name": "inference",
+                "namespace": "inference-gateway",
+                "url": "http://inference.inference-gateway.svc.cluster.local",
+                "pods": {"gateway.networking.k8s.io/gateway-name": "inference"},
+                "port": 8080,
+            },
+            "models": {
+                "pydoc-chat": {"prefill": {"replicas": 3, "gpus": 1}, "decode": {"replicas": 2, "gpus": 4}},
+                "acme/Llama-4:8B@chat": {"prefill": {"replicas": 1, "gpus": 2}, "decode": {"replicas": 1, "gpus": 2}},
+            },
+        },
+    },
 }
 """Name -> what stands over an environment's settings."""
 

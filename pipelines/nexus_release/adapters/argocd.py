@@ -116,6 +116,6 @@ def _problem(status: Mapping[str, Any]) -> str:
 
 
 def _runs(resource: Mapping[str, Any]) -> bool:
-    """An InferenceService that is there; one that Git no longer names is there until it is pruned."""
+    """A release that is there; one that Git no longer names is there until it is pruned."""
     there = (resource.get("health") or {}).get("status") != "Missing"
-    return resource.get("kind") == "InferenceService" and there
+    return resource.get("kind") in ("InferenceService", "LLMInferenceService") and there

@@ -55,6 +55,16 @@ def place(shape: ModelShape, scheme: Scheme, target: Target, gate: FitGate) -> P
     return replace(chosen, refusal=_refusal(chosen, scheme, target, gate))
 
 
+def place_on_all(shape: ModelShape, scheme: Scheme, target: Target, gate: FitGate) -> Placement:
+    """The placement on exactly `target.gpus`, or one with a `refusal`."""
+    wished = min(target.context_tokens, shape.context)
+    chosen = _longest(shape, scheme, target, target.gpus, wished)
+    if target.gpus not in _spreads(shape, scheme, target):
+        possible = ", ".join(map(str, _spreads(shape, scheme, target)))
+        return replace(chosen, refusal=f"its tensors cannot be split over {target.gpus} GPUs, but over {possible}")
+    return replace(chosen, refusal=_refusal(chosen, scheme, target, gate))
+
+
 def _spreads(shape: ModelShape, scheme: Scheme, target: Target) -> Iterator[int]:
     """Numbers of GPUs over which the tensors can be split, fewest first; 1 is always one of them."""
     for parallel in range(1, (target.gpus if target.gpu else 1) + 1):

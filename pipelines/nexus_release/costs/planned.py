@@ -11,9 +11,9 @@ from pathlib import Path
 from nexus_release.costs.usage import Held, Slots
 from nexus_release.errors import Missing, NexusError
 from nexus_release.kubernetes_values import cpu_cores, memory_bytes
-from nexus_release.manifests.inference import placed
 from nexus_release.manifests.tree import Inputs, load_inputs
 from nexus_release.monitoring.windows import parsed
+from nexus_release.pod_groups import placed
 from nexus_release.ports import Repository
 
 
@@ -67,10 +67,12 @@ def _held(inputs: Inputs, slots: Slots, since: int, until: int) -> Iterator[Held
     for plan in inputs.plans.values():
         for release in plan.releases:
             content = inputs.records[release].content
-            gpus = placed(content, settings).tensor_parallel if settings.gpu.enabled else 0
+            groups = placed(content, settings)
+            pods = sum(group.least for group in groups)
+            gpus = sum(group.least * group.gpus for group in groups) if settings.gpu.enabled else 0
             for slot, seconds in _seconds(slots, since, until):
-                hours = Fraction(seconds * settings.replicas.minimum, 3600)
-                yield Held(slot, plan.model, release, gpus * hours, Fraction(cores) * hours, gib * hours)
+                hours = Fraction(seconds, 3600)
+                yield Held(slot, plan.model, release, gpus * hours, Fraction(cores) * pods * hours, gib * pods * hours)
 
 
 def _seconds(slots: Slots, since: int, until: int) -> Iterator[tuple[int, int]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 GPU, CPU, MEMORY = "nvidia_com_gpu", "cpu", "memory"
 """`resource` as kube-state-metrics writes it: pieces, cores and bytes."""
 
-POD = r"(.+)-predictor-.+"
-"""Name of an engine's pod; before it stands its InferenceService, in KServe's Standard mode."""
+POD = r"(.+)-(?:predictor|kserve)-.+"
+"""Name of an engine's pod: after its InferenceService's in KServe's Standard mode, or its LLMInferenceService's, whose
+endpoint picker is called so too and counts as the release's."""
 
 
 def held_by_engines(namespace: str, resource: str) -> str:
     """What each engine's pod holds of a resource at a moment: from when it has a node, so while it loads too, until it
     has ended."""
-    requests = f'container="kserve-container",namespace="{namespace}",resource=~"{resource}"'
+    requests = f'container=~"kserve-container|main",pod=~"{POD}",namespace="{namespace}",resource=~"{resource}"'
     return (
         f"kube_pod_container_resource_requests{{{requests}}}"
         f' and on (namespace, pod) (kube_pod_status_scheduled{{condition="true",namespace="{namespace}"}} == 1)'

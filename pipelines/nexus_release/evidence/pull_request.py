@@ -135,9 +135,10 @@ def _latency_and_memory(asked: Asked) -> tuple[Block, ...]:
     latency = ", ".join(asked.canary_evidence) or "not measured: no canary of it has been analysed in this environment"
     rows = [("latency", latency)]
     gpu = asked.impact.after.gpu
-    rows += [
-        (f"memory of {one.role} {one.release[:12]}", _memory(one.placement, gpu)) for one in asked.impact.after.running
-    ]
+    for one in asked.impact.after.running:
+        for group in one.groups:
+            half = "" if group.role == "engine" else f", {group.role}"
+            rows.append((f"memory of {one.role} {one.release[:12]}{half}", _memory(group.placement, gpu)))
     return Heading("Latency and memory"), Facts(tuple(rows)), Text("Memory is planned, not measured.")
 
 
@@ -151,7 +152,7 @@ def _memory(placement: Placement, gpu: str | None) -> str:
 
 def _cost(impact: Impact) -> tuple[Block, ...]:
     old, new = impact.before, impact.after
-    pods = tuple(len(side.running) * side.pods[1] for side in (old, new))
+    pods = (old.pods, new.pods)
     rows = (
         ("pods at most", *map(str, pods), _signed(pods[1] - pods[0])),
         ("GPUs at most", _gpus(old), _gpus(new), _signed(new.gpus - old.gpus)),

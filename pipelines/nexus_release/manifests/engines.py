@@ -39,8 +39,8 @@ class Engine:
 
     model_format: str
     command: tuple[str, ...]
-    listens: Callable[[str], list[str]]
-    """Folder of the model -> options that follow from no model."""
+    listens: Callable[[str, int], list[str]]
+    """Folder of the model, port -> options that follow from no model."""
     serves: Callable[[str, Settings, Placement], list[str]]
     """Public alias, settings, placement -> options that do."""
     environment: tuple[tuple[str, str], ...]
@@ -50,8 +50,8 @@ class Engine:
     figures: Figures
 
 
-def _vllm_listens(folder: str) -> list[str]:
-    return [f"--model={folder}", "--host=0.0.0.0", f"--port={PORT}"]
+def _vllm_listens(folder: str, port: int) -> list[str]:
+    return [f"--model={folder}", "--host=0.0.0.0", f"--port={port}"]
 
 
 def _worker_serves(model: str, settings: Settings, placement: Placement) -> list[str]:
@@ -73,8 +73,8 @@ def _vllm_serves(model: str, settings: Settings, placement: Placement) -> list[s
     return arguments
 
 
-def _sglang_listens(folder: str) -> list[str]:
-    return [f"--model-path={folder}", "--host=0.0.0.0", f"--port={PORT}", "--enable-metrics"]
+def _sglang_listens(folder: str, port: int) -> list[str]:
+    return [f"--model-path={folder}", "--host=0.0.0.0", f"--port={port}", "--enable-metrics"]
 
 
 def _sglang_serves(model: str, settings: Settings, placement: Placement) -> list[str]:
@@ -95,8 +95,8 @@ def _static_share(settings: Settings, placement: Placement) -> float:
     return static * 100 // GPUS[settings.gpu.model].memory / 100
 
 
-def _bento_listens(folder: str) -> list[str]:
-    return ["--host=0.0.0.0", f"--port={PORT}", f"--arg=model={folder}"]
+def _bento_listens(folder: str, port: int) -> list[str]:
+    return ["--host=0.0.0.0", f"--port={port}", f"--arg=model={folder}"]
 
 
 def _bento_serves(model: str, settings: Settings, placement: Placement) -> list[str]:

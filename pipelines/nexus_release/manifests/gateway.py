@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from nexus_release.config import Settings
 from nexus_release.documents import yaml_text
 from nexus_release.errors import BadInput
+from nexus_release.manifests.disaggregated import route_url
 from nexus_release.manifests.engines import ENGINES
 from nexus_release.manifests.external_secrets import external_secret
 from nexus_release.manifests.gateway_doors import gateway_doors
@@ -17,6 +18,7 @@ from nexus_release.manifests.objects import Object, application, wave
 from nexus_release.manifests.smoke import smoke
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
+from nexus_release.pod_groups import disaggregation
 from nexus_release.policies import Policies
 
 ROUTES_FOLDER = "routes.d"
@@ -106,8 +108,11 @@ def _split(plan: Plan) -> Object:
 
 def _upstream(plan: Plan, release: str, settings: Settings) -> tuple[str, Object]:
     name = service_name(plan.model, release)
-    host = f"{name}-predictor.{settings.namespace}.{settings.domain}"  # KServe's Service in Standard mode, on port 80
-    return name, {"url": f"http://{host}", "release": release, "apis": list(ENGINES[settings.runtime].apis)}
+    # KServe's Service in Standard mode, on port 80.
+    url = f"http://{name}-predictor.{settings.namespace}.{settings.domain}"
+    if disaggregation(plan.model, release, settings) is not None:
+        url = route_url(plan.model, release, settings)
+    return name, {"url": url, "release": release, "apis": list(ENGINES[settings.runtime].apis)}
 
 
 def _generator(files: list[str], settings: Settings) -> Object:

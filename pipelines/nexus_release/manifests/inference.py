@@ -7,15 +7,14 @@ rendered. The object has the form that KServe's webhook would give it, so that A
 
 from __future__ import annotations
 
-from nexus_release.capacity.kernels import SUPPORT
-from nexus_release.capacity.planner import Placement, place
+from nexus_release.capacity.planner import Placement
 from nexus_release.config import Settings
-from nexus_release.errors import BadInput
 from nexus_release.manifests.engines import ENGINES
 from nexus_release.manifests.objects import MODEL, RELEASE, Object, labels, wave
 from nexus_release.manifests.runtimes import gpu_nodes, pod_security
 from nexus_release.manifests.scaling import CLASS, autoscaler_class, predictor_scaling
 from nexus_release.names import model_slug, service_name
+from nexus_release.pod_groups import placed
 from nexus_release.record import Content, Record, release_id
 
 _GPU = "nvidia.com/gpu"
@@ -24,7 +23,7 @@ _MODEL_URI = "MODEL_URI"  # where the registry has it, for people: a pod takes w
 
 def inference_service(record: Record, settings: Settings) -> Object:
     content = record.content
-    release, placement = release_id(content), placed(content, settings)
+    release, (pods,) = release_id(content), placed(content, settings)
     name = service_name(content.model, release)
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -35,24 +34,28 @@ def inference_service(record: Record, settings: Settings) -> Object:
             "labels": labels(**{MODEL: model_slug(content.model)}),  # a label cannot hold an alias, an annotation can
             "annotations": {
                 **wave("InferenceService"),
-                MODEL: content.model,
-                RELEASE: release,
+                **provenance(record),
                 # Always written: chart, ConfigMap and code of KServe have three different defaults.
                 "serving.kserve.io/deploymentMode": "Standard",
                 CLASS: autoscaler_class(settings),
-                _MODEL_URI: record.observed.registry_uri,
             },
         },
         "spec": {
             "predictor": {
                 "automountServiceAccountToken": False,
                 **predictor_scaling(name, settings),
-                "model": _model(content, settings, placement),
+                "model": _model(content, settings, pods.placement),
                 "securityContext": pod_security(),
                 **(gpu_nodes(settings) if settings.gpu.enabled else {}),
             }
         },
     }
+
+
+def provenance(record: Record) -> dict[str, str]:
+    """Annotations that say which release it is."""
+    content = record.content
+    return {MODEL: content.model, RELEASE: release_id(content), _MODEL_URI: record.observed.registry_uri}
 
 
 def storage_uri(artifacts: str, digest: str) -> str:
@@ -68,24 +71,12 @@ def _model(content: Content, settings: Settings, placement: Placement) -> Object
         "runtime": settings.runtime,
         "storageUri": storage_uri(settings.artifacts, content.artifact.digest),
         "args": ENGINES[settings.runtime].serves(content.model, settings, placement),  # appended to the runtime's
-        "resources": _resources(settings, placement),
+        "resources": resources(settings, placement),
     }
 
 
-def placed(content: Content, settings: Settings) -> Placement:
-    """Planned anew for this environment's machines, which a promotion may change. Raises BadInput where they do not
-    hold the model."""
-    said = content.recipe.get("quantize.scheme")
-    scheme = next((known for known in SUPPORT if known == said), None)
-    if scheme is None:
-        raise BadInput(f"{content.model}: recipe.quantize.scheme", said, f"one of {', '.join(SUPPORT)}")
-    placement = place(content.shape, scheme, settings.target, settings.gates.fit)
-    if placement.refusal:
-        raise BadInput(f"{content.model}: release", release_id(content)[:12], f"it does not fit: {placement.refusal}")
-    return placement
-
-
-def _resources(settings: Settings, placement: Placement) -> Object:
+def resources(settings: Settings, placement: Placement) -> Object:
+    """Of one pod's container."""
     # All of requests and limits are written: KServe fills what is absent from its ConfigMap (1 CPU, 2Gi).
     amounts = {"cpu": settings.resources.cpu, "memory": settings.resources.memory}
     if settings.gpu.enabled:

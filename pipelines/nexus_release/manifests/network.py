@@ -59,6 +59,8 @@ def _callers(settings: Settings) -> list[Object]:
 
 def _called(settings: Settings) -> list[Object]:
     found = [NAMES, _to(_ENGINES, ENGINE_PORT)]
+    if (door := settings.disaggregated.gateway) is not None:
+        found.append({"to": [pods_of(door.namespace, door.pods)], "ports": tcp(door.port)})
     if settings.redis.rendered:
         found.append(_to(_REDIS, *_redis_ports(settings)))
     if settings.redis.mode == "external":

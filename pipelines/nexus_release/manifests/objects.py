@@ -26,6 +26,7 @@ WAVES = {
     "ExternalSecret": -2,
     "ServingRuntime": 1,
     "InferenceService": 2,
+    "LLMInferenceService": 2,
     "ConfigMap": 3,
     "Service": 3,
     "ScaledObject": 3,

@@ -208,7 +208,7 @@ def _deployment(worker: Worker, settings: Settings) -> Object:
         engine,
         settings,
         [{"name": "MODEL_ID", "value": worker.model}] if worker.model else [],
-        args=[*(engine.listens("$(MODEL_ID)") if worker.model else ()), *worker.arguments],
+        args=[*(engine.listens("$(MODEL_ID)", PORT) if worker.model else ()), *worker.arguments],
         imagePullPolicy="IfNotPresent",
         resources={"limits": amounts, "requests": amounts},
     )

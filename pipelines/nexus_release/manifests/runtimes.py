@@ -65,26 +65,31 @@ def cache_claim(settings: Settings) -> dict[str, Object]:
 
 
 def engine_container(
-    name: str, engine: Engine, settings: Settings, variables: Sequence[Object] = (), **more: object
+    name: str,
+    engine: Engine,
+    settings: Settings,
+    variables: Sequence[Object] = (),
+    port: int = PORT,
+    **more: object,
 ) -> Object:
-    """Reads the model from MODEL_FOLDER and listens on PORT; what follows from the model is appended to its `args`.
+    """Reads the model from MODEL_FOLDER and listens on `port`; what follows from the model is appended to its `args`.
     `variables` are besides the engine's own, `more` stands in place of what is here."""
     image = settings.image
     return {
         "name": name,
         **({"image": image} if image else {}),
         "command": list(engine.command),
-        "args": engine.listens(MODEL_FOLDER),
+        "args": engine.listens(MODEL_FOLDER, port),
         "env": [*_environment(engine, settings), *variables],
-        "ports": [{"name": "http1", "containerPort": PORT, "protocol": "TCP"}],
+        "ports": [{"name": "http1", "containerPort": port, "protocol": "TCP"}],
         "startupProbe": {
-            "httpGet": {"path": engine.probes.alive, "port": PORT},
+            "httpGet": {"path": engine.probes.alive, "port": port},
             "periodSeconds": _STARTUP_SECONDS,
             "failureThreshold": _STARTUP_TRIES,
         },
-        "readinessProbe": {"httpGet": {"path": engine.probes.ready, "port": PORT}, "periodSeconds": 5},
+        "readinessProbe": {"httpGet": {"path": engine.probes.ready, "port": port}, "periodSeconds": 5},
         "livenessProbe": {
-            "httpGet": {"path": engine.probes.alive, "port": PORT},
+            "httpGet": {"path": engine.probes.alive, "port": port},
             "periodSeconds": 30,
             "timeoutSeconds": 10,
         },

@@ -134,6 +134,8 @@ def _targets(one: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     namespace = one["metadata"].get("namespace", "")
     if one["kind"] == "InferenceService" and one["metadata"]["annotations"].get(CLASS, "hpa") in ("hpa", "keda"):
         yield namespace, "Deployment", f"{one['metadata']['name']}-predictor"
+    elif one["kind"] == "LLMInferenceService" and "scaling" in one["spec"]:
+        yield namespace, "Deployment", f"{one['metadata']['name']}-kserve"
     elif one["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
         target = one["spec"]["scaleTargetRef"]
         yield namespace, target.get("kind", "Deployment"), target["name"]

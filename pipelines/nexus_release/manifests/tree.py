@@ -11,6 +11,7 @@ from nexus_release.data_declaration import objection
 from nexus_release.errors import BadInput
 from nexus_release.journal import write_whole
 from nexus_release.manifests.dashboards import dashboards
+from nexus_release.manifests.disaggregated import halves_network, llm_inference_service
 from nexus_release.manifests.engine_monitor import engine_monitor
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.inference import inference_service
@@ -24,8 +25,9 @@ from nexus_release.manifests.scaling import refuse_two_scalers, scaled_object
 from nexus_release.manifests.watching import watching
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan, read_plans
+from nexus_release.pod_groups import disaggregation
 from nexus_release.policies import Policies, read_policies
-from nexus_release.record import Record, read_record
+from nexus_release.record import Record, read_record, release_id
 from nexus_release.trust.keys import PublicKey, read_public_key
 
 PARTS = ("dashboards", "gateway", "namespace", "network", "redis", "runtimes", "watching")
@@ -125,7 +127,7 @@ def tree_path(environment: str) -> str:
 
 
 def service_path(environment: str, model: str, release: str) -> str:
-    """The InferenceService of a release, under the repository's root."""
+    """The object that KServe runs a release by, under the repository's root."""
     return f"{tree_path(environment)}/{model_slug(model)}/{service_name(model, release)}.yaml"
 
 
@@ -147,11 +149,20 @@ def _slug(top: str, plan: Plan) -> str:
 def _model(plan: Plan, inputs: Inputs) -> dict[str, Object]:
     objects: dict[str, Object] = {}
     for release in plan.releases:
-        record, service = inputs.records[release], service_name(plan.model, release)
-        objects[f"{service}.yaml"] = inference_service(record, inputs.settings)
-        objects |= scaled_object(service, plan.model, inputs.settings)
+        record = inputs.records[release]
+        objects |= _served(record, inputs.settings)
         objects |= presync(record.content, inputs.settings, inputs.keys)
     return objects
+
+
+def _served(record: Record, settings: Settings) -> dict[str, Object]:
+    """What runs a release: pods of one kind, or of two."""
+    model, release = record.content.model, release_id(record.content)
+    service = service_name(model, release)
+    if disaggregation(model, release, settings) is None:
+        one_kind = {f"{service}.yaml": inference_service(record, settings)}
+        return one_kind | scaled_object(service, model, settings)
+    return {f"{service}.yaml": llm_inference_service(record, settings)} | halves_network(model, release, settings)
 
 
 def _record(root: Path, model: str, release: str, digest: str) -> Record:

@@ -9,7 +9,8 @@ from typing import Any
 from nexus_release.object_rules.rule import Object
 
 RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
-SERVING = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", *RUNTIMES)
+LLM = ("LLMInferenceService", "LLMInferenceServiceConfig")
+SERVING = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", *RUNTIMES, *LLM)
 """Kinds whose pods answer somebody for as long as they run."""
 WORKFLOW = "Workflow"
 """Of pods that Argo Workflows makes."""
@@ -54,6 +55,8 @@ def pods(body: Object) -> Iterator[Pod]:
         yield Pod(kind, {}, spec)
     elif kind == "InferenceService" and (spec.get("predictor") or {}).get("containers"):
         yield Pod(kind, {}, spec["predictor"])
+    elif kind in LLM:
+        yield from _of_llm(kind, spec)
     elif kind in _WORKFLOWS:
         yield from _of_workflow(spec)
     elif kind == "CronWorkflow":
@@ -62,6 +65,17 @@ def pods(body: Object) -> Iterator[Pod]:
 
 def _templated(kind: str, template: Object) -> Pod:
     return Pod(kind, (template.get("metadata") or {}).get("labels") or {}, template.get("spec") or {})
+
+
+def _of_llm(kind: str, spec: Object) -> Iterator[Pod]:
+    """Pods of each part, where the object says them itself: each `template` is a pod's spec."""
+    router = (spec.get("router") or {}).get("scheduler") or {}
+    for part in (spec, spec.get("prefill") or {}):
+        for name in ("template", "worker"):
+            if part.get(name):
+                yield Pod(kind, part.get("labels") or {}, part[name])
+    if router.get("template"):
+        yield Pod(kind, router.get("labels") or {}, router["template"])
 
 
 def _of_workflow(spec: Object) -> Iterator[Pod]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nexus_release.manifests.scaling import CLASS
-from nexus_release.object_rules.pods import RUNTIMES, pods
+from nexus_release.object_rules.pods import LLM, RUNTIMES, pods
 from nexus_release.object_rules.quantities import canonical
 from nexus_release.object_rules.rule import Object, Rule
 
@@ -45,9 +45,10 @@ def kserve_scaler(body: Object) -> Iterator[str]:
 
 
 def kserve_storage(body: Object) -> Iterator[str]:
-    for uri in _values(body, "storageUri"):
+    named = body["spec"].get("model") or {} if body["kind"] in LLM else {}
+    for uri in (*_values(body, "storageUri"), named.get("uri", "")):
         if str(uri).startswith(("mlflow:", "models:", "runs:")):
-            yield f"storageUri {uri!r}: resolve it in the registry to pvc://, s3://, gs:// or oci:// by digest"
+            yield f"storage {uri!r}: resolve it in the registry to pvc://, s3://, gs:// or oci:// by digest"
 
 
 def kserve_framework(body: Object) -> Iterator[str]:
@@ -107,7 +108,7 @@ def exact_quantities(body: Object) -> Iterator[str]:
 
 
 def ports_say_protocol(body: Object) -> Iterator[str]:
-    if body["kind"] in (*RUNTIMES, "InferenceService"):
+    if body["kind"] in (*RUNTIMES, *LLM, "InferenceService"):
         for pod in pods(body):
             for container in pod.every_container:
                 if any("protocol" not in port for port in container.get("ports") or ()):

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from nexus_release.capacity.planner import Placement, place
 from nexus_release.config import Settings
 from nexus_release.manifests.tree import Inputs
 from nexus_release.plan import Plan
+from nexus_release.pod_groups import PodGroup, pod_groups
 from nexus_release.policies import SECTIONS, Policies
 from nexus_release.prices import pod_hour
-from nexus_release.record import Content
-from nexus_release.steps.quantize import QuantizeRecipe
 
 Role = Literal["stable", "canary", "retained"]
 _HUNDRED = Decimal(100)
@@ -28,8 +26,8 @@ class Running:
     role: Role
     percent: int
     """Of the model's traffic."""
-    placement: Placement
-    """Of one pod."""
+    groups: tuple[PodGroup, ...]
+    """Its pods, by what they do."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,6 @@ class Side:
 
     running: tuple[Running, ...]
     gpu: str | None
-    pods: tuple[int, int]
-    """Of each release: at least, at most."""
     currency: str
     hour: Decimal
     """What the model's pods cost an hour at most."""
@@ -47,9 +43,14 @@ class Side:
     """The same of every model's."""
 
     @property
+    def pods(self) -> int:
+        """At most."""
+        return sum(group.most for one in self.running for group in one.groups)
+
+    @property
     def gpus(self) -> int:
         """At most."""
-        return sum(one.placement.tensor_parallel for one in self.running) * self.pods[1] if self.gpu else 0
+        return sum(group.most * group.gpus for one in self.running for group in one.groups) if self.gpu else 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,6 @@ def _side(inputs: Inputs, model: str) -> Side:
     return Side(
         running=running,
         gpu=settings.gpu.model if settings.gpu.enabled else None,
-        pods=(settings.replicas.minimum, settings.replicas.maximum),
         currency=settings.prices.currency,
         hour=_hour(running, settings),
         environment_hour=_hour(everything, settings),
@@ -131,18 +131,12 @@ def _running(plan: Plan, inputs: Inputs) -> Iterator[Running]:
 
 
 def _one(release: str, role: Role, percent: int, inputs: Inputs) -> Running:
-    return Running(release, role, percent, placement(inputs.records[release].content, inputs.settings))
-
-
-def placement(content: Content, settings: Settings) -> Placement:
-    """Planned anew for the environment's machines."""
-    scheme = QuantizeRecipe.model_validate({"scheme": content.recipe.get("quantize.scheme")}).scheme
-    return place(content.shape, scheme, settings.target, settings.gates.fit)
+    return Running(release, role, percent, pod_groups(inputs.records[release].content, inputs.settings))
 
 
 def _hour(running: Collection[Running], settings: Settings) -> Decimal:
-    each = (pod_hour(settings, one.placement.tensor_parallel) for one in running)
-    return sum(each, Decimal(0)) * settings.replicas.maximum
+    each = (pod_hour(settings, group.gpus) * group.most for one in running for group in one.groups)
+    return sum(each, Decimal(0))
 
 
 def _needs(before: Side, after: Side, concerned: Callers | None, settings: Settings) -> Iterator[tuple[int, str]]:
