@@ -10,6 +10,7 @@ import msgspec
 
 from nexus_gateway.errors import INVALID_BODY, UNSUPPORTED_MEDIA, Refusal
 from nexus_gateway.exchange import RequestHead
+from nexus_gateway.prefix_cache import refuse_foreign_blocks
 from nexus_gateway.surfaces import Surface
 
 LARGEST = 4 << 20
@@ -35,6 +36,8 @@ class Asked(msgspec.Struct):
     metadata: msgspec.Raw = msgspec.Raw()
     store: bool | None = None
     previous_response_id: str | None = None
+    cache_salt: str | None = None
+    kv_transfer_params: msgspec.Raw = msgspec.Raw()
 
     def longest(self, surface: Surface) -> int | None:
         """Tokens that an answer may have, as the client says; None where it does not."""
@@ -72,6 +75,8 @@ _FIELDS = (
     "best_of",
     "store",
     "previous_response_id",
+    "cache_salt",
+    "kv_transfer_params",
 )
 _DECIDING = re.compile(b'"(?:%s)"\\s*:' % "|".join(_FIELDS).encode(), re.IGNORECASE)
 _EXACT = re.compile(_DECIDING.pattern)
@@ -94,6 +99,7 @@ def read(head: RequestHead, body: bytes) -> Asked:
         raise Refusal(INVALID_BODY, f"body: {str(error)[:200]}") from None
     _shallow(body)  # of JSON that is sound: every text has its end, so no walk begins twice
     _unambiguous(body)
+    refuse_foreign_blocks(bytes(asked.kv_transfer_params))
     if not 0 < len(asked.model) <= LONGEST_MODEL:
         raise Refusal(INVALID_BODY, f"model: 1 to {LONGEST_MODEL} characters")
     return asked

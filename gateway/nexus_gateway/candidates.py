@@ -119,4 +119,5 @@ def speaks(upstream: Upstream, surface: Surface) -> bool:
 
 def translated(upstream: Upstream, surface: Surface) -> bool:
     """True where it is asked in another API than the client's."""
-    return surface.api == "messages" and "messages" not in upstream.apis and "chat" in upstream.apis
+    own = "messages" in upstream.apis and not upstream.salted  # in `messages` there is no salt
+    return surface.api == "messages" and not own and "chat" in upstream.apis

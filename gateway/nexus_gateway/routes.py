@@ -57,6 +57,8 @@ class Upstream:
     max_parallel: int | None
     queue_seconds: float
     health: HealthFile | None
+    salted: bool
+    """Whether each tenant has a prefix cache of its own there."""
     authorization: bytes = field(repr=False)
     """For this upstream's own addresses; empty where it wants none."""
 
@@ -130,6 +132,7 @@ def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str
         max_parallel=file.max_parallel,
         queue_seconds=file.queue_seconds,
         health=file.health,
+        salted=file.prefix_cache == "tenant",
         authorization=b"Bearer " + token.encode() if token else b"",
     )
 

@@ -70,6 +70,9 @@ class UpstreamFile(_Strict):
     """Calls at once; more wait, by priority and then in fair shares between callers."""
     queue_seconds: Seconds = 5.0
     """How long they wait before 503."""
+    prefix_cache: Literal["tenant", "shared"] = "shared"
+    """Whose prompts it may find in its cache again. `tenant`: each tenant its own; the engine is told by `cache_salt`,
+    which vLLM heeds. `shared`: everybody's, so that one tenant can find out what another has asked."""
     health: HealthFile | None = None
     credential_env: Variable | None = None
     """Variable of this process that holds the bearer token for this upstream."""
@@ -79,6 +82,15 @@ class UpstreamFile(_Strict):
     def _one_place(self) -> UpstreamFile:
         if (self.url is None) == (self.endpoints is None):
             raise ValueError("give either url or endpoints")
+        return self
+
+    @model_validator(mode="after")
+    def _salts(self) -> UpstreamFile:
+        if self.prefix_cache == "tenant":
+            if not all(url.startswith(("http://", "https://")) for url in self.urls):
+                raise ValueError("prefix_cache: tenant is for http:// and https://; others take no cache_salt")
+            if self.apis and "messages" in self.apis and "chat" not in self.apis:
+                raise ValueError("prefix_cache: tenant makes messages of chat, which apis does not name")
         return self
 
     @property

@@ -109,6 +109,9 @@ class Serving(Section):
     """Requests at once in one pod; memory is planned for all of them at full length."""
     gpu_memory_percent: int = Field(ge=1, le=100)
     """Of each GPU's memory, what the engine may take (vLLM's `--gpu-memory-utilization`)."""
+    prefix_cache: Literal["tenant", "shared"]
+    """Whose prompts an engine may find in its cache again. `tenant`: each tenant its own, where the engine can keep
+    them apart, which nexus-vllm can. `shared`: everybody's, so that one tenant can find out what another has asked."""
 
 
 class Timeouts(Section):
@@ -241,22 +244,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _takes_apart_what_it_can(self) -> Settings:
-        for model, halves in self.disaggregated.models.items():
-            where = f"disaggregated.models.{model}"
-            if self.runtime != "nexus-vllm":
-                raise ValueError(f"{where}: runtime {self.runtime} hands no KV cache over: say runtime nexus-vllm")
-            if not self.gpu.enabled or self.image is None:
-                raise ValueError(f"{where}: prefill and decode are pods with GPUs: enable gpu and name the image")
-            for role, pods in (("prefill", halves.prefill), ("decode", halves.decode)):
-                if pods.gpus > self.gpu.count:
-                    raise ValueError(
-                        f"{where}.{role}.gpus is {pods.gpus}, but a pod may have gpu.count {self.gpu.count}"
-                    )
-            few, many = sorted((halves.prefill.gpus, halves.decode.gpus))
-            if many % few:
-                raise ValueError(
-                    f"{where}: {few} and {many} GPUs share no heads evenly: make one a multiple of the other"
-                )
+        with_gpus = self.gpu.enabled and self.image is not None
+        self.disaggregated.hold_to(self.runtime, self.gpu.count if with_gpus else 0)
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from nexus_release.capacity.target import Runtime
 from nexus_release.frozen import Section
 from nexus_release.kubernetes_values import Label, LabelValue, QualifiedName
 from nexus_release.names import ModelName
@@ -66,3 +67,20 @@ class Disaggregated(Section):
         if self.models and self.gateway is None:
             raise ValueError(f"gateway is null, but {', '.join(sorted(self.models))} are reached by it: describe it")
         return self
+
+    def hold_to(self, runtime: Runtime, gpus: int) -> None:
+        """`gpus`: of a pod at most; 0 where engines have none, or are no pods. Raises ValueError."""
+        for model, halves in self.models.items():
+            where = f"disaggregated.models.{model}"
+            if runtime != "nexus-vllm":
+                raise ValueError(f"{where}: runtime {runtime} hands no KV cache over: say runtime nexus-vllm")
+            if not gpus:
+                raise ValueError(f"{where}: prefill and decode are pods with GPUs: enable gpu and name the image")
+            for role, pods in (("prefill", halves.prefill), ("decode", halves.decode)):
+                if pods.gpus > gpus:
+                    raise ValueError(f"{where}.{role}.gpus is {pods.gpus}, but a pod may have gpu.count {gpus}")
+            few, many = sorted((halves.prefill.gpus, halves.decode.gpus))
+            if many % few:
+                raise ValueError(
+                    f"{where}: {few} and {many} GPUs divide heads unlike; make one a multiple of the other"
+                )

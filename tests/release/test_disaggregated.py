@@ -133,6 +133,19 @@ def test_prometheus_finds_both_halves() -> None:
         assert half["labels"].keys() <= set(monitor["podTargetLabels"])
 
 
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        ({}, "tenant"),
+        ({"serving": {"prefix_cache": "shared"}}, None),
+        ({"runtime": "nexus-sglang"}, None),  # nobody has shown that it heeds a salt in every API
+    ],
+)
+def test_tenants_have_caches_of_their_own_where_the_engine_can(over: dict[str, Any], told: str | None) -> None:
+    routes = tree(settings_of("prod", over))[f"gitops/prod/gateway/routes.d/{MODEL}.yaml"]
+    assert {upstream.get("prefix_cache") for upstream in routes["upstreams"].values()} == {told}
+
+
 @pytest.mark.parametrize("part", ["kserve", "kserve-prefill", "kserve-router-scheduler"])
 def test_a_pod_of_either_half_is_paid_for_as_its_releases(part: str) -> None:
     found = re.fullmatch(POD, f"pydoc-chat-0123abcd-{part}-7d9f8-abcde")

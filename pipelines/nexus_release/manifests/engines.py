@@ -48,6 +48,8 @@ class Engine:
     """What it answers for a model that writes text, by the gateway's names."""
     probes: Probes
     figures: Figures
+    salts: bool = False
+    """Whether it keeps prompts of different `cache_salt` apart."""
 
 
 def _vllm_listens(folder: str, port: int) -> list[str]:
@@ -143,6 +145,7 @@ ENGINES: dict[Runtime, Engine] = {
         apis=("chat", "completions", "responses", "messages"),
         probes=_HEALTH,
         figures=_VLLM_FIGURES,
+        salts=True,
     ),
     "nexus-sglang": Engine(
         model_format="sglang",

@@ -112,7 +112,9 @@ def _upstream(plan: Plan, release: str, settings: Settings) -> tuple[str, Object
     url = f"http://{name}-predictor.{settings.namespace}.{settings.domain}"
     if disaggregation(plan.model, release, settings) is not None:
         url = route_url(plan.model, release, settings)
-    return name, {"url": url, "release": release, "apis": list(ENGINES[settings.runtime].apis)}
+    engine = ENGINES[settings.runtime]
+    apart = {"prefix_cache": "tenant"} if engine.salts and settings.serving.prefix_cache == "tenant" else {}
+    return name, {"url": url, "release": release, "apis": list(engine.apis), **apart}
 
 
 def _generator(files: list[str], settings: Settings) -> Object:

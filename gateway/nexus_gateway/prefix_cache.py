@@ -1,0 +1,47 @@
+"""Whose prompts an engine may find in its prefix cache again.
+
+An engine that has kept the beginning of a prompt answers faster, and says so in `cached_tokens`: whoever shares the
+cache can try out what others have asked. vLLM keeps apart what is asked with another `cache_salt`. Ours follows from
+the tenant alone, so that every gateway gives the same one, and no client can give itself another tenant's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import msgspec
+
+from nexus_gateway.errors import FIELD_NOT_ALLOWED, Refusal
+from nexus_gateway.surfaces import Surface
+
+_SALTED = ("chat", "completions", "responses", "messages")
+"""APIs in which there is a salt. vLLM passes over one in `messages`, which is therefore made of chat."""
+_FIELD = b"cache_salt"
+
+
+def refuse_foreign_blocks(said: bytes) -> None:
+    """`said`: the body's `kv_transfer_params`. They name blocks of KV cache in any pod, and the pods among themselves
+    alone may. Raises Refusal."""
+    if said not in (b"", b"null"):
+        raise Refusal(FIELD_NOT_ALLOWED, "kv_transfer_params: engines alone tell each other where a cache lies")
+
+
+def keeps_prompts(surface: Surface) -> bool:
+    """Whether what is asked there stays in a cache that can be salted. To count a prompt's tokens keeps nothing."""
+    return surface.api in _SALTED and surface.streams
+
+
+def salt_of(tenant: str, own: str | None) -> str:
+    """`own`: the client's, by which it keeps its users apart among themselves."""
+    return hashlib.sha256(f"prefix cache\0{tenant}\0{own or ''}".encode()).hexdigest()
+
+
+def salted(body: bytes, salt: str) -> bytes:
+    """The same with this salt and no other; a body that names none keeps every other byte."""
+    written = json.dumps(salt).encode()
+    if _FIELD in body or b"\\u" in body:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return msgspec.json.encode(fields | {"cache_salt": msgspec.Raw(written)})
+    start = body.index(b"{") + 1
+    return b'%s"cache_salt":%s,%s' % (body[:start], written, body[start:])
