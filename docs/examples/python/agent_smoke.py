@@ -38,7 +38,7 @@ def the_key_may_use_the_model(asked: Asked) -> str:
 
 
 def an_answer_says_what_made_it(asked: Asked) -> str:
-    answer = asked.client.chat(asked.model, QUESTION, max_tokens=8)
+    answer = asked.client.chat(asked.model, QUESTION, max_tokens=8, temperature=0.0)
     hold(answer.text != "", "the answer is empty")
     said = answer.provenance
     hold(len(said.revision) == 64, f"x-nexus-revision is {said.revision!r}, and no digest")
@@ -48,7 +48,7 @@ def an_answer_says_what_made_it(asked: Asked) -> str:
 
 
 def a_stream_is_whole(asked: Asked) -> str:
-    with asked.client.stream(asked.model, QUESTION, max_tokens=8) as stream:
+    with asked.client.stream(asked.model, QUESTION, max_tokens=8, temperature=0.0) as stream:
         pieces = list(stream)
         answer = stream.answer()
     hold(answer.text == "".join(pieces) != "", "the stream has no text")
@@ -58,7 +58,9 @@ def a_stream_is_whole(asked: Asked) -> str:
 
 def what_is_sent_twice_is_answered_once(asked: Asked) -> str:
     key = f"smoke-{uuid.uuid4()}"
-    first, second = (asked.client.chat(asked.model, QUESTION, max_tokens=8, idempotency_key=key) for _ in range(2))
+    first, second = (
+        asked.client.chat(asked.model, QUESTION, max_tokens=8, temperature=0.0, idempotency_key=key) for _ in range(2)
+    )
     hold(second.provenance.replayed, "the second answer was made anew: the gateway keeps none by their keys")
     hold(second.raw == first.raw, "the second answer is another one")
     return "given again"
