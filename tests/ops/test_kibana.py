@@ -90,12 +90,10 @@ def test_each_query_can_be_read_and_names_fields_that_there_are(name: str) -> No
 
 FOUND = {
     "nexus-errors": ["circuit_open"],
-    "nexus-slow": [],
     "nexus-rate-limit": ["rate_limited"],
     "nexus-upstream-errors": [],
     "nexus-circuit-open": ["circuit_open"],
     "nexus-fallbacks": [None],
-    "nexus-silent": [],
 }
 """The codes of the requests of tests/support/gateway_run.py that each finds, where it is not all."""
 
@@ -105,6 +103,18 @@ def test_a_query_finds_the_requests_that_it_is_for(name: str, run: GatewayRun) -
     requests = [one for one in documents(run) if one["message"] == "request"]
     query = parse(QUERIES[name])
     assert [one.get("code") for one in requests if query.holds(one)] == FOUND[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "slow"),
+    [("slow", {"duration_ms": 2000}), ("silent", {"first_byte_ms": 1000}), ("silent", {"longest_gap_ms": 1000.5})],
+)
+def test_what_is_slow_is_found_and_what_is_not_is_not(name: str, slow: dict[str, float], run: GatewayRun) -> None:
+    quick = {"duration_ms": 1999.9, "first_byte_ms": 999.9, "longest_gap_ms": 999.9}
+    line = next(one for one in documents(run) if one["message"] == "request")
+    query = parse(QUERIES[f"nexus-{name}"])
+    assert query.holds({**line, **quick, **slow})
+    assert not query.holds({**line, **quick})
 
 
 def test_the_others_find_what_they_are_for(run: GatewayRun) -> None:

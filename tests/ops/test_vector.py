@@ -153,6 +153,15 @@ def test_what_is_no_audit_line_is_kept_apart_too(message: str, reason: str) -> N
     assert (sink, event["line"], event["reason"]) == ("gateway_unparsed", message, reason)
 
 
+@pytest.mark.parametrize(("message", "sink"), [(json.dumps(HEAD), "gateway_logs"), ("no line", "gateway_unparsed")])
+def test_a_pod_s_line_says_where_it_was_written_as_a_container_s_does(message: str, sink: str) -> None:
+    pod = {"pod_name": "gateway-7d9-x", "pod_node_name": "node-2", "container_image": "gateway:2"}
+    event = {"message": message, "file": "/var/log/pods/0.log", "kubernetes": pod, "source_type": "kubernetes_logs"}
+    ((to, made),) = COLLECT.flow("gateway_containers", event)
+    assert to == sink
+    assert made["source"].items() >= {"host": "node-2", "container": "gateway-7d9-x", "image": "gateway:2"}.items()
+
+
 def test_a_long_text_is_cut_and_its_length_told() -> None:
     ((_, event),) = collected(LONG)
     assert (len(event["line"]), event["bytes"]) == (16_384 + len("..."), len(LONG))

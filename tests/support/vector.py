@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,18 @@ class Dropped(Exception):
     """Why: `abort` or `error`; the message is the program's."""
 
 
-def execute(program: str, event: Event) -> Any:
-    """What the program's last expression gives."""
+@cache
+def _runtime() -> Any:
+    """One, since it keeps what it has compiled."""
     from vrl_python import VRLRuntime
 
+    return VRLRuntime()
+
+
+def execute(program: str, event: Event) -> Any:
+    """What the program's last expression gives."""
     try:
-        return VRLRuntime().execute(program, event).runtime_result
+        return _runtime().execute(program, event).runtime_result
     except RuntimeError as failed:
         text = str(failed)
         told = re.search(r"error\[E\d+\]: (.*)", text)
