@@ -18,7 +18,10 @@ from .gateway import PLAIN, free_port, until
 class Prometheus:
     """Scrapes each target once a second, with the labels that the test gives it."""
 
-    def __init__(self, folder: Path, targets: Mapping[int, Mapping[str, str]]) -> None:
+    def __init__(
+        self, folder: Path, targets: Mapping[int, Mapping[str, str]], more: Mapping[str, object] | None = None
+    ) -> None:
+        """`more` of the configuration: rules, and who is told."""
         job = {
             "job_name": "made-up",
             "honor_labels": False,
@@ -27,7 +30,9 @@ class Prometheus:
             ],
         }
         config = folder / "prometheus.yaml"
-        config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
+        config.write_text(
+            yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job], **(more or {})})
+        )
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         with (folder / "prometheus.log").open("wb") as log:
