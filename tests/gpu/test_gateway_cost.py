@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(1800)
 def test_the_gateway_costs_no_more_than_it_may(url: str, place: Place, tmp_path: Path) -> None:
     routes = write_routes(tmp_path / "routes", {MODEL: direct(MODEL, url)})
     gateway = Gateway(tmp_path, "--routes", str(routes)).wait()
-    clients, requests, rounds = (8, 24, 2) if place.cpu else (256, 2048, 9)
+    clients, requests, rounds = (4, 8, 2) if place.cpu else (256, 2048, 9)
     past, through = measured(
         Target("direct", url, MODEL), Target("gateway", gateway.url, MODEL, "dev-key"), clients, requests, rounds
     )
