@@ -36,6 +36,13 @@ def test_every_alert_has_an_entry_and_every_entry_an_alert() -> None:
     assert sorted(ENTRIES) == NAMES
 
 
+def test_every_alert_is_explained_in_korean_by_a_sentence() -> None:
+    page = (ROOT / "docs" / "ko" / "alerts.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert sorted(rows) == NAMES
+    assert [name for name, told in rows.items() if not re.fullmatch(r"[^.]*[가-힣][^다]*.*다\.", told)] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_entry_says_what_it_means_and_what_to_do(name: str) -> None:
     told = ENTRIES[name]
