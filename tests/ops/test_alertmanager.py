@@ -70,9 +70,9 @@ def test_no_secret_stands_in_the_configuration() -> None:
     text = (CONFIG / "alertmanager.yml").read_text()
     assert not re.search(r"hooks\.slack|api_url:|password:|credentials:", text)
     assert re.findall(r"_file: (\S+?)\}?$", text, re.MULTILINE) == [
-        "secrets/smtp-password",
-        "secrets/slack-url",
-        "secrets/webhook-token",
+        "/etc/alertmanager/secrets/smtp-password",
+        "/etc/alertmanager/secrets/slack-url",
+        "/etc/alertmanager/secrets/webhook-token",
     ]
 
 

@@ -16,6 +16,7 @@ from .repository import ROOT
 
 CONFIG = ROOT / "ops" / "alertmanager"
 _ADDRESSES = {
+    "/etc/alertmanager/secrets/": "{folder}/secrets/",
     "smtp.example.com:587": "{smarthost}",
     "smtp_from:": "smtp_require_tls: false\n  smtp_from:",
     "https://pager.example.com/alerts": "{url}/webhook",
@@ -45,7 +46,7 @@ class Alertmanager:
         text = (CONFIG / "alertmanager.yml").read_text()
         for theirs, ours in _ADDRESSES.items():
             assert theirs in text, theirs
-            text = text.replace(theirs, ours.format(url=sink.url, smarthost=sink.smarthost))
+            text = text.replace(theirs, ours.format(url=sink.url, smarthost=sink.smarthost, folder=folder))
         (folder / "alertmanager.yml").write_text(text)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -54,12 +55,12 @@ class Alertmanager:
             self.process = subprocess.Popen(
                 [
                     alertmanager_program(),
-                    "--config.file=alertmanager.yml",
-                    "--storage.path=data",
+                    f"--config.file={folder}/alertmanager.yml",
+                    f"--storage.path={folder}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     "--cluster.listen-address=",
                 ],
-                cwd=folder,
+                cwd="/",  # nothing of it may hang on where it is started
                 stdout=log,
                 stderr=log,
             )
