@@ -55,7 +55,7 @@ def _of_its_types(document: Document) -> Iterator[str]:
         yield f"Grafana's types refuse it: {error}"
         return
     if through != document:
-        yield f"Grafana's types change it at {_first_difference(document, through)}"
+        yield f"Grafana's types change it at {first_difference(document, through)}"
 
 
 def _of_its_panels(document: Document) -> Iterator[str]:
@@ -121,13 +121,13 @@ def _overlap(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
     return not apart
 
 
-def _first_difference(one: Any, other: Any, at: str = "") -> str:
+def first_difference(one: Any, other: Any, at: str = "") -> str:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted({*one, *other}):
             if one.get(key) != other.get(key) or (key in one) != (key in other):
-                return _first_difference(one.get(key), other.get(key), f"{at}.{key}")
+                return first_difference(one.get(key), other.get(key), f"{at}.{key}")
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, pair in enumerate(zip(one, other, strict=True)):
             if pair[0] != pair[1]:
-                return _first_difference(*pair, f"{at}[{number}]")
+                return first_difference(*pair, f"{at}[{number}]")
     return f"{at}: {one!r} becomes {other!r}"
