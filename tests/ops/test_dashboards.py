@@ -18,6 +18,7 @@ import yaml
 from nexus_gateway.telemetry.families import page
 from nexus_release.config import load_settings
 from nexus_release.dashboards.boards import BOARDS
+from nexus_release.dashboards.links import DATA_VIEW
 from nexus_release.errors import BadInput
 
 from ..support.cluster_settings import settings_of
@@ -155,6 +156,12 @@ def test_links_lead_to_the_logs_of_what_was_clicked_on_and_to_its_commit() -> No
     assert led["Commit of the release"] == f"{history}/gitops/releases/VALUE/VALUE.json"
     (served,) = (panel for panel in boards["nexus-gateway.json"]["panels"] if panel["title"] == "Configuration served")
     assert served["fieldConfig"]["defaults"]["links"][0]["url"] == f"{history}/gitops/prod/gateway/routes.d"
+
+
+def test_links_name_the_data_view_and_the_dashboard_that_kibana_is_given() -> None:
+    lines = (ROOT / "ops" / "kibana" / "saved_objects.ndjson").read_text().splitlines()
+    there = {(body["type"], body["id"]) for body in map(json.loads, lines) if "type" in body}
+    assert {("index-pattern", DATA_VIEW), ("dashboard", DATA_VIEW)} <= there
 
 
 def test_each_dashboard_leads_to_the_logs_or_is_about_money() -> None:

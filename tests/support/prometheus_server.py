@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,26 +15,34 @@ import yaml
 
 from .gateway import PLAIN, free_port, until
 
+ITSELF = {"job": "prometheus"}
+
 
 class Prometheus:
     """Scrapes each target once a second, with the labels that the test gives it."""
 
     def __init__(
-        self, folder: Path, targets: Mapping[int, Mapping[str, str]], more: Mapping[str, object] | None = None
+        self,
+        folder: Path,
+        targets: Mapping[int, Mapping[str, str]],
+        more: Mapping[str, object] | None = None,
+        *,
+        itself: bool = False,
     ) -> None:
-        """`more` of the configuration: rules, and who is told."""
+        """`more` of the configuration: rules, and who is told. `itself` is scraped too where that is asked for."""
+        port = free_port()
+        scraped = {**targets, **({port: ITSELF} if itself else {})}
         job = {
             "job_name": "made-up",
             "honor_labels": False,
             "static_configs": [
-                {"targets": [f"127.0.0.1:{port}"], "labels": dict(labels)} for port, labels in targets.items()
+                {"targets": [f"127.0.0.1:{at}"], "labels": dict(labels)} for at, labels in scraped.items()
             ],
         }
         config = folder / "prometheus.yaml"
         config.write_text(
             yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job], **(more or {})})
         )
-        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         with (folder / "prometheus.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -50,13 +59,21 @@ class Prometheus:
 
     def query(self, text: str) -> list[float]:
         """The values of an instant query, in the order of the answer. A text that is no PromQL is an error."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": text}, verify=PLAIN)
-        assert answer.status_code == 200, answer.text
-        return [float(series["value"][1]) for series in answer.json()["data"]["result"]]
+        return [float(series["value"][1]) for series in self._asked("query", {"query": text})["result"]]
+
+    def label_values(self, series: str, label: str) -> list[str]:
+        """Sorted."""
+        found: list[str] = self._asked(f"label/{label}/values", {"match[]": series})
+        return found
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(30)
+
+    def _asked(self, path: str, given: Mapping[str, str]) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=given, verify=PLAIN)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
 
     def _ready(self) -> bool:
         assert self.process.poll() is None, "Prometheus has ended"

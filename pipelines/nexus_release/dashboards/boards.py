@@ -9,6 +9,7 @@ from nexus_release.dashboards.board import Board, Scope
 from nexus_release.dashboards.costs import costs_board
 from nexus_release.dashboards.engines import engines_board
 from nexus_release.dashboards.gateway import gateway_board
+from nexus_release.dashboards.objectives import objectives_board
 from nexus_release.dashboards.releases import canaries_board, releases_board
 from nexus_release.dashboards.tokens import tokens_board
 
@@ -17,6 +18,7 @@ BOARDS: dict[str, Callable[[Scope], Board]] = {
     "nexus-tokens": tokens_board,
     "nexus-releases": releases_board,
     "nexus-canaries": canaries_board,
+    "nexus-objectives": objectives_board,
     "nexus-costs": costs_board,
     "nexus-engines": engines_board,
 }
