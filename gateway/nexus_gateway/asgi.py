@@ -9,11 +9,9 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from nexus_gateway.asked import LARGEST
-from nexus_gateway.errors import BODY_TIMEOUT, BODY_TOO_LARGE, ClientGone, Refusal
+from nexus_gateway.body_limits import BODY_SECONDS, too_large, too_slow
+from nexus_gateway.errors import ClientGone
 from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive, failed
-
-BODY_SECONDS = 30.0
-"""For the whole body."""
 
 CUT = "nexus.cut"
 """Extension of the scope: a function that closes the client's connection at once, unsent bytes and all."""
@@ -108,7 +106,7 @@ class AsgiExchange:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await self._read_body()
         except TimeoutError:
-            self._body.fail(Refusal(BODY_TIMEOUT, headers=((b"connection", b"close"),)))
+            self._body.fail(too_slow())
             return
         except Exception as error:  # whatever it is, the story waits for it
             self._body.fail(error)
@@ -121,7 +119,7 @@ class AsgiExchange:
     async def _read_body(self) -> bytes:
         length = self.head.first(b"content-length")
         if length.isdigit() and int(length) > LARGEST:
-            raise _too_large()
+            raise too_large()
         pieces, size = [], 0
         while True:
             message = await self._receive()
@@ -131,7 +129,7 @@ class AsgiExchange:
             piece = message.get("body", b"")
             size += len(piece)
             if size > LARGEST:
-                raise _too_large()
+                raise too_large()
             pieces.append(piece)
             if not message.get("more_body", False):
                 return b"".join(pieces)
@@ -145,8 +143,3 @@ class AsgiExchange:
     def _leave(self) -> None:
         self._gone = True
         self.closed.give(None)
-
-
-def _too_large() -> Refusal:
-    # What was not read is still on its way, so the connection cannot carry another request.
-    return Refusal(BODY_TOO_LARGE, f"the body is larger than {LARGEST} bytes", headers=((b"connection", b"close"),))

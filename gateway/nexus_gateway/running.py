@@ -97,7 +97,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     app: ASGIApp = create_app(gateway)
     if start.admin_port is not None:
         app = Ports(app, start.admin_port)
-    server = make_server(app, gateway, settings.drain_seconds, settings.grace_seconds)
+    server = make_server(app, gateway, settings, start.admin_port)
     writers = [writer for writer in (audited, decided, spans) if writer is not None]
     logs.start()
     _greet(logs, start, served, known, shared=settings.redis_url is not None)

@@ -1,98 +1,25 @@
-"""uvicorn with limits of our own, which it has not: on the head's bytes, headers and time, and on idle connections."""
+"""uvicorn, with connections of our own and a clean end."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
+from functools import partial
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from nexus_gateway import envelopes
-from nexus_gateway.asgi import CUT
-from nexus_gateway.errors import HEAD_TOO_LARGE, INVALID_HEAD, Condition, Refusal
-from nexus_gateway.exchange import RequestHead
 from nexus_gateway.gateway import Gateway
-from nexus_gateway.page_errors import surface_of
+from nexus_gateway.limited_protocol import IDLE_SECONDS, LimitedProtocol
+from nexus_gateway.settings import Settings
 from nexus_gateway.start import BACKLOG
-from nexus_gateway.trace import trace
-
-HEAD_BYTES = 32 << 10
-HEAD_COUNT = 100
-HEAD_SECONDS = 10.0
-IDLE_SECONDS = 75
-
-
-class LimitedProtocol(HttpToolsProtocol):
-    """Closes what does not become a request in time, and refuses heads that are too large or ambiguous."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._in_head, self._head_bytes = True, 0
-        self._deadline: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, transport.close)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
-                self._turn_away(HEAD_TOO_LARGE)
-                return
-        super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def on_headers_complete(self) -> None:
-        self._in_head, self._head_bytes = False, 0
-        self._stop_clock()
-        names = [name for name, _ in self.headers]
-        if len(names) > HEAD_COUNT or sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
-            self._turn_away(HEAD_TOO_LARGE)
-        elif names.count(b"host") != 1:
-            self._turn_away(INVALID_HEAD)
-        else:
-            self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[dict-item]  # uvicorn types the extensions that it knows
-            super().on_headers_complete()
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def send_400_response(self, msg: str) -> None:
-        """What the parser refuses."""
-        self._turn_away(INVALID_HEAD)
-
-    def _turn_away(self, condition: Condition) -> None:
-        """What has no head to make a request of has ids of our own."""
-        if not self.transport.is_closing():
-            ids = trace(RequestHead("", "", [], ""))
-            path = getattr(self, "url", b"").decode("latin-1")  # of the last head that had a first line
-            body = envelopes.body(Refusal(condition), surface_of(path), ids.request_id)
-            headers = [
-                (b"connection", b"close"),
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-                *ids.headers,
-            ]
-            status = b"HTTP/1.1 %d %s\r\n" % (condition.status, HTTPStatus(condition.status).phrase.encode())
-            self.transport.write(status + b"".join(b"%s: %s\r\n" % pair for pair in headers) + b"\r\n" + body)
-            self.transport.close()
+from nexus_gateway.wire import WireProtocol
 
 
 class _Server(uvicorn.Server):
@@ -124,12 +51,20 @@ class _Server(uvicorn.Server):
             self._gateway.draining = self.should_exit = True
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn leaves what is under way after a second signal to the loop, which knows of its own tasks only."""
+        await super().shutdown(sockets)
+        for under_way in tuple(self.server_state.tasks):
+            under_way.cancel()
+        await asyncio.sleep(0)
 
-def make_server(app: ASGIApp, gateway: Gateway, drain_seconds: float, grace_seconds: int) -> uvicorn.Server:
-    """`grace_seconds`: for answers that are under way when the drain time is over."""
+
+def make_server(app: ASGIApp, gateway: Gateway, settings: Settings, admin_port: int | None) -> uvicorn.Server:
+    """`admin_port`: where operators have a port of their own."""
+    wire = partial(WireProtocol, gateway, admin_port)
     config = uvicorn.Config(
         app,
-        http=LimitedProtocol,
+        http=wire if settings.edge == "wire" else LimitedProtocol,  # type: ignore[arg-type]  # it is called, no more
         ws="none",
         loop="uvloop",
         log_level="warning",
@@ -137,7 +72,7 @@ def make_server(app: ASGIApp, gateway: Gateway, drain_seconds: float, grace_seco
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=grace_seconds,
+        timeout_graceful_shutdown=settings.grace_seconds,
         backlog=BACKLOG,
     )
-    return _Server(config, gateway, drain_seconds)
+    return _Server(config, gateway, settings.drain_seconds)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
@@ -15,6 +15,9 @@ from nexus_gateway.kept_responses.place import KEPT_SECONDS
 from nexus_gateway.keys import Keys, digest
 from nexus_gateway.routes_file import EVERY_SUBJECT
 from nexus_gateway.shedding import MOST_IN_FLIGHT
+
+Edge = Literal["wire", "asgi"]
+EDGES: tuple[Edge, ...] = get_args(Edge)
 
 VARIABLES: tuple[tuple[str, str, str], ...] = (
     (
@@ -68,6 +71,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("GATEWAY_DRAIN_SECONDS", "0", "From SIGTERM on requests are still taken so long; `/ready` is 503 at once."),
     ("GATEWAY_GRACE_SECONDS", "60", "For answers under way after that; then they are cut off."),
+    ("GATEWAY_EDGE", "wire", "`asgi`: uvicorn and FastAPI read every request; the answers are the same, and slower."),
     ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
     ("GATEWAY_PII_HASH_SALT", "new at each start", "Salt of principals in the audit log."),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
@@ -96,6 +100,8 @@ class Settings:
     most_in_flight: int
     drain_seconds: float
     grace_seconds: int
+    edge: Edge
+    """Who reads plain requests: the gateway itself, or FastAPI as it reads all others."""
     idempotency: IdempotencySettings
     responses_seconds: float
     """For which it is remembered where a response is."""
@@ -142,12 +148,21 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         most_in_flight=int(_number(environ, "GATEWAY_MAX_IN_FLIGHT", MOST_IN_FLIGHT, whole=True)),
         drain_seconds=_number(environ, "GATEWAY_DRAIN_SECONDS", 0, least=0),
         grace_seconds=int(_number(environ, "GATEWAY_GRACE_SECONDS", 60, whole=True)),
+        edge=_edge(environ),
         idempotency=_idempotency(environ),
         responses_seconds=_number(environ, "GATEWAY_RESPONSES_TTL_SECONDS", KEPT_SECONDS, most=_LONGEST_KEPT),
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
     )
+
+
+def _edge(environ: Mapping[str, str]) -> Edge:
+    text = environ.get("GATEWAY_EDGE", EDGES[0])
+    found = next((edge for edge in EDGES if edge == text), None)
+    if found is None:
+        raise ConfigRefused(f"GATEWAY_EDGE: {text!r}: write {' or '.join(EDGES)}")
+    return found
 
 
 def _idempotency(environ: Mapping[str, str]) -> IdempotencySettings:

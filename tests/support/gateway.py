@@ -20,6 +20,8 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients over plain HTTP, which would load the machine's certificates for each request: 25 ms of a core."""
 RELEASE = "a" * 64
 OTHER = "b" * 64
+EDGE = {"GATEWAY_EDGE": edge} if (edge := os.environ.get("NEXUS_EDGE")) else {}
+"""The edge of every gateway of a run of the tests, where it is not the gateway's own choice."""
 
 
 def free_port() -> int:
@@ -54,7 +56,7 @@ class Gateway:
         self.port = free_port()
         self.log = folder / "gateway.log"
         self.url = f"http://127.0.0.1:{self.port}"
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")} | EDGE
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [str(bin_folder / "nexus-gateway"), "serve", "--port", str(self.port), *flags],

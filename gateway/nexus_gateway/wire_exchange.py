@@ -1,0 +1,188 @@
+"""The wire edge of the story: an `Exchange` straight over a connection's transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from nexus_gateway.asked import LARGEST
+from nexus_gateway.body_limits import BODY_SECONDS, too_large, too_slow
+from nexus_gateway.errors import ClientGone
+from nexus_gateway.exchange import Headers, RequestHead, Waiter, failed, given
+from nexus_gateway.plain_head import PlainHead
+
+if TYPE_CHECKING:
+    from nexus_gateway.wire import WireProtocol
+
+_WRITTEN = given(None)  # one for all, since what is settled never changes
+
+
+class WireExchange:
+    """One request of one connection. The socket's callbacks settle what the story awaits; no task is made for it."""
+
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_clock",
+        "_connection",
+        "_ended",
+        "_gone",
+        "_pieces",
+        "_queue",
+        "_reads",
+        "_whole",
+        "closed",
+        "head",
+        "keeps",
+        "missing",
+    )
+
+    def __init__(self, connection: WireProtocol, plain: PlainHead) -> None:
+        client = connection.client
+        self.head = RequestHead("POST", plain.surface.path, plain.headers, client[0] if client else "")
+        self.closed: Waiter[None] = Waiter()
+        self.keeps = plain.keeps
+        """Whether the connection may carry another request after the answer."""
+        self.missing = plain.length
+        """Bytes of the body that have not come."""
+        self._connection = connection
+        self._reads = plain.length <= LARGEST
+        self._pieces: list[bytes] = []
+        self._body: Waiter[bytes] | None = None
+        self._queue: deque[tuple[bytes, Waiter[None]]] = deque()
+        """What waits until the client has made room."""
+        self._clock: asyncio.TimerHandle | None = None
+        """Of the body, and later of what waits for room."""
+        self._chunked = self._ended = self._whole = self._gone = False
+
+    # --- what the story asks ---------------------------------------------------------------------------------------
+
+    def body(self) -> Waiter[bytes]:
+        if self._gone:
+            return failed(ClientGone())
+        if not self._reads:
+            return failed(too_large())
+        if not self.missing:
+            return given(self._taken())
+        self._body = Waiter()
+        self._clock = self._connection.loop.call_later(BODY_SECONDS, self._body.fail, too_slow())
+        self._connection.flow.resume_reading()
+        return self._body
+
+    def start(self, status: int, headers: Headers) -> None:
+        lines = [STATUS_LINE[status]]
+        self._chunked = True
+        for name, value in (*self._connection.server_state.default_headers, *headers):
+            if name == b"content-length":
+                self._chunked = False
+            elif name == b"connection":  # it says `close`, and nothing else is ever said
+                self.keeps = False
+                continue
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if not self.keeps:
+            lines.append(b"connection: close\r\n")
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        head = b"".join((*lines, b"\r\n"))
+        if head.count(b"\n") != len(lines) + 1:
+            raise ValueError("a header of the answer has a line's end in it")
+        self._put(head)
+
+    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        waiter = self._put(data)
+        if not waiter.settled:
+            self._stop_clock()
+            self._clock = self._connection.loop.call_later(max(0.0, seconds), self.cut)
+        return waiter
+
+    def end(self) -> None:
+        if self._chunked:
+            self._put(b"0\r\n\r\n")
+        self._ended = True
+        self._look_whole()
+
+    def finished(self, error: BaseException | None) -> None:
+        """The story has nothing more to do, and has raised `error` where it has not told the client itself."""
+        self._connection.tasks.discard(self)
+        if error is not None:
+            self._connection.logger.error("A request has failed, and nobody could be told", exc_info=error)
+        if not self._ended and not self._gone:
+            self._connection.transport.close()
+
+    # --- what the connection tells ---------------------------------------------------------------------------------
+
+    def take(self, data: bytes) -> None:
+        """Bytes of its body that have come; not more than are missing."""
+        self.missing -= len(data)
+        if data and self._reads and not self._ended:
+            self._pieces.append(data)
+            if self._body is None and self.missing and sum(map(len, self._pieces)) > HIGH_WATER_LIMIT:
+                self._connection.flow.pause_reading()
+        if self._body is not None and not self.missing and not self._body.settled:
+            self._stop_clock()
+            self._body.give(self._taken())
+
+    def has_room(self) -> None:
+        """The client has taken what was written."""
+        while self._queue and not self._connection.flow.write_paused:
+            data, waiter = self._queue.popleft()
+            self._stop_clock()
+            self._connection.transport.write(data)
+            waiter.give(None)  # the story goes on in here, and may write or queue more
+        self._look_whole()
+
+    def leave(self) -> None:
+        """The client has gone."""
+        if self._gone or self._whole:
+            return
+        self._gone = True
+        self._stop_clock()
+        self.closed.give(None)
+        if self._body is not None:
+            self._body.fail(ClientGone())
+        while self._queue:
+            self._queue.popleft()[1].fail(ClientGone())
+
+    def cut(self) -> None:
+        """Ends the connection at once: what waits in buffers goes with it."""
+        self.leave()
+        self._connection.transport.abort()
+
+    def cancel(self, msg: str | None = None) -> None:
+        """uvicorn's word, when the grace of a gateway that stops is over. Not at once: it is walking over the set that
+        this is in."""
+        self._connection.loop.call_soon(self.cut)
+
+    # --- both ------------------------------------------------------------------------------------------------------
+
+    def _put(self, data: bytes) -> Waiter[None]:
+        """Settled once it is with the transport, which says when it holds too much."""
+        if self._gone:
+            return failed(ClientGone())
+        if not self._queue and not self._connection.flow.write_paused:
+            self._connection.transport.write(data)
+            return _WRITTEN
+        waiter: Waiter[None] = Waiter()
+        self._queue.append((data, waiter))
+        return waiter
+
+    def _look_whole(self) -> None:
+        """Whole once the client has taken it: nothing else is begun for one that does not read."""
+        if self._ended and not (self._whole or self._gone or self._queue or self._connection.flow.write_paused):
+            self._whole = True
+            self._connection.answered(self)
+
+    def _taken(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
