@@ -107,7 +107,6 @@ class WireProtocol(LimitedProtocol):
 
     def answered(self, exchange: WireExchange) -> None:
         """Its answer is whole, and with the transport."""
-        self.server_state.total_requests += 1
         self._current = None
         if self.transport.is_closing():
             return
@@ -141,7 +140,7 @@ class WireProtocol(LimitedProtocol):
     def _uvicorn_rests(self) -> bool:
         """True between two requests: the next byte is the first of another."""
         answered = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # it is at first
-        return answered and not self._in_message and not self.pipeline
+        return answered and not self._in_message
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
