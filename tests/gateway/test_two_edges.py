@@ -37,7 +37,6 @@ BROKEN = (
     "garbage",
     "no-json",
     "close",
-    "big-head",
     "no-such-path",
 )
 CUT = ("reset", "short", "error-event", "late-error-event", "split")
