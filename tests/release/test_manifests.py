@@ -104,6 +104,7 @@ def test_a_route_without_a_canary_is_direct() -> None:
                 "url": f"http://{name}-predictor.nexus-dev.svc.cluster.local",
                 "release": plan.stable.release,
                 "apis": ["chat", "completions", "responses", "messages"],
+                "prefix_cache": "tenant",
             }
         },
         "routes": {
