@@ -8,6 +8,10 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml._yaml import CParser
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from nexus_release.errors import BadInput, Missing
 from nexus_release.names import MENDS
@@ -105,13 +109,18 @@ def _texts(value: object, at: Location) -> Iterator[tuple[Location, str]]:
             yield from _texts(inner, (*at, index))
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(Composer, CParser, SafeConstructor, Resolver):
+    """libyaml's events, seven times as fast as Python's; the composer is Python's, which can be told what to refuse."""
+
     def __init__(self, data: bytes) -> None:
-        super().__init__(data)
+        CParser.__init__(self, data)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
         self.depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it untyped
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             raise _refusal("an alias", event)
         self.depth += 1
