@@ -34,6 +34,9 @@ class Connection(asyncio.Protocol):
         self.used = False
         """True once it has carried a call: its end then may be only the other side's idle timeout."""
         self.alive = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0
+        """Time of the loop at which `_timer` does."""
         self.owner: object | None = None
         """The call that it carries; None while it is idle. Only the owner may cut it."""
 
@@ -48,7 +51,9 @@ class Connection(asyncio.Protocol):
         self._waiting: Waiter[bytes] | None = None
         self._whole = self._paused = self._keep = self._released = False
         self._fault: BaseException | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._until: float | None = None
+        """Time of the loop until which it must say something; None while nobody waits."""
+        self._too_late = ""
         self.heard = False
         """True once a byte of the present answer has come."""
 
@@ -97,14 +102,28 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _bound(self, waiter: Waiter[ResponseHead] | Waiter[bytes], seconds: float, reason: str) -> None:
+        """One timer, that is set again when it rings too early: one for each piece costs more than the piece."""
         if not waiter.settled:
-            self._unbind()
-            self._timer = self._loop.call_later(max(0.0, seconds), self.abort, UpstreamSlow(reason))
+            self._until, self._too_late = self._loop.time() + seconds, reason
+            if self._timer is None or self._rings > self._until:
+                self._set_timer(self._until)
 
     def _unbind(self) -> None:
+        self._until = None
+
+    def _set_timer(self, rings: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._rings, self._timer = rings, self._loop.call_at(rings, self._rang)
+
+    def _rang(self) -> None:
+        self._timer = None
+        if self._until is None:
+            return
+        if self._until > self._loop.time():
+            self._set_timer(self._until)
+        else:
+            self.abort(UpstreamSlow(self._too_late))
 
     def _fail(self, error: BaseException) -> None:
         self._unbind()
@@ -136,6 +155,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._whole:
             self._fail(UpstreamFault("it closed the connection before its answer was whole"))
         self._lost(self)
