@@ -54,3 +54,42 @@ def test_usage_that_cannot_be_true_is_not_counted(usage: str) -> None:
     reader = EventReader()
     reader.feed(f'data: {{"usage": {usage}}}\n\n'.encode())
     assert reader.usage is None
+
+
+_LINES = st.sampled_from([
+    b'data: {"a": 1}', b'data: {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}', b"data: [DONE]", b"data:x",
+    b"data", b": comment", b"event: message", b"data: two\ndata: lines", b"id: 7\ndata: 8", b"",
+])  # fmt: skip
+_ENDS = st.sampled_from([b"\n\n", b"\n\n", b"\r\n\r\n", b"\n"])
+
+
+@given(st.lists(st.tuples(_LINES, _ENDS), min_size=1, max_size=8))
+def test_events_that_come_one_by_one_are_those_that_come_together(events: list[tuple[bytes, bytes]]) -> None:
+    """One by one they go a shorter way."""
+    pieces = [b": begins\n\n", *(line + end for line, end in events)]
+    assert heard(pieces) == heard([b"".join(pieces)])
+
+
+class Hearing(EventReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = list[bytes]()
+
+    def passed(self, event: bytes) -> None:
+        self.told.append(event)
+
+    def heard(self, data: bytes) -> None:
+        self.told.append(data)
+
+
+def heard(pieces: list[bytes]) -> tuple[list[bytes], int, object, bool]:
+    """What a reader tells of the pieces until their end, its end mark, or one that it refuses."""
+    reader, kept = Hearing(), 0
+    for piece in pieces:
+        if reader.done:
+            break
+        try:
+            kept += reader.feed(piece)
+        except BadStream as bad:
+            return reader.told, 0, str(bad), False
+    return reader.told, kept, reader.usage, reader.done
