@@ -234,3 +234,13 @@ def test_an_audit_log_that_cannot_be_written_is_told_and_holds_nobody_up(tmp_pat
     assert gateway.ask("ok").status_code == 200
     assert gateway.stop() == 0
     assert [line for line in gateway.lines() if line["message"].startswith("audit log cannot be written")]
+
+
+@pytest.mark.parametrize("text", ["plain", "caf\u00e9", "a\nb", "a\u2028b\x85c", "half \ud800", '"\\'])
+def test_whatever_is_told_is_one_line_of_ascii(text: str) -> None:
+    out = io.StringIO()
+    LogWriter(out).put([{"reason": text, "more": [text, {"inner": text}], "number": 1.5, "none": None}])
+    assert out.getvalue().isascii()
+    (line,) = out.getvalue().splitlines()
+    assert json.loads(line) == {"reason": text, "more": [text, {"inner": text}], "number": 1.5, "none": None}
+    assert line.startswith('{"reason":"'), "each line in the same way, whatever is in it"

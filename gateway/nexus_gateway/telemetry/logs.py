@@ -9,8 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TextIO
+
+import msgspec
 
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.masking import masked
@@ -21,6 +24,7 @@ _LOOKED_UP = {
     "routes", "release", "revision", "key_id", "code", "fallback_model", "idempotency",
 }  # fmt: skip
 """Fields that are compared with something else: they stay as they are. Any other text may hold what a client wrote."""
+_NO_TEXT = frozenset({int, float, bool, type(None)})
 
 
 class LogWriter(BatchWriter[dict[str, Any]]):
@@ -38,7 +42,7 @@ class LogWriter(BatchWriter[dict[str, Any]]):
 
     def put(self, batch: list[dict[str, Any]]) -> None:
         lines = map(masked_line, batch) if self._masking else batch
-        text = "".join(json.dumps(line) + "\n" for line in lines)  # ASCII: no line breaks within
+        text = "".join(map(_text, lines))
         with _held(self._lock_file):
             self._out.write(text)
             self._out.flush()
@@ -58,7 +62,18 @@ def _held(lock: IO[bytes] | None) -> Iterator[None]:
 
 
 def masked_line(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: value if name in _LOOKED_UP else _masked_value(value) for name, value in line.items()}
+    return {
+        name: value if type(value) in _NO_TEXT or name in _LOOKED_UP else _masked_value(value)
+        for name, value in line.items()
+    }
+
+
+def _text(line: dict[str, Any]) -> str:
+    """ASCII: no line breaks within. msgspec takes a tenth of the time, and has no escapes for what is not ASCII."""
+    try:
+        return msgspec.json.encode(line).decode("ascii") + "\n"
+    except UnicodeError:
+        return json.dumps(line, separators=(",", ":")) + "\n"
 
 
 def _masked_value(value: Any) -> Any:
@@ -110,6 +125,7 @@ def event_line(message: str, level: str = "info", **fields: Any) -> dict[str, An
     return {**_head(message, level), **fields}
 
 
+@lru_cache(4096)  # clients come again, and `ipaddress` takes as long as deciding who is asked
 def mask(address: str) -> str | None:
     """The network of an address: 24 bits of IPv4, 48 of IPv6."""
     try:
@@ -121,7 +137,12 @@ def mask(address: str) -> str | None:
 
 def timestamp(now: float) -> str:
     """UTC, to the millisecond."""
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+    return f"{_second(int(now // 1))}.{int(now % 1 * 1000):03d}Z"
+
+
+@lru_cache(8)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
 
 
 def _head(message: str, level: str) -> dict[str, Any]:
