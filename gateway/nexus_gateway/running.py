@@ -14,6 +14,7 @@ from nexus_gateway.app import create_app
 from nexus_gateway.auth import Credentials
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.decisions.decision_log import DecisionLog
+from nexus_gateway.garbage_collection import settle
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.memory import MemoryStore
 from nexus_gateway.idempotency.shared import SharedStore
@@ -107,6 +108,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
         tell("audit log cannot be written; requests are answered without it", audited.problem)
     if decided is not None and decided.problem:
         tell("decision log cannot be written; requests are answered without it", decided.problem)
+    settle()
     try:
         server.run(sockets=list(sockets))
     finally:
