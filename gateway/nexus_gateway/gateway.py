@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -295,6 +296,7 @@ def _place(snapshot: Snapshot, endpoint: Endpoint) -> _Place:
     return _Place(endpoint, snapshot.resolve.get(_host_port(endpoint.url)))
 
 
+@lru_cache(4096)  # asked with each call of an engine
 def _host_port(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

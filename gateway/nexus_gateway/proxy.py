@@ -181,6 +181,8 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
 
 async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:
     """Waits for room at the upstream, as long as its settings say. Raises TryFailed or ClientGone."""
+    if upstream.max_parallel is None:
+        return
     caller = request.caller
     place = gateway.enter(upstream, caller.policy.priority, caller.key.owner, kept_free(request))
     if not place.settled:

@@ -74,21 +74,24 @@ class WireExchange:
         return self._body
 
     def start(self, status: int, headers: Headers) -> None:
-        lines = [STATUS_LINE[status]]
-        self._chunked = True
+        parts = [STATUS_LINE[status]]
+        self._chunked, lines = True, 2
         for name, value in (*self._connection.server_state.default_headers, *headers):
             if name == b"content-length":
                 self._chunked = False
             elif name == b"connection":  # it says `close`, and nothing else is ever said
                 self.keeps = False
                 continue
-            lines.append(b"%b: %b\r\n" % (name, value))
+            parts += (name, b": ", value, b"\r\n")
+            lines += 1
         if not self.keeps:
-            lines.append(b"connection: close\r\n")
+            parts.append(b"connection: close\r\n")
+            lines += 1
         if self._chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"".join((*lines, b"\r\n"))
-        if head.count(b"\n") != len(lines) + 1:
+            parts.append(b"transfer-encoding: chunked\r\n")
+            lines += 1
+        head = b"".join((*parts, b"\r\n"))
+        if head.count(b"\n") != lines:
             raise ValueError("a header of the answer has a line's end in it")
         self._put(head)
 

@@ -57,7 +57,10 @@ class ResponseHead:
     headers: Headers
 
     def first(self, name: bytes) -> bytes:
-        return next((value for key, value in self.headers if key == name), b"")
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
 
 
 class Answer(Protocol):
