@@ -117,7 +117,7 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/python ops/write_dashboards.py ops/grafana/dashboards
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus policy --rules > docs/reference/object-rules.md
-	for group in gateway slo canary engines costs; do \
+	for group in gateway slo canary engines costs logs; do \
 	  $(BIN)/nexus rules $$group > ops/prometheus/rules/$$group.yaml || exit 1; done
 	$(BIN)/nexus rules --page > docs/reference/alerts.md
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json

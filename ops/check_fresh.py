@@ -25,7 +25,7 @@ GENERATED: dict[str, list[str]] = {
     "docs/reference/object-rules.md": ["nexus", "policy", "--rules"],
     **{
         f"ops/prometheus/rules/{name}.yaml": ["nexus", "rules", name]
-        for name in ("gateway", "slo", "canary", "engines", "costs")
+        for name in ("gateway", "slo", "canary", "engines", "costs", "logs")
     },
     "docs/reference/alerts.md": ["nexus", "rules", "--page"],
     "gateway/routes.schema.json": ["nexus-gateway", "schema"],

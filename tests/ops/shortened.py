@@ -6,8 +6,8 @@ import re
 
 FACTOR = 60
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-TIME = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=for: ')\d+[smhd]|(?<=interval: ')\d+[smhd]")
-"""A window of an expression, or a group's or an alert's own time."""
+TIME = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]|(?<=for: ')\d+[smhd]|(?<=interval: ')\d+[smhd]")
+"""A window or an offset of an expression, or a group's or an alert's own time."""
 
 
 def shortened(text: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ..support.repository import ROOT, tracked_files
 from ..support.vector import Topology
@@ -130,6 +131,19 @@ def test_vector_finds_its_files_and_every_variable(name: str, services: dict[str
         for path in one.get("include", []):
             assert str(Path(path).parent) in mounts
     assert topology.config["api"]["address"] in service["healthcheck"]["test"][-1]
+
+
+def test_prometheus_asks_each_vector_for_its_figures_and_for_those_that_alerts_need(services: dict[str, Any]) -> None:
+    (asked,) = yaml.safe_load((ROOT / "ops/prometheus/targets/logs.yaml").read_text())
+    told = {}
+    for name in services:
+        if name.startswith("vector-"):
+            config = yaml.safe_load((ROOT / f"ops/vector/{name.removeprefix('vector-')}.yaml").read_text())
+            told[name] = f"{name}:{config['sinks']['figures']['address'].rpartition(':')[2]}"
+            sources = [one for one in config["sources"].values() if one["type"] == "kafka"]
+            assert all(one["metrics"]["topic_lag_metric"] for one in sources), "else nobody is told that it is behind"
+    assert sorted(asked["targets"]) == sorted(told.values())
+    assert len(told) == 2
 
 
 def test_kafka_is_its_own_controller_and_there_is_no_zookeeper(services: dict[str, Any]) -> None:

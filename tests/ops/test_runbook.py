@@ -29,7 +29,7 @@ BLOCKS = "".join(re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL)).splitlines(
 WITHIN = re.findall(r"`((?:nexus|kubectl|git) [^`]+)`", RUNBOOK)
 TYPED = sorted({line.split(" # ")[0].strip() for line in (*BLOCKS, *WITHIN)})
 QUERIES = re.findall(r"```promql\n(.*?)```", RUNBOOK, re.DOTALL)
-PROGRAMS = {"nexus", "nexus-gateway", "kubectl", "git", "jq", "ops/alerts/test-alert"}
+PROGRAMS = {"nexus", "nexus-gateway", "kubectl", "git", "jq", "docker", "ops/alerts/test-alert"}
 
 
 def test_every_alert_has_an_entry_and_every_entry_an_alert() -> None:

@@ -15,7 +15,7 @@ from nexus_release.commands import arguments
 @click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
 @click.option("--page", "as_page", is_flag=True, help="Print all of them as Markdown, for people.")
 def command(name: str | None, environment: str, root: Path, as_page: bool) -> None:
-    """Print the rules of a group as a file for Prometheus: gateway, slo, canary, engines or costs.
+    """Print the rules of a group as a file for Prometheus: gateway, slo, canary, engines, costs or logs.
 
     The series must have the labels that they have in a cluster: job and namespace (ops/prometheus/prometheus.yml).
     """

@@ -9,6 +9,7 @@ from nexus_release.watching.canary_alerts import canary_group
 from nexus_release.watching.cost_alerts import cost_group
 from nexus_release.watching.engine_alerts import engine_group
 from nexus_release.watching.gateway_alerts import gateway_group
+from nexus_release.watching.log_alerts import log_group
 from nexus_release.watching.rules import Group, Place
 from nexus_release.watching.slo_alerts import slo_group
 
@@ -18,6 +19,7 @@ _MADE: dict[str, Callable[[Place, Settings], Group]] = {
     "canary": canary_group,
     "engines": engine_group,
     "costs": cost_group,
+    "logs": log_group,
 }
 NAMES = tuple(_MADE)
 
