@@ -136,9 +136,11 @@ def _behind_it(gateway: str, place: Place, settings: Settings) -> Iterator[Alert
 
 
 def _within(gateway: str, place: Place, settings: Settings) -> Iterator[Alert]:
+    refused = f"max by ({_POD}) (gateway_config_refused{{{gateway}}}) == 1"
     yield Alert(
         "NexusConfigRefused",
-        blaming(f"max by ({_POD}) (gateway_config_refused{{{gateway}}}) == 1", place),
+        f"({refused}) * on (namespace, instance) group_left (revision) max by (namespace, instance, revision) "
+        f"(gateway_config_info{{{gateway}}}) or on (namespace, instance) {blaming(refused, place)}",
         "5m",
         "warning",
         "A gateway of {{ $labels.environment }} refuses newer configuration, and serves an old one.",
