@@ -103,6 +103,18 @@ def test_prometheus_takes_every_rule() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_an_alert_with_a_revision_rings_between_two_steps_of_a_canary(environment: str) -> None:
+    """Each step is a new revision, with which every `for` begins anew."""
+    settings = load_settings(ROOT, environment)
+    alerts = [alert for group in groups(environment, settings).values() for alert in group.alerts]
+    waits = {alert.name: alert.lasting for alert in alerts if "revision" in alert.about}
+    assert len(waits) > 10
+    most = settings.canary.step_seconds / 2
+    late = {name: wait for name, wait in waits.items() if int(wait[:-1]) * {"m": 60, "h": 3600}[wait[-1]] > most}
+    assert late == {}
+
+
 def test_every_family_of_the_gateway_s_is_one_that_it_has() -> None:
     known = set(re.findall(r"`(gateway_[a-z_]+)`", page()))
     asked = {name for rule in RULES for name in re.findall(r"(?<![:\w])gateway_[a-z_]+(?=\{)", rule.expression)}

@@ -46,8 +46,8 @@ class Burn:
 BURNS = (
     Burn("1h", 1, "5m", 0.02, "2m", "critical"),
     Burn("6h", 6, "30m", 0.05, "5m", "critical"),
-    Burn("1d", 24, "2h", 0.1, "30m", "warning"),
-    Burn("3d", 72, "6h", 0.1, "1h", "warning"),
+    Burn("1d", 24, "2h", 0.1, "5m", "warning"),
+    Burn("3d", 72, "6h", 0.1, "5m", "warning"),
 )
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
