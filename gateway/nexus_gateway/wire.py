@@ -1,6 +1,6 @@
 """The wire edge: a connection that gives plain requests for relayed paths to the story itself, and all else to uvicorn.
 
-FastAPI, Starlette and uvicorn's own reading of a request cost several times what the story does. So a request that
+FastAPI, Starlette and uvicorn's own reading of a request cost nearly as much as the story does. So a request that
 `plain_head.py` takes goes from the socket's callback straight into the story, and the story's answer straight to the
 transport. Whatever else comes is handed over before anything of it was touched: uvicorn sees the same bytes as without
 this file. One connection may go from one to the other with each request; of requests that are sent behind one another
