@@ -131,6 +131,25 @@ def test_who_leaves_gives_everything_back(after: float) -> None:
     assert (mock.stats().running, mock.stats().waiting, mock.stats().kv_cache) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("first", [0, 1], ids=["who runs first", "who waits first"])
+def test_who_runs_and_who_waits_may_leave_at_once(first: int) -> None:
+    """Between the moment in which a waiting one is cancelled and that in which it hears of it, its turn may come."""
+
+    async def walk() -> tuple[list[BaseException | Heard], MockEngine]:
+        mock = engine(places=1)
+        asked = [asyncio.create_task(ask(mock, range(start, start + 20), 30)) for start in (0, 100)]
+        await asyncio.sleep(3.2)
+        for task in (asked[first], asked[1 - first]):
+            task.cancel()
+        left = await asyncio.gather(*asked, return_exceptions=True)
+        await ask(mock, range(20), 2)
+        return left, mock
+
+    left, mock = virtual_time.run(walk())
+    assert [type(one) for one in left] == [asyncio.CancelledError] * 2
+    assert (mock.stats().running, mock.stats().waiting, mock.stats().kv_cache) == (0, 0, 0)
+
+
 def test_one_who_stops_reading_in_the_middle_gives_everything_back() -> None:
     async def walk() -> MockEngine:
         mock = engine()

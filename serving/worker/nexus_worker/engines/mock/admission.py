@@ -48,13 +48,16 @@ class Admission:
             if turn in self._waiting:
                 self._waiting.remove(turn)
                 self._admit()  # those behind may fit
-            else:
+            elif not turn[1].cancelled():
                 self._end(turn[1].result())  # admitted, and cancelled before it heard of it
             raise
 
     def _admit(self) -> None:
         while self._waiting and self._free:
             wanted, told = self._waiting[0]
+            if told.cancelled():  # it has not heard of it yet
+                self._waiting.popleft()
+                continue
             lease = self._pool.take(wanted.chain, wanted.blocks, wanted.most_hits)
             if lease is None:
                 return
