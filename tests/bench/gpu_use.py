@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from types import TracebackType
 
 NO_GPU = "no GPU"
+_ROW = re.compile(r"^(\d+), *(\d+)\n", re.MULTILINE)
 _QUERY = "--query-gpu=utilization.gpu,memory.used"
 
 
@@ -37,9 +39,9 @@ class GpuUse:
 
 
 def in_words(lines: str) -> str:
-    """Of lines `utilization, memory`: percent, MiB."""
-    rows = [line.split(",") for line in lines.splitlines() if line.count(",") == 1]
+    """Of lines `utilization, memory`: percent, MiB. A line without an end was cut off; `[N/A]` is told of a GPU in parts."""
+    rows = [(int(row[1]), int(row[2])) for row in _ROW.finditer(lines)]
     if not rows:
         return "not told"
-    busy, memory = (sum(float(row[column]) for row in rows) / len(rows) for column in (0, 1))
+    busy, memory = (sum(row[column] for row in rows) / len(rows) for column in (0, 1))
     return f"{busy:.0f} % busy, {memory / 1024:.1f} GiB"

@@ -18,7 +18,7 @@ from ..bench.gpu_use import NO_GPU, GpuUse, in_words
 from ..bench.load import Load, closed_loop, open_loop
 from ..bench.questions import Lengths, Question, arrivals, questions
 from ..support.scripted_engine import TEXTS, TOKENS, ScriptedEngine
-from ..support.worker import free_port
+from ..support.worker import free_port, poll
 
 ANSWER = Question("answer", 5)
 
@@ -171,15 +171,28 @@ def nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> No
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
-def test_the_use_of_gpus_is_the_mean_of_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert in_words("90, 1024\n70, 3072\n80") == "80 % busy, 2.0 GiB"  # its last line was cut off
-    assert in_words("") == "not told"
-    nvidia_smi(tmp_path, monkeypatch, 'case "$*" in *=name*) echo H100 ;; *) echo "50, 512"; exec sleep 600 ;; esac')
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("90, 1024\n70, 3072\n80", "80 % busy, 2.0 GiB"),
+        ("90, 1024\n70, 3072\n80, 10", "80 % busy, 2.0 GiB"),
+        ("90, 1024\n[N/A], 3072\n", "90 % busy, 1.0 GiB"),
+        ("[N/A], 3072\n", "not told"),
+        ("", "not told"),
+    ],
+    ids=["a cut line", "a cut number", "a GPU in parts beside a whole one", "a GPU in parts", "nothing"],
+)
+def test_the_use_of_gpus_is_the_mean_of_what_is_told_whole(told: str, said: str) -> None:
+    assert in_words(told) == said
+
+
+def test_gpus_are_watched_while_something_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "told"
+    script = f'case "$*" in *=name*) echo H100 ;; *) echo "50, 512"; : > {told}; exec sleep 600 ;; esac'
+    nvidia_smi(tmp_path, monkeypatch, script)
     with GpuUse() as use:
-        assert use._watch is not None
-        assert use._watch.stdout is not None
-        use._watch.stdout.read(1)  # it has begun to tell
-    assert use.said == NO_GPU or use.said.endswith("GiB")
+        poll(told.exists, "it has begun to tell")
+    assert use.said == "50 % busy, 0.5 GiB"
 
 
 def test_without_a_driver_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
