@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -44,27 +45,41 @@ class Endpoint:
 def named(said: str, key: str) -> list[Endpoint]:
     """Of `NAME=URL NAME=URL …`; each is asked for its first model. Raises BadInput, or httpx.HTTPError where one does
     not answer."""
-    found = []
+    found: list[Endpoint] = []
     for word in said.split():
         if not (match := _NAMED.fullmatch(word)):
             raise BadInput("ENGINES", word, "NAME=http://HOST:PORT, several with spaces between them")
         name, url = match[1], match[2].rstrip("/").removesuffix("/v1")
+        if any(name == one.target.name for one in found):
+            raise BadInput("ENGINES", word, f"{name} is named already; give each endpoint a name of its own")
         found.append(Endpoint(Target(name, url, model_of(url, key), key), version_of(url, key), NOT_TOLD))
     return found
 
 
 def model_of(url: str, key: str) -> str:
-    listed = httpx.get(f"{url}/v1/models", headers=_bearer(key)).raise_for_status().json()
-    return str(listed["data"][0]["id"])
+    """Raises BadInput where it lists none."""
+    match _told(httpx.get(f"{url}/v1/models", headers=_bearer(key)).raise_for_status()):
+        case {"data": [{"id": str(model)}, *_]}:
+            return model
+    raise BadInput("ENGINES", url, "it lists no model; give the address under which /v1/models answers as OpenAI's")
 
 
 def version_of(url: str, key: str) -> str:
     """By vLLM's path or by SGLang's; others have none."""
     for path in ("/version", "/server_info", "/get_server_info"):
         answer = httpx.get(url + path, headers=_bearer(key))
-        if answer.status_code == 200 and (version := answer.json().get("version")):
-            return str(version)
+        match answer.status_code, _told(answer):
+            case 200, {"version": str(version)} if version:
+                return version
     return NOT_TOLD
+
+
+def _told(answer: httpx.Response) -> Any:
+    """None where it is no JSON: a page for people, with 200."""
+    try:
+        return answer.json()
+    except ValueError:
+        return None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from nexus_release.errors import BadInput
+from nexus_release.errors import BadInput, NexusError
 
 from .endpoints import Endpoint, named, small_checkpoint, started
 from .figures import Figures, Ratio, figures, ratio
@@ -75,11 +76,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engines", description=__doc__)
     parser.add_argument("--engines", default="", help="NAME=URL NAME=URL ...")
     parser.add_argument("--baseline", default="", help="its name; the first by default")
-    parser.add_argument("--clients", type=int, nargs="*", default=[1, 4, 16])
-    parser.add_argument("--rates", type=float, nargs="*", default=[4.0], help="requests a second")
-    parser.add_argument("--batches", type=int, nargs="+", default=[4, 16], help="of engines that are started here")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=48, help="of a round")
+    parser.add_argument("--clients", type=_count, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--rates", type=_rate, nargs="*", default=[4.0], help="requests a second")
+    parser.add_argument("--batches", type=_count, nargs="+", default=[4, 16], help="of engines that are started here")
+    parser.add_argument("--rounds", type=_count, default=5)
+    parser.add_argument("--requests", type=_count, default=48, help="of a round")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("page", type=Path)
     parser.add_argument("json", type=Path)
@@ -88,12 +89,24 @@ def main() -> int:
     plan = Plan(cases, said.rounds, said.requests, said.seed, said.baseline)
     try:
         found = [row for endpoints in offered(said.engines, said.batches) for row in compared(endpoints, plan)]
-    except (BadInput, httpx.HTTPError) as error:
+    except (NexusError, httpx.HTTPError) as error:
         parser.error(str(error))
     said.json.parent.mkdir(parents=True, exist_ok=True)
     said.json.write_text(json.dumps([asdict(row) for row in found], indent=2) + "\n", encoding="utf-8")
     said.page.write_text(page(found, plan, given=bool(said.engines)), encoding="utf-8")
     return 0 if all(row.figures.answered for row in found) else 1
+
+
+def _count(said: str) -> int:
+    if (number := int(said)) < 1:
+        raise argparse.ArgumentTypeError(f"{said} is refused: give 1 or more")
+    return number
+
+
+def _rate(said: str) -> float:
+    if not 0 < (number := float(said)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{said} is refused: give more than 0")
+    return number
 
 
 def offered(engines: str, batches: Sequence[int]) -> Iterator[list[Endpoint]]:
@@ -109,12 +122,16 @@ def offered(engines: str, batches: Sequence[int]) -> Iterator[list[Endpoint]]:
 
 
 def compared(endpoints: Sequence[Endpoint], plan: Plan) -> list[Measured]:
-    """Each case in rounds, in which every engine has its turn and none always the first."""
+    """Each case in rounds, in which every engine has its turn and none always the first. Raises BadInput for a baseline
+    that is not among them."""
+    names = [endpoint.target.name for endpoint in endpoints]
+    if plan.baseline and plan.baseline not in names:
+        raise BadInput("--baseline", plan.baseline, f"take one of {', '.join(names)}")
     for endpoint in endpoints:
         closed_loop(endpoint.target, questions(-1, 4), 2)  # what is compiled or fetched at the first request
     found = []
     for case in plan.cases:
-        loads = {endpoint.target.name: list[Load]() for endpoint in endpoints}
+        loads = {name: list[Load]() for name in names}
         uses = dict.fromkeys(loads, "")
         for number in range(plan.rounds):
             turn = number % len(endpoints)
@@ -122,7 +139,7 @@ def compared(endpoints: Sequence[Endpoint], plan: Plan) -> list[Measured]:
                 with GpuUse() as use:
                     loads[endpoint.target.name].append(run(endpoint, case, plan, number))
                 uses[endpoint.target.name] = use.said
-        baseline = loads[plan.baseline or endpoints[0].target.name]
+        baseline = loads[plan.baseline or names[0]]
         for endpoint in endpoints:
             name = endpoint.target.name
             row = Measured(

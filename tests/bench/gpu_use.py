@@ -39,7 +39,7 @@ class GpuUse:
 
 
 def in_words(lines: str) -> str:
-    """Of lines `utilization, memory`: percent, MiB. A line without an end was cut off; `[N/A]` is told of a GPU in parts."""
+    """Of lines `utilization, memory`: percent, MiB. What has no end was cut off; of a GPU in parts `[N/A]` is told."""
     rows = [(int(row[1]), int(row[2])) for row in _ROW.finditer(lines)]
     if not rows:
         return "not told"

@@ -239,10 +239,40 @@ def test_an_engine_that_answers_nothing_fails_the_comparison(
     assert "3 status 503" in (tmp_path / "page.md").read_text()
 
 
-@pytest.mark.parametrize("said", ["vllm", "vllm=https://engine", "a b=http://c"])
-def test_an_endpoint_that_is_not_understood_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--engines", "vllm"], "ENGINES: 'vllm' is refused"),
+        (["--engines", "vllm=ftp://engine"], "ENGINES: 'vllm=ftp://engine' is refused"),
+        (["--engines", "a b=http://c"], "ENGINES: 'a' is refused"),
+        (["--engines", "one={url} one={url}"], "one is named already"),
+        (["--engines", "one={url}", "--baseline=two"], "--baseline: 'two' is refused: take one of one"),
+        (["--engines", "one={url}", "--rounds=0"], "--rounds: 0 is refused: give 1 or more"),
+        (["--engines", "one={url}", "--clients", "0"], "--clients: 0 is refused"),
+        (["--engines", "one={url}", "--rates", "nan"], "--rates: nan is refused"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_compared_is_named_before_anything_is_measured(
+    engine: ScriptedEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    told: str,
 ) -> None:
+    before = len(engine.asked)
     with pytest.raises(SystemExit, match="2"):
-        run(monkeypatch, tmp_path, "--engines", said)
-    assert "ENGINES" in capsys.readouterr().err
+        run(monkeypatch, tmp_path, *(word.format(url=engine.url) for word in words))
+    assert told in capsys.readouterr().err
+    assert len(engine.asked) == before
+
+
+def test_an_endpoint_that_lists_no_model_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ScriptedEngine() as engine:
+        engine.models = []
+        with pytest.raises(SystemExit, match="2"):
+            run(monkeypatch, tmp_path, "--engines", f"one={engine.url}")
+    assert "it lists no model" in capsys.readouterr().err

@@ -16,7 +16,7 @@ class ScriptedEngine:
     """`answer` streams TEXTS, `meet` does so once `together` requests are in hand; the rest go wrong by their names."""
 
     def __init__(self, together: int = 1) -> None:
-        self.port, self.version = 0, ""
+        self.port, self.version, self.models = 0, "", ["scripted"]
         self.in_hand = self.most = 0
         self.written: list[float] = []
         """Of the last answer: when each text was written, by `time.perf_counter`."""
@@ -82,8 +82,10 @@ class ScriptedEngine:
 
     def _told(self, path: str) -> bytes:
         if path == "/v1/models":
-            return _whole(200, {"data": [{"id": "scripted"}]})
-        return _whole(200, {"version": self.version}) if path == "/version" and self.version else _whole(404, {})
+            return _whole(200, {"data": [{"id": model} for model in self.models]})
+        if path == "/version" and self.version:
+            return _whole(200, {"version": self.version})
+        return _whole(404, {}) if path == "/version" else _PAGE
 
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
         """The role comes long before the first text, as some engines send it."""
@@ -146,5 +148,6 @@ def _chunk(choice: dict[str, Any]) -> bytes:
 
 
 _HEAD = b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_PAGE = b"HTTP/1.1 200 X\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>"  # as a site has it for any path
 _USAGE = json.dumps({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": TOKENS}}).encode() + b"\n\n"
 _END = _framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
