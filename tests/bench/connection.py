@@ -7,8 +7,8 @@ Smaller than a client library on purpose: what the client spends on an event is 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -19,17 +19,22 @@ import msgspec
 from .questions import Question
 
 
+def tls(url: str) -> ssl.SSLContext | None:
+    """By which a server of https is trusted: the machine's authorities, or those of SSL_CERT_FILE."""
+    return ssl.create_default_context() if urlsplit(url).scheme == "https" else None
+
+
 @dataclass(frozen=True)
 class Target:
     """A model of an OpenAI endpoint."""
 
     name: str
     url: str
-    """http, without `/v1`."""
+    """http or https, without `/v1`."""
     model: str
     key: str = "none"
-    more: Mapping[str, Any] = field(default_factory=lambda: {"ignore_eos": True, "temperature": 0})
-    """Fields of each request besides: by default an answer is as long as was asked for, and the same each time."""
+    ignore_eos: bool = True
+    """An answer is as long as was asked for; OpenAI's own API refuses the field."""
 
     def request(self, question: Question) -> bytes:
         body = msgspec.json.encode({
@@ -38,7 +43,8 @@ class Target:
             "max_tokens": question.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **self.more,
+            "temperature": 0,
+            **({"ignore_eos": True} if self.ignore_eos else {}),
         })  # fmt: skip
         parts = urlsplit(self.url)
         head = (
@@ -108,7 +114,7 @@ class Connection(asyncio.Protocol):
     """Asks one thing at a time."""
 
     def __init__(self) -> None:
-        self.open = False
+        self.open, self.lost = False, asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._parser: Any = None
         self._rest, self._finished = b"", False
@@ -116,11 +122,12 @@ class Connection(asyncio.Protocol):
         self._done: asyncio.Future[None] | None = None
 
     @classmethod
-    async def to(cls, target: Target) -> Connection:
-        """Raises OSError."""
+    async def to(cls, target: Target, trust: ssl.SSLContext | None) -> Connection:
+        """`trust` is `tls` of its address, made once. Raises OSError, also for a server that is not trusted."""
         parts = urlsplit(target.url)
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(cls, parts.hostname, parts.port or 80)
+        port = parts.port or (443 if trust else 80)
+        _, connection = await loop.create_connection(cls, parts.hostname, port, ssl=trust)
         return connection
 
     async def ask(self, request: bytes, answer: Answer, seconds: float) -> None:
@@ -143,7 +150,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         self.open = False
         if self._transport:
-            self._transport.close()
+            self._transport.abort()  # no farewell by TLS, for which an engine that hangs would be waited for
 
     def _fault(self, answer: Answer) -> str:
         if not self._finished:
@@ -159,6 +166,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
+        self.lost.set()
         self._settle()
 
     def data_received(self, data: bytes) -> None:

@@ -18,7 +18,7 @@ from nexus_release.local.processes import Process, Program, free_port, wait_answ
 
 from ..support.repository import ROOT
 from ..support.trained import RECIPE, train_small
-from .connection import Target
+from .connection import Target, tls
 
 MODEL = "bench"
 NOT_TOLD = "not told"
@@ -31,7 +31,7 @@ VLLM_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 _START_SECONDS = 600.0
-_NAMED = re.compile(r"([\w.-]+)=(http://[^\s=]+)")
+_NAMED = re.compile(r"([\w.-]+)=(https?://[^\s=]+)")
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,23 @@ class Endpoint:
     """The most requests that it computes at once (`--max-num-seqs`), or NOT_TOLD."""
 
 
-def named(said: str, key: str) -> list[Endpoint]:
+def named(said: str, key: str, *, ignore_eos: bool) -> list[Endpoint]:
     """Of `NAME=URL NAME=URL …`; each is asked for its first model. Raises BadInput, or httpx.HTTPError where one does
     not answer."""
     found: list[Endpoint] = []
     for word in said.split():
         if not (match := _NAMED.fullmatch(word)):
-            raise BadInput("ENGINES", word, "NAME=http://HOST:PORT, several with spaces between them")
+            raise BadInput("ENGINES", word, "NAME=http[s]://HOST:PORT, several with spaces between them")
         name, url = match[1], match[2].rstrip("/").removesuffix("/v1")
         if any(name == one.target.name for one in found):
             raise BadInput("ENGINES", word, f"{name} is named already; give each endpoint a name of its own")
-        found.append(Endpoint(Target(name, url, model_of(url, key), key), version_of(url, key), NOT_TOLD))
+        found.append(Endpoint(Target(name, url, model_of(url, key), key, ignore_eos), version_of(url, key), NOT_TOLD))
     return found
 
 
 def model_of(url: str, key: str) -> str:
     """Raises BadInput where it lists none."""
-    match _told(httpx.get(f"{url}/v1/models", headers=_bearer(key)).raise_for_status()):
+    match _told(_get(f"{url}/v1/models", key).raise_for_status()):
         case {"data": [{"id": str(model)}, *_]}:
             return model
     raise BadInput("ENGINES", url, "it lists no model; give the address under which /v1/models answers as OpenAI's")
@@ -67,7 +67,7 @@ def model_of(url: str, key: str) -> str:
 def version_of(url: str, key: str) -> str:
     """By vLLM's path or by SGLang's; others have none."""
     for path in ("/version", "/server_info", "/get_server_info"):
-        answer = httpx.get(url + path, headers=_bearer(key))
+        answer = _get(url + path, key)
         match answer.status_code, _told(answer):
             case 200, {"version": str(version)} if version:
                 return version
@@ -83,7 +83,7 @@ def _told(answer: httpx.Response) -> Any:
 
 
 @contextmanager
-def started(folder: Path, checkpoint: Path, batch: int) -> Iterator[list[Endpoint]]:
+def started(folder: Path, checkpoint: Path, batch: int, *, ignore_eos: bool) -> Iterator[list[Endpoint]]:
     """The worker by CTranslate2, the worker's mock, and a vLLM where `.venv-vllm` is there."""
     ct2 = importlib.metadata.version("ctranslate2")
     ours = importlib.metadata.version("nexus-platform")
@@ -99,7 +99,7 @@ def started(folder: Path, checkpoint: Path, batch: int) -> Iterator[list[Endpoin
         found = []
         for program, version in programs:
             url = running.enter_context(_serving(program, folder / f"{program.name}-{batch}.log", batch))
-            target = Target(program.name, url, MODEL)
+            target = Target(program.name, url, MODEL, ignore_eos=ignore_eos)
             found.append(Endpoint(target, version or version_of(url, "none"), str(batch)))
         yield found
 
@@ -121,5 +121,5 @@ def _serving(program: Program, log: Path, batch: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def _bearer(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"}
+def _get(url: str, key: str) -> httpx.Response:
+    return httpx.get(url, headers={"authorization": f"Bearer {key}"}, verify=tls(url) or True)

@@ -64,6 +64,8 @@ class Plan:
     """Of one round; no fewer than three for each client."""
     seed: int
     baseline: str
+    ignore_eos: bool
+    """Answers have the length that is asked for."""
 
 
 _COMPARED = {
@@ -81,14 +83,21 @@ def main() -> int:
     parser.add_argument("--batches", type=_count, nargs="+", default=[4, 16], help="of engines that are started here")
     parser.add_argument("--rounds", type=_count, default=5)
     parser.add_argument("--requests", type=_count, default=48, help="of a round")
+    parser.add_argument(
+        "--ignore-eos",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="have answers of the asked length; without it an answer ends where its model ends it",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("page", type=Path)
     parser.add_argument("json", type=Path)
     said = parser.parse_args()
     cases = (*(Case(clients=one) for one in said.clients), *(Case(rate=one) for one in said.rates))
-    plan = Plan(cases, said.rounds, said.requests, said.seed, said.baseline)
+    plan = Plan(cases, said.rounds, said.requests, said.seed, said.baseline, said.ignore_eos)
     try:
-        found = [row for endpoints in offered(said.engines, said.batches) for row in compared(endpoints, plan)]
+        offer = offered(said.engines, said.batches, ignore_eos=said.ignore_eos)
+        found = [row for endpoints in offer for row in compared(endpoints, plan)]
     except (NexusError, httpx.HTTPError) as error:
         parser.error(str(error))
     said.json.parent.mkdir(parents=True, exist_ok=True)
@@ -109,15 +118,15 @@ def _rate(said: str) -> float:
     return number
 
 
-def offered(engines: str, batches: Sequence[int]) -> Iterator[list[Endpoint]]:
+def offered(engines: str, batches: Sequence[int], *, ignore_eos: bool) -> Iterator[list[Endpoint]]:
     """Those that are named; else what can be started, once for each batch."""
     if engines:
-        yield named(engines, os.environ.get("NEXUS_API_KEY", "none"))
+        yield named(engines, os.environ.get("NEXUS_API_KEY", "none"), ignore_eos=ignore_eos)
         return
     with tempfile.TemporaryDirectory(prefix="nexus-bench-") as folder:
         checkpoint = small_checkpoint(Path(folder))
         for batch in batches:
-            with started(Path(folder), checkpoint, batch) as endpoints:
+            with started(Path(folder), checkpoint, batch, ignore_eos=ignore_eos) as endpoints:
                 yield endpoints
 
 

@@ -4,13 +4,14 @@ come, whether or not those before them are answered."""
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 import uvloop
 
-from .connection import Answer, Connection, Target
+from .connection import Answer, Connection, Target, tls
 from .questions import Question
 
 SECONDS = 120.0
@@ -39,7 +40,8 @@ def open_loop(target: Target, asked: Sequence[Question], due: Sequence[float], s
 
 async def _closed(target: Target, asked: Sequence[Question], clients: int, seconds: float) -> Load:
     waiting, answers = iter([target.request(question) for question in asked]), list[Answer]()
-    pools = [_Pool(target, seconds) for _ in range(clients)]
+    trust = tls(target.url)
+    pools = [_Pool(target, trust, seconds) for _ in range(clients)]
     for pool in pools:
         await pool.connect()
 
@@ -50,12 +52,12 @@ async def _closed(target: Target, asked: Sequence[Question], clients: int, secon
 
     load = await _measured([client(pool) for pool in pools], answers)
     for pool in pools:
-        pool.close()
+        await pool.close()
     return load
 
 
 async def _open(target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float) -> Load:
-    pool, answers, start = _Pool(target, seconds), list[Answer](), time.perf_counter()
+    pool, answers, start = _Pool(target, tls(target.url), seconds), list[Answer](), time.perf_counter()
 
     async def one(request: bytes, at: float) -> None:
         answers.append(answer := Answer(start + at))
@@ -64,7 +66,7 @@ async def _open(target: Target, asked: Sequence[Question], due: Sequence[float],
 
     waiting = [one(target.request(question), at) for question, at in zip(asked, due, strict=True)]
     load = await _measured(waiting, answers)
-    pool.close()
+    await pool.close()
     return load
 
 
@@ -78,18 +80,19 @@ async def _measured(work: list[Coroutine[None, None, None]], answers: list[Answe
 class _Pool:
     """Connections that are free, of which the one that was used last is taken."""
 
-    def __init__(self, target: Target, seconds: float) -> None:
-        self._target, self._seconds, self._free = target, seconds, list[Connection]()
+    def __init__(self, target: Target, trust: ssl.SSLContext | None, seconds: float) -> None:
+        self._target, self._trust, self._seconds = target, trust, seconds
+        self._free, self._all = list[Connection](), list[Connection]()
 
     async def connect(self) -> None:
         """Where it fails, the request that comes next says so."""
         try:
-            connection = await Connection.to(self._target)
+            connection = await Connection.to(self._target, self._trust)
         except OSError:
             return
-        self._free.append(
-            connection
-        )  # not around the await: another request may have put a new list in place meanwhile
+        # Not around the await: another request may have put a new list in place meanwhile.
+        self._free.append(connection)
+        self._all.append(connection)
 
     async def ask(self, request: bytes, answer: Answer) -> None:
         self._free = [one for one in self._free if one.open]
@@ -103,6 +106,9 @@ class _Pool:
         if connection.open:
             self._free.append(connection)
 
-    def close(self) -> None:
-        for connection in self._free:
+    async def close(self) -> None:
+        """Returns when all are gone: a loop that closes before them is left with their sockets."""
+        for connection in self._all:
             connection.close()
+        for connection in self._all:
+            await connection.lost.wait()

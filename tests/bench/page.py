@@ -20,6 +20,7 @@ _STARTED = """\
 All but `mock` serve one checkpoint, made by the release's own steps: a Qwen2 of half a million parameters, W4A16.
 `mock` computes nothing: it is told 20 ms to the first token and 100 tokens a second, so its rows show how true the
 clock is."""
+_AS_LONG_AS_THEY_ARE = "\nAn answer ended where its model ended it: engines wrote different numbers of tokens."
 
 
 def page(found: Sequence[Measured], plan: Plan, *, given: bool) -> str:
@@ -32,7 +33,7 @@ def page(found: Sequence[Measured], plan: Plan, *, given: bool) -> str:
         seed=plan.seed,
         rounds=plan.rounds,
         requests=plan.requests,
-        served=_GIVEN if given else _STARTED,
+        served=(_GIVEN if given else _STARTED) + ("" if plan.ignore_eos else _AS_LONG_AS_THEY_ARE),
         versions="\n".join(f"| `{name}` | {version} |" for name, version in versions.items()),
         baseline=baseline,
         ratios="\n".join(_ratio_row(row) for row in found if row.engine != baseline) or "|" * 6,

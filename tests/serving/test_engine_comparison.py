@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,6 +19,7 @@ from ..bench.gpu_use import NO_GPU, GpuUse, in_words
 from ..bench.load import Load, closed_loop, open_loop
 from ..bench.questions import Lengths, Question, arrivals, questions
 from ..support.scripted_engine import TEXTS, TOKENS, ScriptedEngine
+from ..support.tls import Authority
 from ..support.worker import free_port, poll
 
 ANSWER = Question("answer", 5)
@@ -237,6 +239,34 @@ def test_an_engine_that_answers_nothing_fails_the_comparison(
     few = ("--rounds=1", "--clients", "1", "--rates")
     assert run(monkeypatch, tmp_path, "--engines", f"one={engine.url}", *few) == 1
     assert "3 status 503" in (tmp_path / "page.md").read_text()
+
+
+def test_an_endpoint_by_tls_is_measured_where_it_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path / "authority")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*authority.certificate("engine"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    with ScriptedEngine(tls=tls) as engine:
+        few = ("--rounds=1", "--requests=3", "--clients", "2", "--rates", "50")
+        assert run(monkeypatch, tmp_path, "--engines", f"one={engine.url}/v1", *few) == 0
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert figures([closed_loop(target(engine), [ANSWER], 1)]).errors == {"not connected": 1}
+        with pytest.raises(SystemExit, match="2"):
+            run(monkeypatch, tmp_path, "--engines", f"one={engine.url}", *few)
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    assert [(row["figures"]["answered"], row["figures"]["errors"]) for row in rows] == [(6, {}), (3, {})]
+
+
+def test_an_answer_may_end_where_its_model_ends_it(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("--rounds=1", "--requests=1", "--clients", "1", "--rates")
+    assert run(monkeypatch, tmp_path, "--engines", f"one={engine.url}", "--no-ignore-eos", *few) == 0
+    assert "ignore_eos" not in engine.asked[-1]
+    assert "An answer ended where its model ended it" in (tmp_path / "page.md").read_text()
+    assert run(monkeypatch, tmp_path, "--engines", f"one={engine.url}", *few) == 0
+    assert engine.asked[-1]["ignore_eos"] is True
+    assert "An answer ended where its model ended it" not in (tmp_path / "page.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from typing import Any
@@ -15,13 +16,13 @@ TOKENS = 5  # more than texts, since an engine may send several at once
 class ScriptedEngine:
     """`answer` streams TEXTS, `meet` does so once `together` requests are in hand; the rest go wrong by their names."""
 
-    def __init__(self, together: int = 1) -> None:
+    def __init__(self, together: int = 1, tls: ssl.SSLContext | None = None) -> None:
         self.port, self.version, self.models = 0, "", ["scripted"]
         self.in_hand = self.most = 0
         self.written: list[float] = []
         """Of the last answer: when each text was written, by `time.perf_counter`."""
         self.asked: list[dict[str, Any]] = []
-        self._together = together
+        self._together, self._tls = together, tls
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -37,10 +38,10 @@ class ScriptedEngine:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     def _run(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls))
         self.port = server.sockets[0].getsockname()[1]
         self._met, self._nothing = asyncio.Event(), asyncio.Event()
         self._started.set()
