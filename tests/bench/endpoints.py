@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from nexus_release.errors import BadInput
-from nexus_release.local.engines import beside_python
+from nexus_release.local.engines import VLLM_ENVIRONMENT, beside_python
 from nexus_release.local.processes import Process, Program, free_port, wait_answering
 
 from ..support.repository import ROOT
@@ -23,13 +23,6 @@ from .connection import Target, tls
 MODEL = "bench"
 NOT_TOLD = "not told"
 VLLM = ROOT / ".venv-vllm" / "bin" / "python"
-VLLM_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1",
-}
 _START_SECONDS = 600.0
 _NAMED = re.compile(r"([\w.-]+)=(https?://[^\s=]+)")
 

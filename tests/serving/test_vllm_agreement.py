@@ -22,6 +22,7 @@ import pytest
 from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
+from nexus_release.local.engines import VLLM_ENVIRONMENT
 from nexus_worker.engines.ct2 import Ct2Model
 
 from ..support.checkpoints import CONTEXT, TEXTS, VOCABULARY, Checkpoints
@@ -42,14 +43,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(not PYTHON.exists(), reason=".venv-vllm is not there: run `make setup-vllm`"),
 ]
-
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def vllm(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [PYTHON, "-m", "vllm.entrypoints.openai.api_server", *words],
-            env={**os.environ, **ENVIRONMENT}, stdout=output, stderr=output, start_new_session=True,
+            env={**os.environ, **VLLM_ENVIRONMENT}, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
         _wait(process, f"http://127.0.0.1:{port}/health", log)

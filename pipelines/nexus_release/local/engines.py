@@ -16,7 +16,7 @@ _ENGINES = ("ctranslate2", "mock", "vllm")
 
 # vLLM cut down to a model of a few million parameters on two shared cores.
 _VLLM_LIMITS = ("--max-model-len=512", "--max-num-seqs=8", "--enforce-eager")
-_VLLM_ENVIRONMENT = {
+VLLM_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
@@ -61,7 +61,7 @@ def engine_program(engine: DesiredEngine, checkpoint: Path, port: int, choice: E
     if not choice.vllm_python.exists():
         raise Missing(f"{choice.vllm_python} is not there: run `make setup-vllm`")
     server = (str(choice.vllm_python), "-m", "vllm.entrypoints.openai.api_server")
-    return Program(engine.service, (*server, *here, *_VLLM_LIMITS), _VLLM_ENVIRONMENT)
+    return Program(engine.service, (*server, *here, *_VLLM_LIMITS), VLLM_ENVIRONMENT)
 
 
 def beside_python(script: str) -> str:
