@@ -2,8 +2,8 @@
 
     python -m tests.bench.engines --engines "vllm=http://a:8000 sglang=http://b:30000" page.md figures.json
 
-Without `--engines` it starts what this machine can, on a small checkpoint that it makes. NEXUS_API_KEY is sent as the
-key. Ends with 1 where an engine has answered nothing.
+Without `--engines` it starts what this machine can, on a small checkpoint that it makes, and ends it however it ends
+itself, but by SIGKILL. NEXUS_API_KEY is sent as the key. Ends with 1 where an engine has answered nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import httpx
 
@@ -97,13 +100,35 @@ def main() -> int:
     plan = Plan(cases, said.rounds, said.requests, said.seed, said.baseline, said.ignore_eos)
     try:
         offer = offered(said.engines, said.batches, ignore_eos=said.ignore_eos)
-        found = [row for endpoints in offer for row in compared(endpoints, plan)]
+        with _ended_in_order(offer):
+            found = [row for endpoints in offer for row in compared(endpoints, plan)]
     except (NexusError, httpx.HTTPError) as error:
         parser.error(str(error))
     said.json.parent.mkdir(parents=True, exist_ok=True)
     said.json.write_text(json.dumps([asdict(row) for row in found], indent=2) + "\n", encoding="utf-8")
     said.page.write_text(page(found, plan, given=bool(said.engines)), encoding="utf-8")
     return 0 if all(row.figures.answered for row in found) else 1
+
+
+@contextmanager
+def _ended_in_order(offer: Generator[list[Endpoint], None, None]) -> Iterator[None]:
+    """A signal ends the process after the engines of `offer`, which no second one cuts short."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        if offer.gi_running:
+            sys.exit(128 + number)
+        offer.close()
+        os._exit(128 + number)  # no exception: they are measured now, and uvloop may swallow what is raised within it
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        offer.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _count(said: str) -> int:
@@ -118,7 +143,7 @@ def _rate(said: str) -> float:
     return number
 
 
-def offered(engines: str, batches: Sequence[int], *, ignore_eos: bool) -> Iterator[list[Endpoint]]:
+def offered(engines: str, batches: Sequence[int], *, ignore_eos: bool) -> Generator[list[Endpoint], None, None]:
     """Those that are named; else what can be started, once for each batch."""
     if engines:
         yield named(engines, os.environ.get("NEXUS_API_KEY", "none"), ignore_eos=ignore_eos)

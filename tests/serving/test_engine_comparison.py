@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import socket
 import ssl
+import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,6 +23,8 @@ from ..bench.gateway_cost import cost
 from ..bench.gpu_use import NO_GPU, GpuUse, in_words
 from ..bench.load import Load, closed_loop, open_loop
 from ..bench.questions import Lengths, Question, arrivals, questions
+from ..support.checkpoints import write_llama
+from ..support.repository import ROOT
 from ..support.scripted_engine import TEXTS, TOKENS, ScriptedEngine
 from ..support.tls import Authority
 from ..support.worker import free_port, poll
@@ -257,6 +264,19 @@ def test_an_endpoint_by_tls_is_measured_where_it_is_trusted(tmp_path: Path, monk
     assert [(row["figures"]["answered"], row["figures"]["errors"]) for row in rows] == [(6, {}), (3, {})]
 
 
+@pytest.mark.parametrize(("load", "crowded"), [(4.0, False), (4.5, True)])
+def test_a_page_says_whether_the_machine_was_crowded(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: float, crowded: bool
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    few = ("--rounds=1", "--requests=1", "--clients", "1", "--rates")
+    assert run(monkeypatch, tmp_path, "--engines", f"one={engine.url}", *few) == 0
+    page = (tmp_path / "page.md").read_text()
+    assert "load average at the end: 4." in page
+    assert ("The machine did other work beside the engines" in page) == crowded
+
+
 def test_an_answer_may_end_where_its_model_ends_it(
     engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +287,54 @@ def test_an_answer_may_end_where_its_model_ends_it(
     assert run(monkeypatch, tmp_path, "--engines", f"one={engine.url}", *few) == 0
     assert engine.asked[-1]["ignore_eos"] is True
     assert "An answer ended where its model ended it" not in (tmp_path / "page.md").read_text()
+
+
+STARTED = """
+import sys
+from pathlib import Path
+from tests.bench import endpoints, engines
+
+model = Path(sys.argv.pop(1))
+engines.small_checkpoint = lambda folder: model  # in place of one that is trained
+endpoints.VLLM = Path("nowhere")
+sys.exit(engines.main())
+"""
+
+
+def test_who_ends_the_comparison_ends_its_engines(tmp_path: Path) -> None:
+    model, said = write_llama(tmp_path / "model"), tmp_path / "said"
+    words = (tmp_path / "page.md", tmp_path / "figures.json", "--rounds=1", "--requests=1", "--batches=4")
+    cases = ("--clients", *["1"] * 1000)
+    with said.open("wb") as log:
+        bench = subprocess.Popen(
+            [sys.executable, "-c", STARTED, model, *words, *cases],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stderr=log,
+        )
+    try:
+        poll(lambda: "mock, batch 4" in said.read_text() or bench.poll() is not None, "it measures both engines")
+        ports = engines_in(tmp_path)
+        assert [answers(port) for port in ports] == [True, True], said.read_text()
+        bench.terminate()
+        bench.terminate()  # as `timeout` and `make` both pass it on
+        assert bench.wait(60) == 128 + signal.SIGTERM, said.read_text()
+    finally:
+        bench.kill()
+        bench.wait()
+    assert not any(map(answers, ports))
+    assert list(tmp_path.glob("nexus-bench-*")) == []
+
+
+def engines_in(folder: Path) -> list[int]:
+    """The ports that their logs tell."""
+    logs = [log.read_text() for log in folder.glob("nexus-bench-*/*.log")]
+    return [int(port) for log in logs for port in re.findall(r" on http://127\.0\.0\.1:(\d+)$", log, re.MULTILINE)]
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize(
