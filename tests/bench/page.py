@@ -29,7 +29,7 @@ def page(found: Sequence[Measured], plan: Plan, *, given: bool) -> str:
     return (Path(__file__).parent / "engines.md").read_text(encoding="utf-8").format(
         date=datetime.datetime.now(datetime.UTC).date(),
         machine=machine(),
-        load=f"{os.getloadavg()[0]:.0f}",
+        load=_load(os.getloadavg()[0], os.cpu_count() or 1),
         seed=plan.seed,
         rounds=plan.rounds,
         requests=plan.requests,
@@ -39,6 +39,13 @@ def page(found: Sequence[Measured], plan: Plan, *, given: bool) -> str:
         ratios="\n".join(_ratio_row(row) for row in found if row.engine != baseline) or "|" * 6,
         rows="\n".join(_row(row) for row in found),
     )  # fmt: skip
+
+
+def _load(average: float, cores: int) -> str:
+    besides = (
+        ".\nThe machine did other work beside the engines: read the ratios alone, and only as far as their brackets"
+    )
+    return f"{average:.0f}{besides if average > 2 * cores else ''}"
 
 
 def machine() -> str:
