@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nexus_gateway.app import create_app
 from nexus_gateway.limited_protocol import LimitedProtocol
+from nexus_gateway.plain_head import END, plain_head
 from nexus_gateway.server import make_server
 from nexus_gateway.settings import EDGES, Edge, read_settings
 
@@ -139,9 +140,28 @@ async def test_a_body_that_looks_like_a_request_is_none() -> None:
     assert [one.same() for one in heard] == [one.same() for one in expected]
 
 
+def behind(data: bytes) -> bytes:
+    """What stands behind the request that the wire takes."""
+    end = data.find(END)
+    plain = plain_head(data[: end + 2]) if end >= 0 else None
+    return data[end + len(END) + plain.length :] if plain is not None else b""
+
+
+@run
+async def test_a_request_is_answered_whatever_rubbish_is_behind_it() -> None:
+    """Here the edges differ: uvicorn turns both away once it has read the rubbish."""
+    heard, _, closed = await answers("wire", posted() + b"x")
+    assert [one.status for one in heard] == [200, 400]
+    assert closed
+    heard, _, closed = await answers("asgi", posted() + b"x")
+    assert [one.status for one in heard] == [400]
+    assert closed
+
+
 @given(st.one_of(heads, crowded, crowded), st.integers(0, 200), st.sampled_from([b"", b"x", b"xxxxx", b"xxxxxx"]))
 def test_whatever_comes_both_edges_answer_it_alike(head: bytes, place: int, body: bytes) -> None:
     data = head + b"\r\n" + body
+    assume(not behind(data))
 
     async def both() -> None:
         expected, _, closed = await answers("asgi", data[:place], data[place:])
