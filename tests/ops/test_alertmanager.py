@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -15,10 +16,11 @@ from nexus_release.watching.groups import groups
 
 from ..support.alert_sink import AlertSink
 from ..support.alertmanager_server import CONFIG, Alertmanager, alertmanager_program
-from ..support.gateway import free_port
+from ..support.gateway import PLAIN, free_port, until
 from ..support.prometheus_history import promtool
 from ..support.repository import ROOT
 
+GROUPS = groups("local", load_settings(ROOT, "local"))
 TEST_ALERT = ROOT / "ops" / "alerts" / "test-alert"
 pytestmark = pytest.mark.services
 
@@ -58,7 +60,7 @@ def test_an_alert_goes_to_whom_it_should(labels: str, receiver: str) -> None:
 
 
 def test_inhibitions_name_alerts_that_there_are() -> None:
-    names = {alert.name for group in groups("local", load_settings(ROOT, "local")).values() for alert in group.alerts}
+    names = {alert.name for group in GROUPS.values() for alert in group.alerts}
     text = yaml.safe_load((CONFIG / "alertmanager.yml").read_text())["inhibit_rules"]
     asked = re.findall(r'alertname =(~?) "([^"]+)"', str(text))
     assert asked
@@ -109,10 +111,29 @@ def test_a_test_alert_arrives_by_slack_by_mail_and_at_the_pager(alertmanager: Al
 
 def test_who_has_not_got_it_is_said(alertmanager: Alertmanager, sink: AlertSink) -> None:
     sink.refuses = {"/webhook"}
-    done = send(alertmanager.url, "--kinds", "webhook", "--seconds", "3")
+    done = send(alertmanager.url, "--kinds", "webhook", "--seconds", "1")
     sink.refuses = set()
     assert done.returncode == 1
     assert "webhook has not got it: " in done.stderr
+
+
+def test_without_a_gateway_what_others_tell_is_still_heard_and_what_gateways_told_last_is_not(
+    alertmanager: Alertmanager,
+) -> None:
+    gateways_own = {alert.name for name in ("gateway", "slo", "canary") for alert in GROUPS[name].alerts}
+    others = {alert.name for name in ("engines", "costs", "logs") for alert in GROUPS[name].alerts}
+    known = f"{alertmanager.url}/api/v2/alerts"
+    named = {"environment": "dark", "severity": "warning"}
+    told = [{"labels": {"alertname": name, **named}} for name in {*gateways_own, *others, "NexusTestAlert"}]
+    assert httpx.post(known, json=told, verify=PLAIN).status_code == 200
+
+    def hushed() -> set[str]:
+        found = httpx.get(known, params={"filter": 'environment="dark"'}, verify=PLAIN).json()
+        dark = next(one["fingerprint"] for one in found if one["labels"]["alertname"] == "NexusGatewayDown")
+        return {one["labels"]["alertname"] for one in found if dark in one["status"]["inhibitedBy"]}
+
+    until(lambda: "NexusGatewayErrors" in hushed(), "the gateway's absence hushes others", 60)
+    assert hushed() == gateways_own - {"NexusGatewayDown"}
 
 
 def test_without_an_alertmanager_it_says_so() -> None:
