@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,9 +77,11 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	$(BIN)/python ops/check_fresh.py locks generated workflows
 	$(BIN)/nexus render --check
 	$(BIN)/nexus policy
-	@if command -v shellcheck >/dev/null; then shellcheck --external-sources $$(git ls-files '*.sh'); \
+	$(MAKE) --no-print-directory scripts policy-tests
+
+scripts: ## look at every shell script by shellcheck, those without .sh too
+	@if command -v shellcheck >/dev/null; then shellcheck --external-sources $$(git ls-files '*.sh'; git grep -l '^#!/bin/sh' ops ':!*.sh'); \
 	else echo "==> no shellcheck here (make services installs it): scripts are not looked at"; fi
-	$(MAKE) --no-print-directory policy-tests
 
 policy-tests: setup-dev ## hold every environment's policy tests, and break each rule of its policies to see them fail
 	@for environment in $(patsubst environments/%/policy-tests.yaml,%,$(wildcard environments/*/policy-tests.yaml)); do \
@@ -87,8 +89,8 @@ policy-tests: setup-dev ## hold every environment's policy tests, and break each
 	  $(BIN)/nexus-gateway policy-test gitops/$$environment/gateway/routes.d \
 	    --tests environments/$$environment/policy-tests.yaml --mutants policies --min-coverage 100 || exit 1; done
 
-ops: setup-dev ## check everything under ops/ by its own tools and servers (make services installs them)
-	$(BIN)/python -m pytest tests/ops $(PYTEST_FLAGS)
+ops: setup-dev scripts ## check everything under ops/ by its own tools and servers (make services installs them)
+	$(BIN)/python -m pytest tests/ops tests/repo/test_kind.py tests/repo/test_cost_rules.py $(PYTEST_FLAGS)
 
 check-pr: setup-check ## prove what a pull request claims: BASE=origin/main HEAD=HEAD; needs Git and the whole history
 	.venv-check/bin/nexus check-pr --base "$(or $(BASE),origin/main)" --head "$(or $(HEAD),HEAD)" $(CHECK_PR_FLAGS)
