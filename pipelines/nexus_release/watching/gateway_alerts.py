@@ -11,6 +11,8 @@ from nexus_release.watching.rules import Alert, Group, Place, Rule
 
 MOST_IN_FLIGHT = 4000
 """What `GATEWAY_MAX_IN_FLIGHT` is where nobody sets it; from half of it on the unimportant are refused."""
+LEAST_ASKED = 5
+"""Requests in 5 minutes; that fewer fail at night wakes nobody, and is for the error budget to count."""
 _POD = "namespace, instance, pod"
 
 
@@ -44,13 +46,15 @@ def _seen_by_callers(gateway: str, place: Place, settings: Settings) -> Iterator
     yield Alert(
         "NexusGatewayErrors",
         blaming(
-            f'sum by (namespace) (rate(gateway_requests_total{{{gateway},status=~"5.."}}[5m])) / {requests} > 0.05',
+            f'sum by (namespace) (rate(gateway_requests_total{{{gateway},status=~"5.."}}[5m])) / {requests} > 0.05 '
+            f"and sum by (namespace) (increase(gateway_requests_total{{{gateway}}}[5m])) >= {LEAST_ASKED}",
             place,
         ),
         "5m",
         "critical",
         "More than 5 % of requests in {{ $labels.environment }} end in a fault of ours.",
-        "Of the requests of the last 5 minutes more than 5 % ended with a status of 5xx, and so for 5 minutes.",
+        f"Of at least {LEAST_ASKED} requests of the last 5 minutes more than 5 % ended with a status of 5xx, and so "
+        "for 5 minutes.",
         ("revision",),
     )
     slow = settings.timeouts.first_byte_seconds / 2
