@@ -24,4 +24,4 @@ fi
 echo "serve-sglang: $model as $name on http://127.0.0.1:$port, ready when $health says 200" >&2
 exec "$python" -m sglang.launch_server --model-path "$model" --served-model-name "$name" \
     --host 127.0.0.1 --port "$port" --context-length "${MAX_MODEL_LEN:-4096}" --enable-metrics \
-    --stream-response-default-include-usage
+    --stream-response-default-include-usage --enable-cache-report

@@ -22,4 +22,4 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 echo "serve-vllm: $model as $name on http://127.0.0.1:$port, ready when /health says 200" >&2
 exec "$python" -m vllm.entrypoints.openai.api_server --model "$model" --served-model-name "$name" \
     --host 127.0.0.1 --port "$port" --max-model-len "${MAX_MODEL_LEN:-512}" --max-num-seqs 8 --enforce-eager \
-    --enable-force-include-usage
+    --enable-force-include-usage --enable-prompt-tokens-details

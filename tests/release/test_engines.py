@@ -101,6 +101,7 @@ def test_an_engine_is_told_of_a_model_by_its_own_words(settings_with: Any) -> No
         "--enable-force-include-usage",
         "--max-model-len=1024",
         "--max-num-seqs=32",
+        "--enable-prompt-tokens-details",
         "--tensor-parallel-size=1",
         "--gpu-memory-utilization=0.9",
     ]
@@ -116,6 +117,17 @@ def test_an_engine_is_told_of_a_model_by_its_own_words(settings_with: Any) -> No
         "--arg=max_model_len=1024",
         "--arg=max_num_seqs=32",
     ]
+
+
+def test_sglang_tells_cached_tokens_only_where_its_cache_may_be_shared(settings_with: Any) -> None:
+    """vLLM keeps tenants apart, and always tells them; here one would learn from them what another has asked."""
+
+    def tells(prefix_cache: str) -> bool:
+        made = settings_with(runtime="nexus-sglang", serving={"prefix_cache": prefix_cache})
+        return "--enable-cache-report" in service(made)["spec"]["predictor"]["model"]["args"]
+
+    assert not tells("tenant")
+    assert tells("shared")
 
 
 def test_sglang_takes_for_weights_and_cache_what_is_left_of_its_share(settings_with: Any) -> None:

@@ -25,6 +25,7 @@ printf '%s\\n' "offline=${HF_HUB_OFFLINE:-}" "$@"
 """
 DOCUMENTED = {
     "--context-length",
+    "--enable-cache-report",
     "--enable-metrics",
     "--host",
     "--max-running-requests",
@@ -91,7 +92,9 @@ def options(words: list[str]) -> set[str]:
 
 
 def test_a_cluster_and_the_script_say_documented_options_alone(tmp_path: Path) -> None:
-    settings = load_settings(ROOT, "dev").model_copy(update={"runtime": "nexus-sglang"})
+    settings = load_settings(ROOT, "dev")
+    shared = settings.serving.model_copy(update={"prefix_cache": "shared"})
+    settings = settings.model_copy(update={"runtime": "nexus-sglang", "serving": shared})
     pod = rendered_pod(make_record("m", 1), settings)
     assert options([*pod.arguments]) == DOCUMENTED
     assert options(serve(tmp_path, "acme/llama").words) < DOCUMENTED

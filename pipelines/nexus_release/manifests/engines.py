@@ -68,7 +68,7 @@ def _worker_serves(model: str, settings: Settings, placement: Placement) -> list
 
 
 def _vllm_serves(model: str, settings: Settings, placement: Placement) -> list[str]:
-    arguments = _worker_serves(model, settings, placement)
+    arguments = [*_worker_serves(model, settings, placement), "--enable-prompt-tokens-details"]
     if settings.gpu.enabled:
         arguments.append(f"--tensor-parallel-size={placement.tensor_parallel}")
         arguments.append(f"--gpu-memory-utilization={settings.serving.gpu_memory_percent / 100}")
@@ -80,6 +80,9 @@ def _sglang_listens(folder: str, port: int) -> list[str]:
 
 
 def _sglang_serves(model: str, settings: Settings, placement: Placement) -> list[str]:
+    """Tenants share its cache, so that `cached_tokens` would tell what others have asked: not where they are to be
+    apart."""
+    shared = settings.serving.prefix_cache == "shared"
     return [
         f"--served-model-name={model}",
         "--stream-response-default-include-usage",
@@ -87,6 +90,7 @@ def _sglang_serves(model: str, settings: Settings, placement: Placement) -> list
         f"--max-running-requests={settings.serving.concurrency}",
         f"--tensor-parallel-size={placement.tensor_parallel}",
         f"--mem-fraction-static={_static_share(settings, placement)}",
+        *(["--enable-cache-report"] if shared else []),
     ]
 
 
