@@ -10,7 +10,7 @@ import msgspec
 
 from nexus_gateway.errors import INVALID_BODY, UNSUPPORTED_MEDIA, Refusal
 from nexus_gateway.exchange import RequestHead
-from nexus_gateway.prefix_cache import refuse_foreign_blocks
+from nexus_gateway.prefix_cache import BLOCKS, refuse_foreign_blocks
 from nexus_gateway.surfaces import Surface
 
 LARGEST = 4 << 20
@@ -38,6 +38,8 @@ class Asked(msgspec.Struct):
     previous_response_id: str | None = None
     cache_salt: str | None = None
     kv_transfer_params: msgspec.Raw = msgspec.Raw()
+    ec_transfer_params: msgspec.Raw = msgspec.Raw()
+    vllm_xargs: msgspec.Raw = msgspec.Raw()
 
     def longest(self, surface: Surface) -> int | None:
         """Tokens that an answer may have, as the client says; None where it does not."""
@@ -77,6 +79,8 @@ _FIELDS = (
     "previous_response_id",
     "cache_salt",
     "kv_transfer_params",
+    "ec_transfer_params",
+    "vllm_xargs",
 )
 _DECIDING = re.compile(b'"(?:%s)"\\s*:' % "|".join(_FIELDS).encode(), re.IGNORECASE)
 _EXACT = re.compile(_DECIDING.pattern)
@@ -99,7 +103,7 @@ def read(head: RequestHead, body: bytes) -> Asked:
         raise Refusal(INVALID_BODY, f"body: {str(error)[:200]}") from None
     _shallow(body)  # of JSON that is sound: every text has its end, so no walk begins twice
     _unambiguous(body)
-    refuse_foreign_blocks(bytes(asked.kv_transfer_params))
+    refuse_foreign_blocks({name: bytes(getattr(asked, name)) for name in BLOCKS}, bytes(asked.vllm_xargs))
     if not 0 < len(asked.model) <= LONGEST_MODEL:
         raise Refusal(INVALID_BODY, f"model: 1 to {LONGEST_MODEL} characters")
     return asked

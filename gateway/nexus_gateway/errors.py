@@ -29,7 +29,9 @@ PREVIOUS_RESPONSE_NOT_FOUND = Condition(
     400, "previous_response_not_found", "the same of `previous_response_id`, or the model is answered by other engines"
 )
 INVALID_BODY = Condition(400, "invalid_body", "no JSON, or a field of the wrong kind, or one that stands twice")
-FIELD_NOT_ALLOWED = Condition(400, "field_not_allowed", "the key's policy does not pass a field of the body on")
+FIELD_NOT_ALLOWED = Condition(
+    400, "field_not_allowed", "a field that no client may name, or that the key's policy does not pass on"
+)
 TOO_MANY_TOKENS = Condition(
     400,
     "too_many_tokens",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -18,13 +19,27 @@ from nexus_gateway.surfaces import Surface
 _SALTED = ("chat", "completions", "responses", "messages")
 """APIs in which there is a salt. vLLM passes over one in `messages`, which is therefore made of chat."""
 _FIELD = b"cache_salt"
+BLOCKS = ("kv_transfer_params", "ec_transfer_params")
+"""Fields by which vLLM's pods tell each other where a KV cache, or an encoder's, lies."""
+_NOTHING = (b"", b"null")
 
 
-def refuse_foreign_blocks(said: bytes) -> None:
-    """`said`: the body's `kv_transfer_params`. They name blocks of KV cache in any pod, and the pods among themselves
-    alone may. Raises Refusal."""
-    if said not in (b"", b"null"):
-        raise Refusal(FIELD_NOT_ALLOWED, "kv_transfer_params: engines alone tell each other where a cache lies")
+def refuse_foreign_blocks(said: Mapping[str, bytes], extras: bytes) -> None:
+    """`said`: the body's `BLOCKS`, as written. They name what any pod keeps, and the pods among themselves alone may.
+    `extras`: its `vllm_xargs`, which vLLM takes for the same: its values, which are no objects, end an engine that
+    looks into them. Raises Refusal."""
+    named = [name for name, value in said.items() if value not in _NOTHING]
+    named += [f"vllm_xargs.{name}" for name in BLOCKS if name in _keys(extras)]
+    if named:
+        raise Refusal(FIELD_NOT_ALLOWED, f"{named[0]}: engines alone tell each other where a cache lies; leave it out")
+
+
+def _keys(written: bytes) -> Collection[str]:
+    """Of an object; what is none is the engine's to refuse."""
+    try:
+        return () if written in _NOTHING else msgspec.json.decode(written, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return ()
 
 
 def keeps_prompts(surface: Surface) -> bool:

@@ -187,6 +187,30 @@ def test_nobody_names_blocks_of_a_cache(gateway: Gateway, engine: CachingEngine,
     assert len(engine.bodies) == before
 
 
+@pytest.mark.parametrize("value", ["x", ["x"], {"remote_host": "10.0.0.7"}])
+@pytest.mark.parametrize("field", ["kv_transfer_params", "ec_transfer_params"])
+def test_nobody_names_them_by_vllms_extra_arguments(
+    gateway: Gateway, engine: CachingEngine, field: str, value: Any
+) -> None:
+    """vLLM makes one thing of both, and a text, which it admits there, ends its engine."""
+    before = len(engine.bodies)
+    for said in ({"vllm_xargs": {field: value}}, {field: value}):
+        answer = ask(gateway, "key-of-b", PATHS[0], "apart", BEGINNING, **said)
+        assert (answer.status_code, field in answer.text) == (400, True)
+    assert len(engine.bodies) == before
+
+
+def test_other_extra_arguments_of_vllm_reach_it(gateway: Gateway, engine: CachingEngine) -> None:
+    extras = {"vllm_xargs": {"own": "kv_transfer_params"}, "kv_transfer_params": None}
+    assert ask(gateway, "key-of-b", PATHS[0], "apart", BEGINNING, **extras).status_code == 200
+    assert engine.bodies[-1]["vllm_xargs"] == extras["vllm_xargs"]
+
+
+def test_extra_arguments_that_stand_twice_are_refused(gateway: Gateway) -> None:
+    raw = ', "vllm_xargs": {"kv_transfer_params": "x"}, "vllm_xargs": {}'
+    assert ask(gateway, "key-of-b", PATHS[0], "apart", BEGINNING, raw).status_code == 400
+
+
 def test_hints_of_the_apis_reach_an_engine_as_they_are(gateway: Gateway, engine: CachingEngine) -> None:
     hints = {"prompt_cache_key": "docs-7", "prompt_cache_retention": "24h", "user": "anna"}
     for path in ("/v1/chat/completions", "/v1/responses"):
