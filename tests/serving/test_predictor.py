@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,6 +19,8 @@ import pytest
 from ..support.worker import Worker, free_port, poll
 
 WORKER = Path(sys.executable).with_name("nexus-worker")
+PREFILL = 20
+"""Tokens of a prompt in a second, of one request after the other."""
 SECONDS = 120.0  # the package takes 15 s to be imported on a machine at rest
 
 
@@ -23,6 +29,7 @@ class Predictor:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         flags = ["--engine=mock", "--ttft-ms=0", "--tokens-per-second=0", "--served-model-name=chat"]
+        flags.append(f"--mock-prefill-tokens-per-second={PREFILL}")
         self.log = log
         with log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -36,6 +43,11 @@ class Predictor:
 
     def post(self, path: str, body: Any) -> httpx.Response:
         return httpx.post(self.url + path, json=body, timeout=SECONDS)
+
+    def begun(self) -> float:
+        """Requests to V1 and V2 that have come as far as the engine."""
+        said = httpx.get(f"{self.url}/metrics").text
+        return sum(float(one) for one in re.findall(r"^request_preprocess_seconds_count\S* (\S+)$", said, re.MULTILINE))
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -107,6 +119,20 @@ def test_what_is_refused_over_openais_api_is_refused_here(
     answer = predictor.post(path, body)
     assert answer.status_code == 400
     assert told in answer.json()["error"]
+
+
+def test_the_engine_stops_when_a_client_leaves(predictor: Predictor) -> None:
+    """Its prompt takes the engine longer than the next one waits, whose prefill comes after it."""
+    before, place = predictor.begun(), urlsplit(predictor.url)
+    long = {"prompt": "a " * int(PREFILL * SECONDS), "max_tokens": 1}
+    with socket.create_connection((place.hostname, place.port)) as client:
+        body = json.dumps({"instances": [long]}).encode()
+        head = f"POST /v1/models/chat:predict HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        poll(lambda: predictor.begun() > before, "the engine has it", SECONDS)
+    short = {"instances": [{"prompt": "b", "max_tokens": 1}]}
+    answer = httpx.post(f"{predictor.url}/v1/models/chat:predict", json=short, timeout=SECONDS / 2)
+    assert answer.json()["predictions"][0]["usage"]["completion_tokens"] == 1
 
 
 def test_a_v2_request_need_not_have_an_id(predictor: Predictor) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from nexus_worker.client_leaving import unless_client_leaves
 from nexus_worker.engines.engine import Engine
 from nexus_worker.errors import ApiError
 from nexus_worker.generation import Generation, generate
@@ -51,7 +51,9 @@ class Answering:
         """Raises ApiError: before the first byte of a stream, so that the status can still say it."""
         reply, generation = self.reply(reply_type), self.admit(body)
         if not body.stream:
-            return await _unless_client_leaves(request, self._whole(generation, reply))
+            # A stream notices by itself that nobody reads it.
+            whole = await unless_client_leaves(request.receive, self._whole(generation, reply))
+            return whole or Response(status_code=_CLIENT_LEFT)
         with_usage = self._usage.always or (body.stream_options is not None and body.stream_options.include_usage)
         return _Stream(self._events(generation, reply, with_usage))
 
@@ -130,22 +132,3 @@ class _Stream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):
             await super().__call__(scope, receive, send)
-
-
-async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
-    """A stream notices by itself that nobody reads it; whole answers are watched here, and cancelled."""
-    answer, left = asyncio.ensure_future(work), asyncio.ensure_future(_client_left(request))
-    try:
-        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        return Response(status_code=_CLIENT_LEFT)
-    finally:
-        for task in (answer, left):
-            task.cancel()
-        await asyncio.gather(answer, left, return_exceptions=True)
-
-
-async def _client_left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

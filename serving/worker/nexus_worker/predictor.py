@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nexus_worker.answering import Answering
+from nexus_worker.client_leaving import EndsWithItsClient
 from nexus_worker.errors import ApiError, BadOption
 from nexus_worker.replies import ChatReply, CompletionReply, Reply
 from nexus_worker.requests import ChatRequest, CompletionRequest, invalid
@@ -31,6 +32,7 @@ def run(answering: Answering, port: int, grace_seconds: int) -> None:
     argv, sys.argv = sys.argv, sys.argv[:1]  # the package reads the command line when it is imported
     try:
         import kserve
+        from kserve.model_server import app
     except ImportError:
         raise BadOption("predictor", "kserve", MISSING) from None
     finally:
@@ -53,6 +55,7 @@ def run(answering: Answering, port: int, grace_seconds: int) -> None:
                     raise kserve.errors.InvalidInput(str(error)) from None
                 raise kserve.errors.InferenceError(str(error)) from None
 
+    app.add_middleware(EndsWithItsClient)  # the package goes on with what nobody waits for
     predictor = Predictor(answering.model)
     predictor.load()
     kserve.ModelServer(http_port=port, enable_grpc=False, grace_period=grace_seconds, workers=1).start([predictor])
