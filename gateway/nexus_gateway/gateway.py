@@ -72,12 +72,13 @@ class Gateway:
         spans: BatchWriter[RequestRecord] | None = None,
         under_way: UnderWay | None = None,
         places: Places | None = None,
+        salt: bytes = b"",
     ) -> None:
         """`jwks`: the published keys by which `known` proves tokens, if there are any. `most_in_flight`: requests under
         way, beyond which more are turned away. `spans`: takes the requests that are to be traced, where a collector is
         named. `under_way`: answers by idempotency keys, and `places`: where responses are, both remembered in this
-        process where they are not given."""
-        self.most_in_flight = most_in_flight
+        process where they are not given. `salt`: makes names that say nothing of whom they stand for."""
+        self.most_in_flight, self.salt = most_in_flight, salt
         self.served, self.known, self.logs, self.audit, self.spans = served, known, logs, audit, spans
         self.limiter: Limiter = limiter or MemoryLimiter()
         self.under_way = under_way or UnderWay(MemoryStore(IdempotencySettings()), IdempotencySettings())

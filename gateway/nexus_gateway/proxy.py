@@ -71,7 +71,7 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
         route = decide(snapshot, caller, asked, record)
         record.stream = asked.stream and surface.streams
         body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
-        request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route)
+        request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route, salt=gateway.salt)
         if place is None:
             await once(gateway, request, sent, ask)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nexus_gateway.asked import Asked
 from nexus_gateway.candidates import Wanted
@@ -35,6 +35,8 @@ class Request:
     route: Route
     holder: str = ""
     """See `Wanted`."""
+    salt: bytes = field(default=b"", repr=False)
+    """See `Gateway`."""
 
     @property
     def sticky_key(self) -> str:

@@ -63,7 +63,8 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     known = _keys(settings, start.keys, start.host)
     source, served, tokens = _configured(start, settings, known)
     logs = LogWriter(sys.stdout, masking=settings.masking, lock=worker.log_lock if worker else None)
-    audited = _audit(settings, start.audit)
+    salt = settings.salt.encode() or secrets.token_bytes(32)
+    audited = _audit(settings, start.audit, salt)
     jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
     spans = _spans(start.environ, logs)
     ring = KeyRing(known)
@@ -82,6 +83,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
         spans,
         under_way,
         _places(settings, logs),
+        salt,
     )
     decided = gateway.decisions = DecisionLog(start.decisions) if start.decisions else None
     if worker is not None:
@@ -187,11 +189,11 @@ def _spans(environ: Mapping[str, str], logs: LogWriter) -> BatchWriter[RequestRe
     return spans_of_environment(environ, changed)
 
 
-def _audit(settings: Settings, folder: Path | None) -> AuditLog | None:
+def _audit(settings: Settings, folder: Path | None, salt: bytes) -> AuditLog | None:
     """Open: where it cannot be written, requests are answered, and what is lost is counted."""
     if folder is None or not settings.auditing:
         return None
-    return AuditLog(folder, settings.salt.encode() or secrets.token_bytes(32), "nexus-gateway")
+    return AuditLog(folder, salt, "nexus-gateway")
 
 
 def _keys(settings: Settings, file: Path | None, host: str) -> Keys:

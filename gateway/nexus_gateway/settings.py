@@ -73,7 +73,11 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("GATEWAY_GRACE_SECONDS", "60", "For answers under way after that; then they are cut off."),
     ("GATEWAY_EDGE", "wire", "`asgi`: uvicorn and FastAPI read every request; the answers are the same, and slower."),
     ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
-    ("GATEWAY_PII_HASH_SALT", "new at each start", "Salt of principals in the audit log."),
+    (
+        "GATEWAY_PII_HASH_SALT",
+        "new at each start",
+        "Salt of principals in the audit log, and of masked names that engines tell callers apart by.",
+    ),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "`http://collector:4318`: spans go there. Needs the extra `otlp`."),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "The same with its path: `http://collector:4318/v1/traces`."),

@@ -7,6 +7,7 @@ from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.exchange import Headers
 from nexus_gateway.masking.aside import LONG, aside
 from nexus_gateway.masking.plan import Masking, plan_of
+from nexus_gateway.masking.told_apart import told_apart
 from nexus_gateway.masking.upstream import MaskedUpstream
 from nexus_gateway.prefix_cache import keeps_prompts, salt_of, salted
 from nexus_gateway.request import Request
@@ -27,7 +28,8 @@ async def body_of(request: Request, masking: Masking | None) -> bytes:
     if masking is None:
         return request.body
     size = LONG if masking.plan.recognized_requests else len(request.body)  # they take long
-    return await aside(size, lambda: masking.of_body(request.body))
+    salt = request.salt + request.caller.key.owner.encode()
+    return await aside(size, lambda: told_apart(request.body, masking.of_body(request.body), salt))
 
 
 def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..support.upstream import Engine
 
 MAIL, CARD, PHONE, KEY = "kim.yuna@example.org", "4111 1111 1111 1111", "010-1234-5678", "sk-abcdefgh12345678"
 TEXT = f"Write to {MAIL} or call {PHONE}; pay with {CARD}, twice to {MAIL}. The key is {KEY}"
+SALT = "pepper"
 HIDDEN = "Write to <EMAIL_1> or call <PHONE_1>; pay with <CARD_1>, twice to <EMAIL_1>. The key is <KEY_1>"
 TOOL = {"type": "function", "function": {"name": "send", "parameters": {"type": "object", "properties": {}}}}
 MODES: dict[str, dict[str, Any]] = {
@@ -67,7 +69,8 @@ def masking(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (folder / "keys.yaml").write_text(json.dumps({"keys": keys}))
     document = {"upstreams": upstreams, "routes": routes, "policies": policies}
     files = write_routes(folder / "routes", {"all": document})
-    running = Gateway(folder, "--routes", str(files), "--keys", str(folder / "keys.yaml")).wait()
+    env = {"GATEWAY_PII_HASH_SALT": SALT}
+    running = Gateway(folder, "--routes", str(files), "--keys", str(folder / "keys.yaml"), env=env).wait()
     yield running
     assert running.stop() == 0
     assert not [value for value in (MAIL, CARD, PHONE, KEY) if value in running.log.read_text()]
@@ -112,6 +115,33 @@ def test_an_engine_sees_placeholders_and_a_client_what_its_route_says(
     stream = events(ask(masking, path, asked(path, model, stream=True)))
     assert seen in told(engine, size)
     assert streamed(path, stream) == said_back
+
+
+NAMES = ("user", "safety_identifier", "prompt_cache_key", "cache_salt")
+
+
+def test_an_engine_tells_callers_apart_whose_names_are_masked(masking: Gateway, engine: Engine) -> None:
+    def names(value: str, key: str = "dev-key", model: str = "hidden-7") -> list[str]:
+        body = asked("/v1/chat/completions", model, **dict.fromkeys(NAMES, value))
+        assert ask(masking, "/v1/chat/completions", body, key).status_code == 200
+        found = json.loads(told(engine, 7))
+        return [found[name] for name in NAMES]
+
+    kim, lee = names(MAIL), names("lee@example.org")
+    assert len({*kim, *lee, *names(MAIL, "careful")}) == 3, "each of them is another, and another tenant's too"
+    assert names(MAIL) == kim
+    by_every_gateway = hmac.new(f"{SALT}dev-key".encode(), MAIL.encode(), "sha256").hexdigest()
+    assert kim[0] == by_every_gateway[:32]
+    assert names("anna") == ["anna"] * len(NAMES)
+    assert names(MAIL, model="plain") == [MAIL] * len(NAMES)
+
+
+@pytest.mark.parametrize("listed", [[MAIL], {"of": MAIL}])
+def test_what_is_no_name_has_a_placeholder(masking: Gateway, engine: Engine, listed: Any) -> None:
+    body = asked("/v1/chat/completions", "hidden-7", prompt_cache_key=listed)
+    assert ask(masking, "/v1/chat/completions", body).status_code == 200
+    assert MAIL not in told(engine, 7)
+    assert "<EMAIL_1>" in json.dumps(json.loads(told(engine, 7))["prompt_cache_key"])
 
 
 @pytest.mark.parametrize("size", CUTS)
