@@ -122,6 +122,15 @@ def test_who_may_only_read_has_no_say(server: ForgeServer) -> None:
     assert api.approvals(BRANCH, HEAD) == {"ann"}
 
 
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_who_is_no_collaborator_has_no_say_and_takes_nobody_elses(server: ForgeServer) -> None:
+    api = client(server)
+    api.propose(BRANCH, "Admit it", "the evidence")
+    server.reviews = [("ann", "APPROVED", True), ("review-bot[bot]", "APPROVED", True), ("", "APPROVED", True)]
+    server.strangers = {"review-bot[bot]"}
+    assert api.approvals(BRANCH, HEAD) == {"ann"}
+
+
 def test_the_last_of_very_many_reviews_counts(server: ForgeServer) -> None:
     api = client(server)
     api.propose(BRANCH, "Admit it", "the evidence")

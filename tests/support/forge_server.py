@@ -38,9 +38,11 @@ class ForgeServer(ThreadingHTTPServer):
         self.kind, self.repository = kind, "acme/models"
         self.pulls: list[dict[str, Any]] = []
         self.reviews: list[tuple[str, str, bool]] = []
-        """(who, APPROVED or another state, whether of the branch as it is now)."""
+        """(who, APPROVED or another state, whether of the branch as it is now). Who is gone by now is empty."""
         self.readers: set[str] = set()
         """Who may only read the repository; everybody else may write."""
+        self.strangers: set[str] = set()
+        """Whose rights GitHub does not know, as of bots."""
         self.faults: list[Fault] = []
         self.asked: list[str] = []
         self.late = False
@@ -139,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         people = f"/repos/{self.server.repository}/collaborators/"
         if self.server.kind == "github" and path.startswith(people):
             who = path.removeprefix(people).removesuffix("/permission")
+            if who in self.server.strangers:
+                return 404, {"message": f"{who} is not a user"}
             return 200, {"permission": "read" if who in self.server.readers else "write"}
         if not path.startswith(root):
             return 404, {"message": "404 Project Not Found" if self.server.kind == "gitlab" else "Not Found"}
@@ -182,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         return [
             {
                 "id": number,
-                "user": {"login": who},
+                "user": {"login": who} if who else None,
                 "state": state,
                 "commit_id": HEAD if fresh else "cd" * 20,
                 "stale": not fresh,

@@ -54,12 +54,23 @@ class GitHub:
             pull = self._open(branch)
             if pull is None or pull.head.sha != commit:
                 return None
-            latest = {review.user.login: review for review in pull.get_reviews() if review.state != "COMMENTED"}
-            agreed = (who for who, review in latest.items() if review.state == "APPROVED")
+            judged = (review for review in pull.get_reviews() if review.state != "COMMENTED")
+            latest = {getattr(review.user, "login", ""): review for review in judged}  # who is gone has no name
+            agreed = (who for who, review in latest.items() if who and review.state == "APPROVED")
             now = (who for who in agreed if latest[who].commit_id == commit and who != pull.user.login)
-            return frozenset(who for who in now if self._repository.get_collaborator_permission(who) in _MAY_WRITE)
+            return frozenset(who for who in now if self._may_write(who))
 
         return _ask(ask)
+
+    def _may_write(self, who: str) -> bool:
+        from github import GithubException
+
+        try:
+            return self._repository.get_collaborator_permission(who) in _MAY_WRITE
+        except GithubException as error:
+            if error.status != 404:
+                raise
+            return False  # a bot, or a name that is nobody's any more: no say, and others keep theirs
 
     def _open(self, branch: str) -> PullRequest | None:
         found = self._repository.get_pulls(state="open", head=f"{self._owner}:{branch}", base="main")
