@@ -2,7 +2,8 @@
 
 An engine that has kept the beginning of a prompt answers faster, and says so in `cached_tokens`: whoever shares the
 cache can try out what others have asked. vLLM keeps apart what is asked with another `cache_salt`. Ours follows from
-the tenant alone, so that every gateway gives the same one, and no client can give itself another tenant's.
+the tenant and what its client says, so that every gateway gives the same one. That is no secret: so no client's own
+salt goes to an engine as it is, also where a cache is shared, since another route may lead to the same engine.
 """
 
 from __future__ import annotations
@@ -50,6 +51,17 @@ def keeps_prompts(surface: Surface) -> bool:
 def salt_of(tenant: str, own: str | None) -> str:
     """`own`: the client's, by which it keeps its users apart among themselves."""
     return hashlib.sha256(f"prefix cache\0{tenant}\0{own or ''}".encode()).hexdigest()
+
+
+def names_salt(body: bytes) -> bool:
+    """Whether an engine would find one in it."""
+    if _FIELD not in body and b"\\u" not in body:
+        return False
+    return msgspec.json.decode(body, type=_Named).cache_salt is not None
+
+
+class _Named(msgspec.Struct):
+    cache_salt: str | None = None
 
 
 def salted(body: bytes, salt: str) -> bytes:

@@ -9,7 +9,7 @@ from nexus_gateway.masking.aside import LONG, aside
 from nexus_gateway.masking.plan import Masking, plan_of
 from nexus_gateway.masking.told_apart import told_apart
 from nexus_gateway.masking.upstream import MaskedUpstream
-from nexus_gateway.prefix_cache import keeps_prompts, salt_of, salted
+from nexus_gateway.prefix_cache import keeps_prompts, names_salt, salt_of, salted
 from nexus_gateway.request import Request
 from nexus_gateway.routes_file import MaskingFile
 from nexus_gateway.upstreams.messages_over_chat import MessagesOverChat, said_to_engine
@@ -44,7 +44,7 @@ def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -
         body = renamed(body, name)
     if translated(candidate.upstream, request.surface):
         body = said_to_engine(client.path, body)
-    if candidate.upstream.salted and keeps_prompts(request.surface):
+    if keeps_prompts(request.surface) and (candidate.upstream.salted or names_salt(body)):
         body = salted(body, salt_of(request.caller.key.owner, request.asked.cache_salt))
     return Call(client.path, headers, body, total_seconds=candidate.route.timeouts.total)
 

@@ -117,7 +117,7 @@ def test_an_engine_sees_placeholders_and_a_client_what_its_route_says(
     assert streamed(path, stream) == said_back
 
 
-NAMES = ("user", "safety_identifier", "prompt_cache_key", "cache_salt")
+NAMES = ("user", "safety_identifier", "prompt_cache_key")
 
 
 def test_an_engine_tells_callers_apart_whose_names_are_masked(masking: Gateway, engine: Engine) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.prefix_cache import salt_of
 from nexus_gateway.routes import parse
 
 from ..support.gateway import PLAIN, Gateway, until, write_routes
@@ -156,6 +157,16 @@ def test_no_client_gives_itself_another_tenants_cache(gateway: Gateway, engine: 
     answer = ask(gateway, "key-of-b", PATHS[0], "apart", prompt, forged.replace("{salt}", salt))
     assert cached(answer) == 0
     assert engine.bodies[-1]["cache_salt"] not in (None, salt)
+
+
+@pytest.mark.parametrize("named", [', "cache_salt": "{salt}"', ', "cache\\u005fsalt": "{salt}"'])
+def test_no_client_gets_there_by_another_route_to_the_engine(gateway: Gateway, named: str) -> None:
+    """Whoever knows a tenant's name can compute its salt."""
+    prompt = f"{BEGINNING} (another route, {named})"
+    ask(gateway, "key-of-a", PATHS[0], "apart", prompt)
+    raw = named.replace("{salt}", salt_of("team-a", None))
+    assert cached(ask(gateway, "key-of-b", PATHS[0], "together", prompt, raw)) == 0
+    assert cached(ask(gateway, "key-of-b", PATHS[0], "together", prompt, raw)) == PROMPT_TOKENS, "its own"
 
 
 def test_a_salt_that_stands_twice_is_refused(gateway: Gateway) -> None:

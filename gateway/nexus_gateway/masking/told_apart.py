@@ -12,7 +12,7 @@ import json
 
 import msgspec
 
-_NAMES = ("user", "safety_identifier", "prompt_cache_key", "cache_salt")
+_NAMES = ("user", "safety_identifier", "prompt_cache_key")
 _LENGTH = 32  # of its digits: OpenAI takes 64 characters
 
 
