@@ -34,6 +34,7 @@ from .shortened import FACTOR, TIME, shortened
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 RULES = ROOT / "ops" / "prometheus" / "rules"
 MILLISECONDS = re.compile(r"\b(\d+)ms\b")
+WANTED = {"NexusGatewayErrors", "NexusCircuitOpen"}
 PATIENCE = 240.0
 """Seconds, of a machine that has much else to do."""
 
@@ -71,11 +72,12 @@ def test_an_engine_that_dies_is_told_and_the_alert_leads_to_the_commit_that_brou
         running.callback(prometheus.stop)
         assert gateway.ask(MODEL).status_code == 200
         until(lambda: prometheus.query("nexus:gateway_revision:newest") == [1.0], "the revision is known", PATIENCE)
-        assert sink.alerts() == []
+        assert not WANTED & told(sink).keys()
         engine.process.kill()
         with asked_on(gateway):
-            told = until(lambda: both(sink), "two alerts have arrived", PATIENCE)
-    errors, circuit = told["NexusGatewayErrors"], told["NexusCircuitOpen"]
+            until(lambda: told(sink).keys() >= WANTED, "two alerts have arrived", PATIENCE)
+            arrived = told(sink)
+    errors, circuit = arrived["NexusGatewayErrors"], arrived["NexusCircuitOpen"]
     assert errors["labels"]["severity"] == "critical"
     assert errors["labels"]["environment"] == "local"
     assert errors["annotations"]["runbook_url"].endswith("runbook.md#nexusgatewayerrors")
@@ -116,9 +118,9 @@ def watched(gateway: Gateway, alertmanager: Alertmanager, folder: Path) -> Prome
     return Prometheus(made(folder / "prometheus"), {gateway.port: labels}, more)
 
 
-def both(sink: AlertSink) -> dict[str, Any] | None:
-    told = {alert["labels"]["alertname"]: alert for alert in sink.alerts() if alert["status"] == "firing"}
-    return told if {"NexusGatewayErrors", "NexusCircuitOpen"} <= told.keys() else None
+def told(sink: AlertSink) -> dict[str, Any]:
+    """By name. A machine that is busy for two seconds may tell of a gateway that cannot be scraped, too."""
+    return {alert["labels"]["alertname"]: alert for alert in sink.alerts() if alert["status"] == "firing"}
 
 
 @contextmanager
