@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -168,6 +169,17 @@ def test_what_is_no_kql_is_refused(query: str) -> None:
 def documents(run: GatewayRun) -> list[dict[str, Any]]:
     collect = Topology("collect.yaml")
     return [event for line in run.output for _, event in collect.flow("gateway_containers", {"message": line})]
+
+
+def test_the_lines_that_grafana_links_to_are_ones_that_a_gateway_writes() -> None:
+    boards = [path.read_text() for path in (ROOT / "ops" / "grafana" / "dashboards").glob("*.json")]
+    told = {one for text in boards for one in re.findall(r"language:kuery,query:'([^']+)'", text.replace('\\"', '"'))}
+    source = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
+    written = {"request", *re.findall(r'(?:_tell|event_line)\(\s*"([^"]+)"', source)}
+    for query in (unquote(one) for one in told):
+        assert [field for field in parse(query).fields if not is_field(field)] == [], query
+        assert set(re.findall(r'message:"?([^"]+?)(?:"| and |$)', query)) <= written, query
+    assert len(told) > 10
 
 
 def test_what_grafana_links_to_is_there() -> None:

@@ -7,6 +7,7 @@ from nexus_release.dashboards.links import UPSTREAM_LINES, discover, kibana_dash
 
 _ALL = per_second("gateway_requests_total", GATEWAY)
 _FAILED = per_second("gateway_requests_total", f'{GATEWAY},status=~"5.."')
+_REFUSED = "configuration refused; the last good one serves"  # as the gateway's log has it
 _UPSTREAM_FAILED = f'{GATEWAY},status=~"5..|error"'
 
 
@@ -113,7 +114,7 @@ def _within(scope: Scope) -> tuple[Panel, ...]:
             "1 while a gateway refuses what its files say, and serves what they said before.",
             (Query(f"max by (namespace, instance) (gateway_config_refused{{{GATEWAY}}})", "{{instance}}"),),
             "bool",
-            links=(discover("Log lines of the refusal", "message:config_refused"),),
+            links=(discover("Log lines of the refusal", f'message:"{_REFUSED}"'),),
         ),
         Panel(
             "Loop lag",
