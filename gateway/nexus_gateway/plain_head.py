@@ -42,24 +42,26 @@ class PlainHead:
     """False where the client wants the connection closed after the answer."""
 
 
-def may_become_plain(data: bytes) -> bool:
+def may_become_plain(data: bytes, asked: int = 0) -> bool:
     """Of the beginning of a head whose end has not come. False as soon as it is sure, so that whoever reads it instead
-    can say at once what is wrong with it."""
+    can say at once what is wrong with it. True was the answer for its first `asked` bytes: their lines are not read
+    again, else a client that sends each byte alone would have all of them read for each."""
     whole = data.rfind(b"\r\n") + 2
     if len(data) >= LARGEST_HEAD or b"\n" in data[whole:] or data[whole : whole + 1] in (b" ", b"\t"):
         return False
     if whole < 2:
         return any(first.startswith(data.removesuffix(b"\r")) for first in _FIRST_LINES)
-    return _headers(data[:whole]) is not None
+    return whole <= asked or _headers(data[:whole]) is not None
 
 
 def _headers(data: bytes) -> tuple[Surface, Headers] | None:
     """Of whole lines; None where one of them is not what is taken."""
     surface = _FIRST_LINES.get(data[: data.find(b"\r\n")])
-    if surface is None:
+    lines = data.count(b"\n") - 1
+    if surface is None or lines > _MOST_HEADERS:
         return None
     found = _HEADER.findall(data)
-    if len(found) != data.count(b"\n") - 1 or len(found) > _MOST_HEADERS:
+    if len(found) != lines:
         return None
     return surface, [(name.lower(), value) for name, value in found]
 

@@ -32,6 +32,8 @@ class WireProtocol(LimitedProtocol):
         """The request whose answer is not whole yet."""
         self._held = b""
         """What has come and is nobody's yet: the beginning of a head, or what is behind the current request."""
+        self._looked_at = 0
+        """Bytes of `_held` that are known to be the beginning of a head that may become plain."""
         self._unread = 0
         """Bytes to come of a body that was answered without having been asked for."""
         self._handed_over = self._in_message = self._never_ours = False
@@ -80,6 +82,7 @@ class WireProtocol(LimitedProtocol):
     def _look(self, data: bytes) -> None:
         """`data` is all that has come since the last request's head or body."""
         self._handed_over, self._held = False, b""
+        looked_at, self._looked_at = self._looked_at, 0
         self._unset_keepalive_if_required()
         if self._unread:
             unread = min(self._unread, len(data))
@@ -89,8 +92,8 @@ class WireProtocol(LimitedProtocol):
         end = data.find(END, 0, LARGEST_HEAD)
         if end >= 0 and (plain := plain_head(data[: end + 2])) is not None:
             self._begin(plain, data[end + len(END) :])
-        elif end < 0 and may_become_plain(data):
-            self._held = data
+        elif end < 0 and may_become_plain(data, looked_at):
+            self._held, self._looked_at = data, len(data)
             self._start_clock()
         else:
             self._handed_over = True

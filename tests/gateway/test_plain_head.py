@@ -107,6 +107,15 @@ def test_a_head_that_is_taken_is_waited_for_at_each_of_its_bytes(data: bytes) ->
     assert all(may_become_plain(data[:place]) for place in range(1, len(data)))
 
 
+@given(st.one_of(heads, crowded))
+def test_what_is_known_of_its_beginning_changes_no_answer(data: bytes) -> None:
+    data = data.partition(END)[0]
+    for place in range(1, len(data)):
+        if not may_become_plain(data[:place]):
+            return
+        assert may_become_plain(data[: place + 1], place) is may_become_plain(data[: place + 1])
+
+
 @pytest.mark.parametrize("head", CLIENTS)
 def test_what_clients_send_is_taken(head: bytes) -> None:
     plain = plain_head(head)

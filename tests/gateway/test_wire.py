@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nexus_gateway.app import create_app
 from nexus_gateway.limited_protocol import LimitedProtocol
-from nexus_gateway.plain_head import END, plain_head
+from nexus_gateway.plain_head import _HEADER, END, plain_head
 from nexus_gateway.server import make_server
 from nexus_gateway.settings import EDGES, Edge, read_settings
 
@@ -87,6 +87,22 @@ def test_a_request_that_is_cut_anywhere_is_the_same_request(stream: bool) -> Non
         assert ([one.same() for one in heard], pages) == (expected, [])
 
     asyncio.run(compare())
+
+
+def test_a_line_of_a_head_is_read_a_few_times_however_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a head of 15 kB that comes byte by byte holds everybody up for seconds."""
+    read: list[int] = []
+
+    class Counted:
+        def findall(self, data: bytes) -> list[tuple[bytes, bytes]]:
+            read.append(len(data))
+            return _HEADER.findall(data)
+
+    monkeypatch.setattr("nexus_gateway.plain_head._HEADER", Counted())
+    request = posted(more=b"x: %b\r\n" % (b"a" * 100) * 40)
+    heard, pages, _ = asyncio.run(answers("wire", *(request[place : place + 1] for place in range(len(request)))))
+    assert ([one.status for one in heard], pages) == ([200], [])
+    assert len(read) <= request.count(b"\r\n")
 
 
 @run
