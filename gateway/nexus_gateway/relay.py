@@ -100,6 +100,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         if len(held) > LARGEST_EVENT:
             raise BadStream("its stream does not begin")
     await first(reader.first)
+    seconds = left(deadline)  # here, since it may raise: what has begun is begun once
     record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
     record.gaps.came(0.0, reader.events - 1)  # the first one is no gap
@@ -108,7 +109,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     )
     try:
         record.answer_bytes = len(held)
-        await exchange.send(held, left(deadline))
+        await exchange.send(held, seconds)
         asked = time.monotonic()
         while data := await call.chunk(_AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, left(deadline))):
             if reader.done:
@@ -156,12 +157,13 @@ async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeo
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = usage_of(document) or Usage()
         record.ending = ending_of(document)
         await first(document)
+    seconds = left(deadline)  # here, since it may raise: then another engine is asked, and nothing may have begun
     record.status, record.first_byte, record.answer_bytes = heard.status, time.monotonic(), len(body)
     exchange.start(
         heard.status,
         [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *origin(request.ids, record)],
     )
-    await exchange.send(body, left(deadline))
+    await exchange.send(body, seconds)
     exchange.end()
 
 
