@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nexus_gateway.wire import WireProtocol
 
 _WRITTEN = given(None)  # one for all, since what is settled never changes
+_CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t"})
+"""None of them may be in a header, as uvicorn has it: two of them end it, and others are read as such by some."""
 
 
 class WireExchange:
@@ -34,6 +36,7 @@ class WireExchange:
         "_pieces",
         "_queue",
         "_reads",
+        "_started",
         "_whole",
         "closed",
         "head",
@@ -57,7 +60,7 @@ class WireExchange:
         """What waits until the client has made room."""
         self._clock: asyncio.TimerHandle | None = None
         """Of the body, and later of what waits for room."""
-        self._chunked = self._ended = self._whole = self._gone = False
+        self._started = self._chunked = self._ended = self._whole = self._gone = False
 
     # --- what the story asks ---------------------------------------------------------------------------------------
 
@@ -74,6 +77,8 @@ class WireExchange:
         return self._body
 
     def start(self, status: int, headers: Headers) -> None:
+        if self._started:  # the client would take it for the answer of its next request
+            raise RuntimeError("the answer has begun already")
         parts = [STATUS_LINE[status]]
         self._chunked, lines = True, 2
         for name, value in (*self._connection.server_state.default_headers, *headers):
@@ -91,11 +96,13 @@ class WireExchange:
             parts.append(b"transfer-encoding: chunked\r\n")
             lines += 1
         head = b"".join((*parts, b"\r\n"))
-        if head.count(b"\n") != lines:
-            raise ValueError("a header of the answer has a line's end in it")
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * lines:
+            raise ValueError("a header of the answer has a line's end or another control character in it")
+        self._started = True
         self._put(head)
 
     def send(self, data: bytes, seconds: float) -> Waiter[None]:
+        self._must_have_begun()
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         waiter = self._put(data)
@@ -105,6 +112,7 @@ class WireExchange:
         return waiter
 
     def end(self) -> None:
+        self._must_have_begun()
         if self._chunked:
             self._put(b"0\r\n\r\n")
         self._ended = True
@@ -163,6 +171,11 @@ class WireExchange:
         self._connection.loop.call_soon(self.cut)
 
     # --- both ------------------------------------------------------------------------------------------------------
+
+    def _must_have_begun(self) -> None:
+        """Else a body would stand where the client reads a head."""
+        if not self._started and not self._gone:
+            raise RuntimeError("the answer has not begun")
 
     def _put(self, data: bytes) -> Waiter[None]:
         """Settled once it is with the transport, which says when it holds too much."""
