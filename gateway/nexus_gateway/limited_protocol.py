@@ -26,7 +26,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._in_message = True, 0, False
         self._deadline: asyncio.TimerHandle | None = None
         self._start_clock()
 
@@ -34,7 +34,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_clock()
         super().connection_lost(exc)
 
+    def rests(self) -> bool:
+        """True between two requests: the next byte is the first of another."""
+        answered = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # it is at first
+        return answered and not self._in_message
+
     def data_received(self, data: bytes) -> None:
+        if self.rests():  # an empty line begins nothing, and ends the rest that is bounded
+            self._start_clock()
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
@@ -44,8 +51,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_head = self._in_message = True
         self._start_clock()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_message = False
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0

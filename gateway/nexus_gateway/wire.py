@@ -36,8 +36,8 @@ class WireProtocol(LimitedProtocol):
         """Bytes of `_held` that are known to be the beginning of a head that may become plain."""
         self._unread = 0
         """Bytes to come of a body that was answered without having been asked for."""
-        self._handed_over = self._in_message = self._never_ours = False
-        """Whether uvicorn has what came last, is in the middle of a request, and gets all there is."""
+        self._handed_over = self._never_ours = False
+        """Whether uvicorn has what came last, and gets all there is."""
         self._idle_since = 0.0
         self._idle_clock: asyncio.TimerHandle | None = None
 
@@ -63,7 +63,7 @@ class WireProtocol(LimitedProtocol):
                 self._hold(self._held + behind)
             if body:
                 current.take(body)
-        elif self._handed_over and (self._never_ours or not self._uvicorn_rests()):
+        elif self._handed_over and (self._never_ours or not self.rests()):
             super().data_received(data)
         elif self.flow.write_paused:  # the client does not take the last answer
             self._hold(self._held + data)
@@ -139,19 +139,6 @@ class WireProtocol(LimitedProtocol):
             self.flow.resume_reading()
 
     # --- uvicorn ---------------------------------------------------------------------------------------------------
-
-    def _uvicorn_rests(self) -> bool:
-        """True between two requests: the next byte is the first of another."""
-        answered = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # it is at first
-        return answered and not self._in_message
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_message = True
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._in_message = False
 
     def shutdown(self) -> None:
         """uvicorn stops: what is under way is finished, and then the connection."""

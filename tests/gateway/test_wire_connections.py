@@ -40,6 +40,24 @@ def test_a_head_that_does_not_come_ends_the_connection(edge: Edge, sent: bytes) 
 
 
 @pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("asked", [posted, page])
+def test_empty_lines_do_not_keep_a_connection(edge: Edge, asked: Callable[[bytes], bytes]) -> None:
+    async def waited() -> None:
+        connection = Server(edge, make_gateway()).connect()
+        await connection.say(asked(b"r-1"), b"\r\n", b"\r\n")
+        await connection.say(asked(b"r-2"))
+        assert [one.status for one in connection.heard()] == [200, 200]
+        assert not connection.clocks.running(HEAD_SECONDS)
+        await connection.say(b"\r\n")
+        (clock,) = connection.clocks.running(HEAD_SECONDS)
+        clock.ring()
+        assert connection.transport.closing
+        await connection.leave()
+
+    asyncio.run(waited())
+
+
+@pytest.mark.parametrize("edge", EDGES)
 def test_the_next_head_has_its_own_time(edge: Edge) -> None:
     async def waited() -> None:
         connection = Server(edge, make_gateway()).connect()
