@@ -35,6 +35,8 @@ class AsgiExchange:
         self._reader: asyncio.Task[None] | None = None
         self._body: Waiter[bytes] = Waiter()
         self._gone = False
+        self._seconds = 0.0
+        """For the client to make room, as the story said last."""
         self._clocks: dict[Waiter[None], asyncio.TimerHandle] = {}
         self._cut_connection: Callable[[], None] | None = scope.get("extensions", {}).get(CUT)
 
@@ -66,14 +68,19 @@ class AsgiExchange:
         self._put({"type": "http.response.start", "status": status, "headers": headers})
 
     def send(self, data: bytes, seconds: float) -> Waiter[None]:
-        waiter = self._put({"type": "http.response.body", "body": data, "more_body": True})
-        if not waiter.settled:
-            clock = asyncio.get_running_loop().call_later(max(0.0, seconds), self._cut)
-            self._clocks[waiter] = clock
-        return waiter
+        self._seconds = seconds
+        return self._put_within({"type": "http.response.body", "body": data, "more_body": True})
 
     def end(self) -> None:
-        self._put({"type": "http.response.body", "body": b"", "more_body": False})
+        self._put_within({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _put_within(self, message: Message) -> Waiter[None]:
+        """The end too: else a client that takes nothing keeps the connection, and all that waits in it."""
+        waiter = self._put(message)
+        if not waiter.settled:
+            clock = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self._cut)
+            self._clocks[waiter] = clock
+        return waiter
 
     def _put(self, message: Message) -> Waiter[None]:
         if self._gone:

@@ -36,6 +36,7 @@ class WireExchange:
         "_pieces",
         "_queue",
         "_reads",
+        "_seconds",
         "_started",
         "_whole",
         "closed",
@@ -60,6 +61,8 @@ class WireExchange:
         """What waits until the client has made room."""
         self._clock: asyncio.TimerHandle | None = None
         """Of the body, and later of what waits for room."""
+        self._seconds = 0.0
+        """For the client to make room, as the story said last."""
         self._started = self._chunked = self._ended = self._whole = self._gone = False
 
     # --- what the story asks ---------------------------------------------------------------------------------------
@@ -105,10 +108,9 @@ class WireExchange:
         self._must_have_begun()
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        waiter = self._put(data)
+        waiter, self._seconds = self._put(data), seconds
         if not waiter.settled:
-            self._stop_clock()
-            self._clock = self._connection.loop.call_later(max(0.0, seconds), self.cut)
+            self._wait_for_room()
         return waiter
 
     def end(self) -> None:
@@ -116,7 +118,8 @@ class WireExchange:
         if self._chunked:
             self._put(b"0\r\n\r\n")
         self._ended = True
-        self._look_whole()
+        if not self._look_whole():
+            self._wait_for_room()  # else a client that takes nothing keeps the connection, and all that waits in it
 
     def finished(self, error: BaseException | None) -> None:
         """The story has nothing more to do, and has raised `error` where it has not told the client itself."""
@@ -146,7 +149,8 @@ class WireExchange:
             self._stop_clock()
             self._connection.transport.write(data)
             waiter.give(None)  # the story goes on in here, and may write or queue more
-        self._look_whole()
+        if self._ended and not self._look_whole():
+            self._wait_for_room()
 
     def leave(self) -> None:
         """The client has gone."""
@@ -188,11 +192,18 @@ class WireExchange:
         self._queue.append((data, waiter))
         return waiter
 
-    def _look_whole(self) -> None:
+    def _look_whole(self) -> bool:
         """Whole once the client has taken it: nothing else is begun for one that does not read."""
         if self._ended and not (self._whole or self._gone or self._queue or self._connection.flow.write_paused):
             self._whole = True
+            self._stop_clock()
             self._connection.answered(self)
+        return self._whole
+
+    def _wait_for_room(self) -> None:
+        self._stop_clock()
+        if not self._gone:
+            self._clock = self._connection.loop.call_later(max(0.0, self._seconds), self.cut)
 
     def _taken(self) -> bytes:
         pieces, self._pieces = self._pieces, []

@@ -203,6 +203,32 @@ async def test_a_client_that_takes_nothing_within_the_deadline_is_cut_off() -> N
     assert not server.state.tasks, "the story has ended too"
 
 
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_client_that_does_not_take_the_end_of_an_answer_is_cut_off_too(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a body is with the transport at once, and nothing waits but its end."""
+    monkeypatch.setattr("nexus_gateway.relay.left", lambda deadline: 0.2)
+
+    async def stuck() -> None:
+        server = Server(edge, make_gateway())
+        first = server.connect()
+        await first.say(posted())
+        connection, cut = server.connect(), asyncio.Event()
+        monkeypatch.setattr(connection.transport, "abort", cut.set)
+        connection.transport.room = len(first.transport.sent) - 1
+        await connection.say(posted())
+        if edge == "wire":
+            (clock,) = connection.clocks.running(0.2)
+            clock.ring()
+        await asyncio.wait_for(cut.wait(), 10)
+        await connection.leave()
+        assert not server.state.tasks
+        await first.leave()
+
+    asyncio.run(stuck())
+
+
 @run
 async def test_nothing_else_is_begun_for_a_client_that_does_not_take_its_answer() -> None:
     server, connection = await slow()
