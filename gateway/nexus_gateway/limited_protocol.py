@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -63,12 +63,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_clock()
         names = [name for name, _ in self.headers]
         if len(names) > HEAD_COUNT or sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
-            self._turn_away(HEAD_TOO_LARGE)
-        elif names.count(b"host") != 1:
-            self._turn_away(INVALID_HEAD)
-        else:
-            self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[dict-item]  # uvicorn types the extensions that it knows
-            super().on_headers_complete()
+            self._read_no_further(HEAD_TOO_LARGE)
+        if names.count(b"host") != 1:
+            self._read_no_further(INVALID_HEAD)
+        self.scope["extensions"] = {CUT: self.transport.abort}  # type: ignore[dict-item]  # uvicorn types the extensions that it knows
+        super().on_headers_complete()
+
+    def _read_no_further(self, condition: Condition) -> NoReturn:
+        """What is behind it is not begun, nor taken for the body of the request before: an error ends the parser."""
+        self._turn_away(condition)
+        raise ConnectionAbortedError(condition.code)
 
     def _start_clock(self) -> None:
         if self._deadline is None:

@@ -58,6 +58,20 @@ def test_empty_lines_do_not_keep_a_connection(edge: Edge, asked: Callable[[bytes
 
 
 @pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("behind", [page(b"r-3"), chunked(b"r-3")])
+def test_nothing_behind_a_head_that_is_refused_is_begun(edge: Edge, behind: bytes) -> None:
+    async def refused() -> None:
+        server = Server(edge, make_gateway())
+        connection = server.connect()
+        await connection.say(page(b"r-1"), page(b"r-2").replace(b"host: x", b"host: x\r\nhost: y") + behind)
+        assert [one.status for one in connection.heard()] == [200, 400]
+        assert server.pages == ["/health"]
+        assert connection.transport.closing
+
+    asyncio.run(refused())
+
+
+@pytest.mark.parametrize("edge", EDGES)
 def test_the_next_head_has_its_own_time(edge: Edge) -> None:
     async def waited() -> None:
         connection = Server(edge, make_gateway()).connect()
