@@ -90,7 +90,7 @@ def test_a_request_that_is_cut_anywhere_is_the_same_request(stream: bool) -> Non
 
 
 def test_a_line_of_a_head_is_read_a_few_times_however_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a head of 15 kB that comes byte by byte holds everybody up for seconds."""
+    """Else a head of 14 kB that comes byte by byte takes a third of a second of everybody's time."""
     read: list[int] = []
 
     class Counted:
