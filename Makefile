@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -191,6 +191,12 @@ kind: setup setup-hera setup-kfp ## a real cluster in Docker, and the demo's loo
 
 kind-down: ## take that cluster down
 	ops/kind/down.sh
+
+compose: ## gateway, MLflow, Prometheus, Grafana by Docker Compose; ENGINE=vllm|sglang MODEL_ID=..., LOGGING=1
+	ops/compose/stack.sh up
+
+compose-down: ## stop it, and keep its volumes
+	ops/compose/stack.sh down
 
 restore-drill: setup-dev ## destroy a Nexus of a stated size, put it back by the clock, and write docs/benchmarks-restore.md
 	$(BIN)/python -m tests.chaos.restore_drill docs/benchmarks-restore.md $(DRILL_FLAGS)

@@ -1,6 +1,6 @@
 """Makes the passwords of a stack once, in a file beside its Compose file, which Git ignores.
 
-    python3 ops/compose/passwords.py [--of mlflow|logging] [FILE]
+    python3 ops/compose/passwords.py [--of mlflow|logging|nexus] [FILE]
 
 A file that stands is left as it is: the databases were made with these passwords.
 """
@@ -16,10 +16,12 @@ from pathlib import Path
 NAMES = {
     "mlflow": ("POSTGRES_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"),
     "logging": ("ELASTIC_PASSWORD", "KIBANA_PASSWORD", "KIBANA_ENCRYPTION_KEY", "VECTOR_PASSWORD"),
+    "nexus": ("REDIS_PASSWORD", "GRAFANA_ADMIN_PASSWORD"),
 }
 USERS = {
     "mlflow": "MLflow's user admin has the password MLFLOW_AUTH_ADMIN_PASSWORD",
     "logging": "Kibana's user elastic has the password ELASTIC_PASSWORD",
+    "nexus": "Grafana's user admin has the password GRAFANA_ADMIN_PASSWORD",
 }
 _BYTES = 32  # of chance in each; letters, digits, - and _ only, so that a URL and a shell take them as they are
 

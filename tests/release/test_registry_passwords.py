@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.errors import RegistryRefused
 
+from ..support.docker_compose import require_compose
 from ..support.repository import ROOT, tracked_files
 from ..support.team_mlflow import COMPOSE, RIGHTS, TeamMlflow, passwords, service
 from .test_registry import entry
@@ -59,11 +59,8 @@ def test_who_may_only_read_reads_and_cannot_register_or_move(
 
 
 def composed(file: Path) -> subprocess.CompletedProcess[str]:
-    """What Compose makes of the file; a skip where there is no Compose, a failure where CI must have it."""
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
-        if os.environ.get("CI") == "true":
-            pytest.fail("docker compose is not here: run `make services`")
-        pytest.skip("docker compose is not here (`make services` installs it)")
+    """What Compose makes of the file."""
+    require_compose()
     command = ["docker", "compose", "--file", str(COMPOSE), "--env-file", str(file), "config", "--format", "json"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
