@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -197,6 +197,9 @@ compose: ## gateway, MLflow, Prometheus, Grafana by Docker Compose; ENGINE=vllm|
 
 compose-down: ## stop it, and keep its volumes
 	ops/compose/stack.sh down
+
+images: setup setup-hera setup-kfp ## build and push our images of HEAD to IMAGE_REPO by IMAGE_TAG; ENV=dev proposes their digests on a branch
+	ops/images.sh
 
 restore-drill: setup-dev ## destroy a Nexus of a stated size, put it back by the clock, and write docs/benchmarks-restore.md
 	$(BIN)/python -m tests.chaos.restore_drill docs/benchmarks-restore.md $(DRILL_FLAGS)

@@ -6,21 +6,5 @@
 need docker git
 
 tag=$(git -C "$root" rev-parse --short=12 HEAD)
-
-# $1 image, $2 Dockerfile, $3 target
-image() {
-    name=$registry/nexus/$1:$tag
-    run docker build --file "$root/$2" --target "$3" --tag "$name" ${NEXUS_BASE:+--build-arg "BASE=$NEXUS_BASE"} "$root"
-    run docker push --quiet "$name"
-    digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$name" |
-        sed -n "s|^$registry/nexus/$1@||p" | head -n 1)
-    [ -n "$digest" ] || { say "Docker names no digest of $name"; exit 1; }
-    printf '%s %s@%s\n' "$1" "$name" "$digest" >>"$state/images.part"
-}
-
-: >"$state/images.part"
-image gateway gateway/Dockerfile gateway
-image worker serving/worker/Dockerfile worker
-image release pipelines/Dockerfile release
-image train pipelines/Dockerfile train
+run "$root/ops/push_images.sh" "$registry/nexus/" "$tag" >"$state/images.part"
 mv "$state/images.part" "$state/images"

@@ -352,7 +352,7 @@ def test_images_are_built_on_another_base_where_one_is_named(tmp_path: Path) -> 
         assert len(called(stage.tools.calls(), "docker build", "--build-arg BASE=mirror.test/python:3.11")) == named
 
 
-IMAGES = re.findall(r"^image (\w+) (\S+) (\w+)$", (KIND / "images.sh").read_text(), re.MULTILINE)
+IMAGES = re.findall(r"^image (\w+) (\S+) (\w+)$", (ROOT / "ops/push_images.sh").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize(("image", "file", "target"), IMAGES)
