@@ -136,6 +136,9 @@ def test_the_last_of_very_many_reviews_counts(server: ForgeServer) -> None:
     api.propose(BRANCH, "Admit it", "the evidence")
     server.reviews = [(f"p{number}", "APPROVED", True) for number in range(120)]
     assert len(api.approvals(BRANCH, HEAD) or ()) == 120
+    if server.kind == "gitea":
+        server.most = 30
+        assert len(api.approvals(BRANCH, HEAD) or ()) == 120
 
 
 def test_who_agreed_to_a_branch_has_not_agreed_to_another_commit(server: ForgeServer) -> None:

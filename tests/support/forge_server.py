@@ -39,6 +39,8 @@ class ForgeServer(ThreadingHTTPServer):
         self.pulls: list[dict[str, Any]] = []
         self.reviews: list[tuple[str, str, bool]] = []
         """(who, APPROVED or another state, whether of the branch as it is now). Who is gone by now is empty."""
+        self.most = 1000
+        """Reviews on a page, whatever is asked for."""
         self.readers: set[str] = set()
         """Who may only read the repository; everybody else may write."""
         self.strangers: set[str] = set()
@@ -183,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             agreed = [who for who, state, _ in self.server.reviews if state == "APPROVED"]
             return {"approved_by": [{"user": {"username": who}} for who in agreed]}
         page, limit = (int(query.get(name, [default])[0]) for name, default in (("page", "1"), ("limit", "1000")))
+        limit = min(limit, self.server.most)
         return [
             {
                 "id": number,

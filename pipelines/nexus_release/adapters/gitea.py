@@ -14,7 +14,7 @@ from nexus_release.errors import NexusError
 from nexus_release.ports import Opened
 
 _NAME = "Gitea"
-_PAGE = 50  # the most that a server gives by its defaults
+_PAGE = 50  # the most that a server gives by its defaults; a server may be told to give fewer
 _PAGES = 40  # beyond so many open ones none is looked for
 
 
@@ -64,7 +64,7 @@ class Gitea:
         for page in range(1, _PAGES + 1):
             found = self._ask("GET", f"{path}limit={_PAGE}&page={page}")
             yield from found
-            if len(found) < _PAGE:
+            if not found:  # a shorter one may be all that this server gives at once
                 return
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
