@@ -227,6 +227,7 @@ def test_a_port_that_is_taken_is_told_by_the_option_s_name(tmp_path: Path, worke
 
 def test_lines_of_all_of_them_are_whole(engine: Engine, tmp_path: Path) -> None:
     gateway = start(tmp_path, engine, 3).wait()
+    until(lambda: len(pids(gateway)) == 3, "all three answer")
     with ThreadPoolExecutor(12) as pool:
         asked = [pool.submit(gateway.ask, "ok", user="u" * 3000) for _ in range(240)]
         assert {one.result().status_code for one in asked} == {200}

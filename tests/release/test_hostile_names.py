@@ -135,7 +135,11 @@ def test_a_model_of_no_grammar_in_a_file_is_refused_by_release_and_step(house: H
     Path("spec.yaml").write_text(yaml.dump({"model": text, "dataset": "d.jsonl"}), encoding="utf-8")
     seen = text.replace("\n", "").isprintable()
     mend = "128 characters" if len(text) > 128 else MODEL_MEND if seen else "characters that can be seen"
-    refused(nexus("release", "spec.yaml", "--root", str(ROOT)), "spec.yaml: model", text, mend)
+    told = nexus("release", "spec.yaml", "--root", str(ROOT))
+    if "surrogate" in name:  # half a character is no YAML: its place is told, since no field is read at all
+        assert (told.status, told.err.count("\n"), "spec.yaml:2:" in told.err) == (2, 1, True)
+    else:
+        refused(told, "spec.yaml: model", text, mend)
     Path("in.json").write_text(json.dumps({**GIVEN, "model": text}))
     words = ("--in", "in.json", "--out", "out.json", "--work", (house.folder / "state").as_uri())
     told = nexus("step", "validate", *words)

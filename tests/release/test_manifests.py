@@ -160,6 +160,7 @@ def test_the_inference_service_says_what_its_release_and_environment_say() -> No
     assert model["args"][2:] == [
         "--max-model-len=1024",  # the model's own, below what the environment wishes for
         "--max-num-seqs=32",
+        "--enable-prompt-tokens-details",
         "--tensor-parallel-size=1",
         "--gpu-memory-utilization=0.9",
     ]
