@@ -158,6 +158,12 @@ def test_an_engine_is_asked_by_grpc_as_the_page_says(worker: Worker, command: st
     assert len(done.stdout.splitlines()) >= 2
 
 
+def test_an_engine_that_says_to_come_back_in_an_hour_is_not_waited_for() -> None:
+    with Worker("--engine=mock", "--grpc-port=0", "--mock-fault=refuse:status=503,retry_after=3600") as engine:
+        done = run(BY_GRPC[0].replace("127.0.0.1:9000", engine.grpc.removeprefix("grpc://")), "nobody")
+    assert (done.returncode, "UNAVAILABLE" in done.stderr) == (1, True), done.stderr
+
+
 def test_the_smoke_by_grpc_ends_with_1_and_the_reason(worker: Worker) -> None:
     smoke = BY_GRPC[1]
     other = run(smoke.replace("127.0.0.1:9000 mock", f"{worker.grpc.removeprefix('grpc://')} other"), "nobody")

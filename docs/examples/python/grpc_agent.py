@@ -21,6 +21,7 @@ from nexus_inference.nexus_inference_pb2_grpc import InferenceStub
 
 SECONDS = 60.0  # the deadline of one answer; it travels, so that the engine stops by then too
 TRIES = 4
+LONGEST_WAIT = 30.0  # between two tries, whatever the engine says
 AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
@@ -50,7 +51,9 @@ class Conversation:
             except grpc.RpcError as error:
                 if pieces or tries == TRIES or error.code() not in AGAIN:
                     raise
-                time.sleep(_wait(error, tries))
+                if (wait := _wait(error, tries)) > LONGEST_WAIT:
+                    raise  # whoever asked has gone by then
+                time.sleep(wait)
             else:
                 break
         print()

@@ -29,11 +29,12 @@ class BadCheckpoint(WorkerError):
 
 
 class ApiError(Exception):
-    """`type` is vLLM's word for it; `param` the field of the body that is at fault."""
+    """`type` is vLLM's word for it; `param` the field of the body that is at fault; `retry_after` seconds until asking
+    again may help, 0 where nothing is said of it."""
 
-    def __init__(self, status: int, type: str, message: str, param: str | None = None) -> None:
+    def __init__(self, status: int, type: str, message: str, param: str | None = None, *, retry_after: int = 0) -> None:
         super().__init__(message)
-        self.status, self.type, self.param = status, type, param
+        self.status, self.type, self.param, self.retry_after = status, type, param, retry_after
 
     def envelope(self) -> dict[str, object]:
         return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.status}}

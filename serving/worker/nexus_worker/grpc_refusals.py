@@ -45,7 +45,12 @@ class Refusing:
             _log.error("a call failed", exc_info=error)
             error = ApiError(500, "InternalServerError", "the engine failed; see the worker's log")
         detail = pb.Error(
-            status=error.status, type=error.type, message=str(error), param=error.param or "", code=str(error.status)
+            status=error.status,
+            type=error.type,
+            message=str(error),
+            param=error.param or "",
+            code=str(error.status),
+            retry_after_seconds=error.retry_after,
         )
         code = _CODES.get(error.status, grpc.StatusCode.INTERNAL)
         await self._context.abort(code, str(error), ((_ERROR, detail.SerializeToString()),))

@@ -43,7 +43,7 @@ class Fault(BaseModel):
     status: int = Field(default=503, ge=400, le=599)
     code: Code | None = None
     """A gRPC status, told without an error of the contract; None translates `status`."""
-    retry_after: int = Field(default=0, ge=0)
+    retry_after: int = Field(default=0, ge=0, le=86_400)
     """Seconds; 0 says nothing of it."""
     seconds: float = Field(default=60.0, ge=0)
     chunks: int = Field(default=3, ge=0)

@@ -67,7 +67,7 @@ async def _before(fault: Fault, context: Context) -> None:
         await context.abort(grpc.StatusCode[fault.code], answer[2])
     if answer is not None:
         async with Refusing(context):
-            raise ApiError(*answer)
+            raise ApiError(*answer, retry_after=fault.retry_after)
     if fault.kind == "slow":
         await asyncio.sleep(fault.seconds)
     if fault.kind == "never":

@@ -56,16 +56,15 @@ async def _switched(faults: Faults, request: Request) -> Response:
     return JSONResponse({"faults": list(faults.said)})
 
 
-def _refused(error: ApiError, retry_after: int = 0) -> Response:
-    return JSONResponse(
-        error.envelope(), error.status, headers={"retry-after": str(retry_after)} if retry_after else None
-    )
+def _refused(error: ApiError) -> Response:
+    headers = {"retry-after": str(error.retry_after)} if error.retry_after else None
+    return JSONResponse(error.envelope(), error.status, headers=headers)
 
 
 def _struck(app: ASGIApp, fault: Fault) -> ASGIApp:
     answer = refusal(fault)
     if answer is not None:
-        return _refused(ApiError(*answer), fault.retry_after)
+        return _refused(ApiError(*answer, retry_after=fault.retry_after))
     if fault.kind == "empty":
         return Response(media_type="application/json")
     return _never if fault.kind == "never" else _Bent(app, fault)
