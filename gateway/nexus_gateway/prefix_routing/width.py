@@ -1,0 +1,89 @@
+"""How many endpoints a group of conversations may use: one while its load fits one, more as it grows.
+
+The width is a bar: the group uses the endpoints whose score for it reaches the bar, or the highest alone where none
+does. A count would move more: an endpoint that comes among the first k pushes another out. With a bar it pushes nobody
+out, and of n endpoints one more takes 1/(n+1) of the conversations at any width."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, exp
+
+from nexus_gateway.prefix_routing.rendezvous import LARGEST
+
+MOST_GROUPS = 4096
+"""That are remembered; the one that was asked for longest ago is forgotten, and starts narrow again."""
+MEASURED_SECONDS = 30.0
+"""Over which shares are."""
+NARROW = LARGEST
+"""The bar that only a group's first endpoint is taken at."""
+_WELL_BELOW = 0.7
+
+
+@dataclass(slots=True)
+class _Group:
+    weight: float = 0.0
+    seen: float = 0.0
+    bar: int = NARROW
+
+
+class Widths:
+    """The bars of a model's groups, and the shares that they follow. Times are seconds of any clock that does not go
+    back."""
+
+    def __init__(self, most: int = MOST_GROUPS, over_seconds: float = MEASURED_SECONDS) -> None:
+        self._most, self._over = most, over_seconds
+        self._groups: OrderedDict[int, _Group] = OrderedDict()
+        self._total, self._seen = 0.0, 0.0
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def of(self, group: int, scores: Sequence[int], need: float, weight: float, now: float) -> int:
+        """The group's bar. `scores`: of the endpoints for the group; `need`: endpoints that all of the model's load
+        would fill (see `need_of`); `weight`: of this request, which is counted."""
+        found = self._counted(group, weight, now)
+        found.bar = moved(found.bar, scores, need * found.weight / self._total if self._total else 0.0)
+        return found.bar
+
+    def share(self, group: int) -> float:
+        """Of the model's requests by weight, 0 to 1."""
+        found = self._groups.get(group)
+        return found.weight / self._total if found and self._total else 0.0
+
+    def bar(self, group: int) -> int:
+        """As it is, without counting anything."""
+        found = self._groups.get(group)
+        return found.bar if found else NARROW
+
+    def _counted(self, group: int, weight: float, now: float) -> _Group:
+        self._total = self._total * exp((self._seen - now) / self._over) + weight
+        self._seen = now
+        found = self._groups.get(group)
+        if found is None:
+            found = self._groups[group] = _Group()
+            if len(self._groups) > self._most:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(group)
+        found.weight = found.weight * exp((found.seen - now) / self._over) + weight
+        found.seen = now
+        return found
+
+
+def need_of(requests: float, endpoints: int, slack: float) -> float:
+    """Endpoints that `requests` under way would fill, each up to the mean and the slack (`choice.limit_of`). At little
+    load the slack holds many requests, so that a popular prompt stays on one endpoint; at much load a group has its
+    share of the endpoints."""
+    return requests / (requests / endpoints + slack) if endpoints else 0.0
+
+
+def moved(bar: int, scores: Sequence[int], need: float) -> int:
+    """The bar for a group whose load fills `need` endpoints. It lets more in at once, and fewer only when the load is
+    well below them, so that it stays while the load goes up and down a little, or an endpoint comes."""
+    used = max(1, sum(score >= bar for score in scores))
+    if used < need or need < _WELL_BELOW * (used - 1):
+        wanted = min(len(scores), max(1, ceil(need)))
+        return NARROW if wanted == 1 else sorted(scores, reverse=True)[wanted - 1]
+    return bar
