@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
+.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -165,6 +165,10 @@ bento: setup setup-bento ## pack the worker's engine for BentoML; then: .venv-be
 kfp-upload: setup-kfp ## upload the pipeline for ENV=dev to the KFP server at KFP_HOST
 	.venv-kfp/bin/python pipelines/release_kfp.py upload --env $(or $(ENV),dev)
 
+load: setup-dev ## SCENARIO=smoke|baseline|spike [URL=... MODEL=...]: ends by its thresholds; without SCENARIO all, into docs/reports/load.md
+	$(BIN)/python -m tests.bench.scenario_load $(or $(SCENARIO),--page docs/reports/load.md) $(if $(URL),--url "$(URL)") \
+	  $(if $(MODEL),--model "$(MODEL)")
+
 chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
 	$(BIN)/python -m tests.chaos.gateway --swaps 1000 $(CHAOS_FLAGS)
 
@@ -304,6 +308,6 @@ $(STATE)/setup/check: requirements/check.txt pyproject.toml | $(BIN)/uv
 $(STATE)/setup/clients-node: tests/clients/node/package-lock.json
 	@mkdir -p $(@D)
 	@if command -v npm >/dev/null; then \
-	  echo "==> tests/clients/node/node_modules (75 MB)" && \
+	  echo "==> tests/clients/node/node_modules (100 MB)" && \
 	  npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund && touch $@; \
 	else echo "==> no npm here: the clients on Node are left out"; fi

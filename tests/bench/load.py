@@ -16,6 +16,8 @@ from .questions import Question
 
 SECONDS = 120.0
 """After which an answer is given up."""
+DROPPED = "dropped"
+"""Not sent: too many others were under way."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,15 @@ def closed_loop(target: Target, asked: Sequence[Question], clients: int, seconds
     return uvloop.run(_closed(target, asked, clients, seconds))
 
 
-def open_loop(target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float = SECONDS) -> Load:
-    """Latencies count from when a request was due."""
-    return uvloop.run(_open(target, asked, due, seconds))
+def open_loop(
+    target: Target,
+    asked: Sequence[Question],
+    due: Sequence[float],
+    seconds: float = SECONDS,
+    at_once: int | None = None,
+) -> Load:
+    """Latencies count from when a request was due. One that would be under way with `at_once` others is DROPPED."""
+    return uvloop.run(_open(target, asked, due, seconds, at_once))
 
 
 async def _closed(target: Target, asked: Sequence[Question], clients: int, seconds: float) -> Load:
@@ -56,12 +64,17 @@ async def _closed(target: Target, asked: Sequence[Question], clients: int, secon
     return load
 
 
-async def _open(target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float) -> Load:
+async def _open(
+    target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float, at_once: int | None
+) -> Load:
     pool, answers, start = _Pool(target, tls(target.url), seconds), list[Answer](), time.perf_counter()
 
     async def one(request: bytes, at: float) -> None:
         answers.append(answer := Answer(start + at))
         await asyncio.sleep(answer.due - time.perf_counter())
+        if at_once is not None and pool.under_way >= at_once:
+            answer.ended, answer.error = time.perf_counter(), DROPPED
+            return
         await pool.ask(request, answer)
 
     waiting = [one(target.request(question), at) for question, at in zip(asked, due, strict=True)]
@@ -83,6 +96,7 @@ class _Pool:
     def __init__(self, target: Target, trust: ssl.SSLContext | None, seconds: float) -> None:
         self._target, self._trust, self._seconds = target, trust, seconds
         self._free, self._all = list[Connection](), list[Connection]()
+        self.under_way = 0
 
     async def connect(self) -> None:
         """Where it fails, the request that comes next says so."""
@@ -95,6 +109,13 @@ class _Pool:
         self._all.append(connection)
 
     async def ask(self, request: bytes, answer: Answer) -> None:
+        self.under_way += 1
+        try:
+            await self._ask(request, answer)
+        finally:
+            self.under_way -= 1
+
+    async def _ask(self, request: bytes, answer: Answer) -> None:
         self._free = [one for one in self._free if one.open]
         if not self._free:
             await self.connect()

@@ -1,0 +1,5 @@
+// k6 run -e URL=http://127.0.0.1:8000 -e KEY=dev-key ops/load/spike.js
+import ask, { optionsOf } from './ask.js';
+
+export const options = optionsOf('spike');
+export default ask;
