@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
+.PHONY: help setup setup-dev setup-vllm setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,8 @@ setup-dev: $(STATE)/setup/dev ## the same with everything that tests and checks 
 
 setup-vllm: $(STATE)/setup/vllm ## make .venv-vllm: a real vLLM on the CPU, for ENGINE=vllm
 
+setup-checks: $(STATE)/setup/checks-node ## make tests/node/node_modules: checkers that run on Node
+
 setup-clients: $(STATE)/setup/clients-python $(STATE)/setup/clients-node ## make .venv-clients and node_modules: what people ask the gateway with
 
 setup-litellm: $(STATE)/setup/litellm ## make .venv-litellm: a gateway with the extra for hosted providers
@@ -57,7 +59,7 @@ setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflow
 
 setup-bento: $(STATE)/setup/bento ## make .venv-bento: BentoML, which packs and serves the worker's engine
 
-test: setup-dev setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento ## run the tests
+test: setup-dev setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento ## run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SLOWEST) $(PYTEST_FLAGS)
 
 orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
@@ -304,10 +306,17 @@ $(STATE)/setup/check: requirements/check.txt pyproject.toml | $(BIN)/uv
 	$(call environment_with_nexus,check,60 MB)
 	@mkdir -p $(@D) && touch $@
 
-# Without npm (`make services` installs it) the tests of clients on Node are skipped.
-$(STATE)/setup/clients-node: tests/clients/node/package-lock.json
+# Without npm (`make services` installs it) the tests of clients on Node, and those that use a checker of Node, are skipped.
+define node_modules
 	@mkdir -p $(@D)
 	@if command -v npm >/dev/null; then \
-	  echo "==> tests/clients/node/node_modules (100 MB)" && \
-	  npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund && touch $@; \
-	else echo "==> no npm here: the clients on Node are left out"; fi
+	  echo "==> $(1)/node_modules ($(2))" && \
+	  npm ci --prefix $(1) --ignore-scripts --no-audit --no-fund && touch $@; \
+	else echo "==> no npm here: $(1) is left out"; fi
+endef
+
+$(STATE)/setup/clients-node: tests/clients/node/package-lock.json
+	$(call node_modules,tests/clients/node,100 MB)
+
+$(STATE)/setup/checks-node: tests/node/package-lock.json
+	$(call node_modules,tests/node,11 MB)

@@ -24,8 +24,9 @@ environment=${ENV:-}
 tag=${IMAGE_TAG:-$(git rev-parse --short=12 HEAD)}
 
 mkdir -p "$state"
-ops/push_images.sh "$IMAGE_REPO/nexus-" "$tag" >"$state/pushed"
+BOM_FOLDER=$state ops/push_images.sh "$IMAGE_REPO/nexus-" "$tag" >"$state/pushed"
 cat "$state/pushed"
+say "what they hold: $state/*.cdx.json"
 [ -n "$environment" ] || exit 0
 
 branch=images/$environment/$tag

@@ -21,6 +21,7 @@ DIGEST = "sha256:" + "7" * 64
 DOCKER = f"""#!/bin/sh
 echo "docker $*" >>"$RECORD"
 case "$*" in
+    run*bom.cdx.json) echo "what ${{5%:*}} holds" ;;
     "image inspect"*) for last; do :; done; echo "${{last%:*}}@{DIGEST}" ;;
     "push --quiet $FAILS"*) exit 5 ;;
 esac
@@ -88,6 +89,11 @@ def test_images_are_pushed_and_their_digests_proposed_with_what_follows_from_the
     pushed = [call.split()[-1] for call in checkout.calls() if call.startswith("docker push")]
     assert pushed == [f"registry.test/ours/nexus-{name}:1.2.0" for name in ("gateway", "worker", "release", "train")]
     assert done.stdout.splitlines() == [f"{one.rpartition('-')[2].partition(':')[0]} {one}@{DIGEST}" for one in pushed]
+    held = {path.name: path.read_text() for path in (checkout.root / ".nexus/images").glob("*.cdx.json")}
+    assert held == {
+        f"{name}.cdx.json": f"what registry.test/ours/nexus-{name} holds\n"
+        for name in ("gateway", "worker", "release", "train")
+    }
     assert checkout.git("status", "--porcelain") == ""
     assert load_settings(checkout.root, "prod").gateway.image is None, "nothing that is checked out is changed"
     assert len(checkout.git("worktree", "list").splitlines()) == 1

@@ -202,3 +202,61 @@ def test_what_is_not_pinned_by_its_bytes_is_in_no_bill(tmp_path: Path, text: str
     (tmp_path / "lock.txt").write_text(text)
     with pytest.raises(BadInput, match=told):
         bom(str(tmp_path / "lock.txt"))
+
+
+DPKG = """Package: libc6
+Status: install ok installed
+Architecture: amd64
+Version: 2.36-9+deb12u9
+Description: GNU C Library: Shared libraries
+ Package: this is text, not a field
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: all
+Version: 1:2.0
+
+Package: held
+Status: hold ok installed
+Architecture: all
+Version: 1:2.0~rc1
+"""
+
+
+def test_an_image_s_bill_lists_debian_s_packages_too(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text(DPKG)
+    lock = "requirements/gateway.txt"
+    both = valid(bom(str(ROOT / lock), "--debian", str(status)))["components"]
+    names = [part["purl"] for part in both if part["purl"].startswith("pkg:deb/")]
+    assert names == [
+        "pkg:deb/debian/held@1%3A2.0~rc1?arch=all",
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u9?arch=amd64",
+    ]
+    assert len(both) == len(names) + len(valid(bom(str(ROOT / lock)))["components"])
+
+
+@pytest.mark.parametrize("text", ["no file of dpkg's", "Package: x\nVersion: 1\n"])
+def test_what_is_no_status_of_dpkg_is_refused(tmp_path: Path, text: str) -> None:
+    status = tmp_path / "status"
+    status.write_text(text)
+    with pytest.raises(BadInput, match="/var/lib/dpkg/status"):
+        bom(str(ROOT / "requirements/gateway.txt"), "--debian", str(status))
+
+
+IMAGES = {
+    "gateway": ("gateway/Dockerfile", "gateway.txt"),
+    "worker": ("serving/worker/Dockerfile", "worker.txt"),
+    "release": ("pipelines/Dockerfile", "run.txt remote-data.txt kfp.txt"),
+    "train": ("pipelines/Dockerfile", "run.txt torch.txt remote-data.txt kfp.txt"),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_each_image_holds_the_bill_of_all_that_is_installed_in_it(name: str) -> None:
+    path, locks = IMAGES[name]
+    text = (ROOT / path).read_text().replace("\\\n", "")
+    (words,) = re.findall(rf"nexus bom (.*?) +--debian /var/lib/dpkg/status --name nexus-{name} > /opt/nexus/bom", text)
+    assert words.split() == [f"/locks/{lock}" for lock in locks.split()]
+    everything = {lock for _, several in IMAGES.values() for lock in several.split()}
+    assert everything >= set(re.findall(r"-r /locks/(\S+)", text)), "what is installed stands in a bill"

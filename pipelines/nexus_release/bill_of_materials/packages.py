@@ -1,10 +1,11 @@
-"""The bill of materials of an image's Python packages, from the lock that they are installed by."""
+"""The bill of materials of an image: its Python packages, from the locks that they are installed by, and Debian's."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from nexus_release.bill_of_materials.debian import debian_packages
 from nexus_release.bill_of_materials.document import Part, document, properties
 from nexus_release.errors import BadInput
 
@@ -12,10 +13,13 @@ _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-]+)(?:
 _HASH = re.compile(r"    --hash=sha256:(?P<hex>[0-9a-f]{64})(?: \\)?")
 
 
-def packages_bill(name: str, locks: dict[str, str]) -> str:
-    """`locks`: path -> text. Raises BadInput for a line that is no pin, no hash and no comment, or a package without
-    a hash: what is not pinned by its bytes cannot be listed."""
+def packages_bill(name: str, locks: dict[str, str], debian: dict[str, str] | None = None) -> str:
+    """`locks` and `debian` (dpkg's status): path -> text. Raises BadInput for a line that is no pin, no hash and no
+    comment, or a package without a hash: what is not pinned by its bytes cannot be listed."""
     parts = {str(part["bom-ref"]): part for path, text in locks.items() for part in _packages(path, text)}
+    parts |= {
+        str(part["bom-ref"]): part for path, text in (debian or {}).items() for part in debian_packages(path, text)
+    }
     return document(
         {"type": "application", "bom-ref": name, "name": name, "properties": properties({"locks": " ".join(locks)})},
         [parts[ref] for ref in sorted(parts)],
