@@ -39,6 +39,7 @@ COMMANDS = {
     "retention": "List releases whose data may no longer be kept.",
     "cost": "Tell what each model, release and tenant has cost.",
     "status": "Show what Git says, what was applied, what is served, and where they disagree.",
+    "doctor": "Look at the machine, the checkout and what runs, and say what to do.",
     "smoke": "Ask a gateway for each model that it routes, and say who answered.",
     "wait": "Wait until every replica of a gateway serves a revision.",
     "mirror": "Make the registry's aliases say what Git says and serves.",

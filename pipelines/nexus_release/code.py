@@ -17,7 +17,7 @@ EXTRAS = ("release", "train", "worker")
 """What the steps import; the gateway's and the orchestrators' extras make no release."""
 
 _AFTERWARDS = frozenset({
-    *("cli.py", "commands", "demo", "local", "manifests", "monitoring", "promotion"),
+    *("cli.py", "commands", "demo", "doctor", "local", "manifests", "monitoring", "promotion"),
     *("aliases.py", "compare.py", "evidence", "explain.py", "history.py", "mirror.py", "proof"),
     *("policies.py", "sought.py", "summary.py", "verify.py"),
 })  # fmt: skip

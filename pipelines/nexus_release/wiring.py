@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nexus_release.convergence.seen import Applied
     from nexus_release.convergence.smoke import Asker
     from nexus_release.costs.usage import Machines, Tokens
+    from nexus_release.doctor.asking import Services
     from nexus_release.promotion.pull import Pull
 
 
@@ -309,6 +310,13 @@ def asker_with(key: str, seconds: float) -> Asker:
     from nexus_release.adapters.gateway_asker import HttpAsker
 
     return HttpAsker(key, seconds)
+
+
+def services() -> AbstractContextManager[Services]:
+    """Whoever `nexus doctor` asks besides gateway and Git."""
+    from nexus_release.adapters.service_answers import service_answers
+
+    return service_answers()
 
 
 def argocd_at(server: str, token: str) -> Applied:

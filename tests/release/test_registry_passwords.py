@@ -13,6 +13,7 @@ from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.errors import RegistryRefused
 
 from ..support.docker_compose import require_compose
+from ..support.doctor import Doctor
 from ..support.repository import ROOT, tracked_files
 from ..support.team_mlflow import COMPOSE, RIGHTS, TeamMlflow, passwords, service
 from .test_registry import entry
@@ -25,6 +26,18 @@ def test_without_a_password_it_says_which_variables_to_set(
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
     with pytest.raises(RegistryRefused, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"):
         MlflowRegistry(team_mlflow.url).aliases()
+
+
+@pytest.mark.services
+def test_the_doctor_asks_by_the_password_that_the_client_has(
+    team_mlflow: TeamMlflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    doctor = Doctor(monkeypatch, capsys, tmp_path)
+    verdict, said = doctor.of("MLflow", MLFLOW_TRACKING_URI=team_mlflow.url)
+    assert (verdict, "lists no models: 401" in said) == ("fail", True)
+    team_mlflow.log_in(monkeypatch, "reader")
+    verdict, said = doctor.of("MLflow")
+    assert (verdict, "answers, version 3." in said) == ("ok", True)
 
 
 @pytest.mark.services
