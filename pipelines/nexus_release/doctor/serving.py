@@ -51,7 +51,7 @@ def _served(history: History, environment: str, address: str, worker: Worker, ma
 
 
 def registry(pages: Pages, url: str, headers: Mapping[str, str]) -> Iterator[Finding]:
-    page, version = pages.get(url, "/health"), pages.get(url, "/version")
+    page, version = pages.get(url, "/health"), pages.get(url, "/version", headers)
     if page.status != 200:
         mend = "start it (`nexus up` does on a laptop), or look at MLFLOW_TRACKING_URI"
         yield fail("MLflow", f"{shown(url)}/health: {page.told}", mend)
@@ -61,7 +61,8 @@ def registry(pages: Pages, url: str, headers: Mapping[str, str]) -> Iterator[Fin
         mend = "give MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, of somebody who may read models"
         yield fail("MLflow", f"{shown(url)} lives and lists no models: {asked.told}", mend)
     else:
-        yield ok("MLflow", f"{shown(url)} answers, version {version.text.strip() or '(not said)'}")
+        shown_version = version.text.strip() if version.status == 200 else "(not said)"
+        yield ok("MLflow", f"{shown(url)} answers, version {shown_version}")
 
 
 def limits(services: Services, url: str) -> Iterator[Finding]:
