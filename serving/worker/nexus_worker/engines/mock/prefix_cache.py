@@ -65,7 +65,7 @@ class BlockPool:
         new = sum(name not in self._held for name in chain)
         if self.used + new + blocks - len(chain) > self.size:
             return None
-        hits = self._hits(chain[:most_hits])
+        hits = self.hits(chain[:most_hits])
         for name in chain:
             self._held[name] += 1
             self._kept.pop(name, None)
@@ -85,7 +85,8 @@ class BlockPool:
                 self._kept.move_to_end(name)
         self._make_room()
 
-    def _hits(self, chain: Chain) -> int:
+    def hits(self, chain: Chain) -> int:
+        """Blocks at its beginning that are there now."""
         there = (name in self._held or name in self._kept for name in chain)
         return next((number for number, found in enumerate(there) if not found), len(chain))
 

@@ -1,0 +1,88 @@
+"""The gateway's own functions (`nexus_gateway.prefix_routing`), driven as the gateway drives them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from nexus_gateway.prefix_routing.choice import Choice, Parameters, Place, choose
+from nexus_gateway.prefix_routing.keys import Keys, Prompt, keys_of
+from nexus_gateway.prefix_routing.learned import Learned
+from nexus_gateway.prefix_routing.load import Own, Scrape, load_of, with_unknown
+from nexus_gateway.prefix_routing.rendezvous import scores, seed_of
+from nexus_gateway.prefix_routing.width import Widths, need_of
+
+from ..gateways import Seen
+from ..texts import BYTES, Question
+
+PENALTY_SECONDS = 2.0
+
+
+class Nexus:
+    def __init__(self, rng: random.Random) -> None:
+        self._widths, self._learned = Widths(), Learned(bytes_a_token=BYTES)
+        self._own: dict[str, Own] = {}
+        self._seeds: dict[str, int] = {}
+        self._under_way: dict[int, tuple[Choice, float]] = {}
+
+    def choose(self, question: Question, endpoints: Sequence[Seen], now: float) -> Seen:
+        parameters = Parameters(endpoints[0].engine.machine.pace.prefill_rate, PENALTY_SECONDS)
+        keys, tokens = _keys(question), self._learned.tokens(question.prompt * BYTES)
+        places = self._places(endpoints, now)
+        by_group = scores(keys.group, [one.seed for one in places])
+        requests = sum(one.load.requests for one in places)
+        need = need_of(requests, len(places), parameters.slack)
+        bar = self._widths.of(keys.group, by_group, need, 1.0, now)
+        choice = choose(keys, tokens, places, bar, parameters, group_scores=by_group)
+        self._sent(question, endpoints[choice.place].name, choice, tokens)
+        return endpoints[choice.place]
+
+    def _places(self, endpoints: Sequence[Seen], now: float) -> list[Place]:
+        loads = with_unknown(
+            [load_of(_scrape(one), self._own_of(one.name), self._learned.mean_uncached) for one in endpoints]
+        )
+        return [
+            Place(one.name, self._seed(one.name), load, now - one.since if one.since else float("inf"))
+            for one, load in zip(endpoints, loads, strict=True)
+        ]
+
+    def _own_of(self, name: str) -> Own:
+        return self._own.setdefault(name, Own())
+
+    def _seed(self, name: str) -> int:
+        if name not in self._seeds:
+            self._seeds[name] = seed_of(name)
+        return self._seeds[name]
+
+    def _sent(self, question: Question, name: str, choice: Choice, tokens: float) -> None:
+        uncached = self._learned.uncached(tokens, choice.warm)
+        own = self._own_of(name)
+        own.calls += 1
+        own.tokens += uncached
+        self._under_way[id(question)] = choice, uncached
+
+    def begun(self, question: Question, endpoint: Seen, cached: int) -> None:
+        choice, uncached = self._under_way.pop(id(question))
+        self._own_of(endpoint.name).tokens -= uncached
+        self._learned.told(question.prompt * BYTES, question.prompt, cached, choice.warm)
+
+    def ended(self, question: Question, endpoint: Seen) -> None:
+        self._own_of(endpoint.name).calls -= 1
+
+    def scraped(self, endpoint: Seen) -> None:
+        self._own_of(endpoint.name).scraped()
+
+    def gone(self, endpoint: Seen) -> None:
+        pass
+
+    def remembered(self) -> int:
+        return len(self._widths)
+
+
+def _keys(question: Question) -> Keys:
+    return keys_of(Prompt(question.tenant, "model", head=question.head.encode(), start=question.start.encode()))
+
+
+def _scrape(one: Seen) -> Scrape | None:
+    found = one.scraped
+    return Scrape(found.waiting, found.running, found.kv_cache) if found else None
