@@ -11,6 +11,9 @@ from nexus_gateway.limits.windows import Limits, Quota, Verdict
 from nexus_gateway.request import Request
 from nexus_gateway.telemetry.record import RequestRecord
 
+_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
+
 
 async def admit(gateway: Gateway, request: Request) -> Reservation | None:
     """None where the caller has no limit. Raises Refusal; what is admitted goes through `release` once."""
@@ -70,14 +73,14 @@ def kept_free(request: Request) -> int:
 
 
 def headers_of(verdict: Verdict) -> Headers:
-    return [*_quota(b"requests", verdict.requests), *_quota(b"tokens", verdict.tokens)]
+    return [*_quota(_REQUESTS, verdict.requests), *_quota(_TOKENS, verdict.tokens)]
 
 
-def _quota(kind: bytes, quota: Quota | None) -> Headers:
+def _quota(names: tuple[bytes, bytes, bytes], quota: Quota | None) -> Headers:
     if quota is None:
         return []
-    said = ((b"limit", quota.limit), (b"remaining", quota.remaining), (b"reset", quota.reset))
-    return [(b"x-ratelimit-%s-%s" % (name, kind), b"%d" % value) for name, value in said]
+    limit, remaining, reset = names
+    return [(limit, b"%d" % quota.limit), (remaining, b"%d" % quota.remaining), (reset, b"%d" % quota.reset)]
 
 
 def _refusal(verdict: Verdict, record: RequestRecord) -> Refusal:

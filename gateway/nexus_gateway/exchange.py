@@ -8,7 +8,6 @@ task is made for a request.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -99,23 +98,28 @@ Headers = list[tuple[bytes, bytes]]
 """Names in lower case, in the order in which they came."""
 
 
-@dataclass(slots=True)
 class RequestHead:
-    method: str
-    path: str
-    headers: Headers
-    client: str
-    """Address without port; empty where the server does not know."""
-    query: bytes = b""
-    """As it came, without its question mark."""
+    """Asked a dozen times for each request, nearly always for a header that it has not: hence the dictionary."""
+
+    __slots__ = ("_firsts", "client", "headers", "method", "path", "query")
+
+    def __init__(self, method: str, path: str, headers: Headers, client: str, query: bytes = b"") -> None:
+        """`client`: address without port; empty where the server does not know. `query`: as it came, without its
+        question mark."""
+        self.method, self.path, self.headers, self.client, self.query = method, path, headers, client, query
+        firsts = dict(headers)
+        if len(firsts) < len(headers):
+            firsts = dict(reversed(headers))  # of several the first
+        self._firsts = firsts
 
     def first(self, name: bytes) -> bytes:
-        for key, value in self.headers:  # a generator would take twice as long, and heads are asked often
-            if key == name:
-                return value
-        return b""
+        return self._firsts.get(name, b"")
 
     def every(self, name: bytes) -> list[bytes]:
+        if name not in self._firsts:
+            return []
+        if len(self._firsts) == len(self.headers):
+            return [self._firsts[name]]
         return [value for key, value in self.headers if key == name]
 
 

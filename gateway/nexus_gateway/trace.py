@@ -12,9 +12,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACE_ID = re.compile(rb"[0-9a-f]{32}")
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")  # W3C Trace Context, version 00
 _SAMPLED = 0x01
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which makes it five times as slow: one is made for each request
 class Trace:
     request_id: str
     trace_id: str
@@ -27,7 +28,7 @@ class Trace:
     @property
     def sampled(self) -> bool:
         """Whether spans are exported, where any are: the client decides by its flag, and without one all are."""
-        return bool(int(self.flags, 16) & _SAMPLED)
+        return self.flags == "01" or bool(int(self.flags, 16) & _SAMPLED)
 
     @property
     def headers(self) -> Headers:
@@ -67,10 +68,12 @@ _IDS = _Ids()
 def trace(head: RequestHead) -> Trace:
     """`traceparent` counts before `x-trace-id`; the span is always our own."""
     asked = head.first(b"x-request-id")
-    request_id = asked.decode() if _REQUEST_ID.fullmatch(asked) else _new_id()
+    request_id = asked.decode() if asked and _REQUEST_ID.fullmatch(asked) else _new_id()
     parent = _TRACEPARENT.fullmatch(head.first(b"traceparent"))
-    if parent and parent[1] != b"0" * 32 and parent[2] != b"0" * 16:
-        return Trace(request_id, parent[1].decode(), new_span_id(), parent[3].decode(), parent[2].decode())
+    if parent is not None:
+        trace_id, span_id, flags = parent[0].decode().split("-")[1:]
+        if trace_id != _NO_TRACE and span_id != _NO_SPAN:
+            return Trace(request_id, trace_id, new_span_id(), flags, span_id)
     simple = head.first(b"x-trace-id")
     trace_id = simple.decode() if _TRACE_ID.fullmatch(simple) else _new_id()
     return Trace(request_id, trace_id, new_span_id(), "01")

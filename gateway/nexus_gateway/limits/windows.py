@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 WINDOW_SECONDS = 60.0
 
@@ -28,24 +28,21 @@ class Limits:
     """At once, in this process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What one bucket has used, in the present window and in the one before."""
 
     now: float
     before: float
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     limit: int
     remaining: int
     reset: int
     """Whole seconds until all of it is free again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     admitted: bool
     reason: Reason = ""
     retry_after: int = 0
@@ -54,17 +51,9 @@ class Verdict:
     tokens: Quota | None = None
 
 
-def used(counted: Counted, elapsed: float, window: float) -> float:
-    """`elapsed`: seconds of the present window."""
-    return counted.now + counted.before * (1 - elapsed / window)
-
-
-def fits(counted: Counted, amount: float, limit: int | None, elapsed: float, window: float) -> bool:
-    return limit is None or used(counted, elapsed, window) + amount <= limit
-
-
 def wait(counted: Counted, amount: float, limit: int, elapsed: float, window: float) -> float:
-    """Seconds until `amount` fits, if nothing else comes. An amount above the limit never fits; then it is a window."""
+    """Seconds until `amount` fits, if nothing else comes. An amount above the limit never fits; then it is a window.
+    `elapsed`: seconds of the present window."""
     if amount > limit:
         return window
     room = limit - amount
@@ -75,28 +64,30 @@ def wait(counted: Counted, amount: float, limit: int, elapsed: float, window: fl
     return window - elapsed + left * window
 
 
-def quota(counted: Counted, limit: int, elapsed: float, window: float) -> Quota:
-    remaining = max(0, math.floor(limit - used(counted, elapsed, window)))
-    busy = 2 * window - elapsed if counted.now else window - elapsed if counted.before else 0.0
-    return Quota(limit, remaining, math.ceil(busy))
-
-
 def judged(requests: Counted, tokens: Counted, limits: Limits, amount: float, elapsed: float, window: float) -> Verdict:
     """The verdict on one request of `amount` tokens, by what was counted before it. The quotas of one that is admitted
     are those that are left after it."""
+    still = 1 - elapsed / window  # of the window before, what lies within the last minute
+    requests_used, tokens_used = requests.now + requests.before * still, tokens.now + tokens.before * still
     reason: Reason = ""
-    if not fits(requests, 1, limits.requests, elapsed, window):
-        reason = "requests"
-    elif not fits(tokens, amount, limits.tokens, elapsed, window):
-        reason = "tokens"
-    if not reason:
-        requests, tokens = Counted(requests.now + 1, requests.before), Counted(tokens.now + amount, tokens.before)
-    left = {
-        "requests": limits.requests and quota(requests, limits.requests, elapsed, window),
-        "tokens": limits.tokens and quota(tokens, limits.tokens, elapsed, window),
-    }
-    if not reason:
-        return Verdict(True, requests=left["requests"] or None, tokens=left["tokens"] or None)
-    counted, one, limit = (requests, 1.0, limits.requests) if reason == "requests" else (tokens, amount, limits.tokens)
-    seconds = wait(counted, one, limit or 0, elapsed, window)
-    return Verdict(False, reason, max(1, math.ceil(seconds)), left["requests"] or None, left["tokens"] or None)
+    if limits.requests is not None and requests_used + 1 > limits.requests:
+        reason, counted, one, limit = "requests", requests, 1.0, limits.requests
+    elif limits.tokens is not None and tokens_used + amount > limits.tokens:
+        reason, counted, one, limit = "tokens", tokens, amount, limits.tokens
+    if reason:
+        seconds = wait(counted, one, limit, elapsed, window)
+        asks = _quota(requests, requests_used, limits.requests, elapsed, window)
+        spends = _quota(tokens, tokens_used, limits.tokens, elapsed, window)
+        return Verdict(False, reason, max(1, math.ceil(seconds)), asks, spends)
+    requests, tokens = Counted(requests.now + 1, requests.before), Counted(tokens.now + amount, tokens.before)
+    asks = _quota(requests, requests_used + 1, limits.requests, elapsed, window)
+    spends = _quota(tokens, tokens_used + amount, limits.tokens, elapsed, window)
+    return Verdict(True, "", 0, asks, spends)
+
+
+def _quota(counted: Counted, used: float, limit: int | None, elapsed: float, window: float) -> Quota | None:
+    if not limit:
+        return None
+    left = int(limit - used) if used < limit else 0
+    busy = 2 * window - elapsed if counted.now else window - elapsed if counted.before else 0.0
+    return Quota(limit, left, math.ceil(busy))
