@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus_gateway.errors import LIMITER_UNAVAILABLE, RATE_LIMITED, Refusal
 from nexus_gateway.exchange import Headers
 from nexus_gateway.gateway import Gateway
-from nexus_gateway.limits.estimate import BYTES_A_TOKEN, estimate, hold_to_whole, limits_of
+from nexus_gateway.limits.estimate import BYTES_A_TOKEN, estimate, hold_to_whole
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.limits.windows import Limits, Quota, Verdict
 from nexus_gateway.request import Request
@@ -18,7 +18,7 @@ _TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-rat
 async def admit(gateway: Gateway, request: Request) -> Reservation | None:
     """None where the caller has no limit. Raises Refusal; what is admitted goes through `release` once."""
     caller, record = request.caller, request.record
-    limits = limits_of(caller.policy)
+    limits = caller.limits
     tokens = kept_free(request)
     hold_to_whole(tokens, limits)
     if not gateway.parallel.enter(caller.key.owner, limits.parallel):

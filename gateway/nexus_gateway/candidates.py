@@ -103,6 +103,17 @@ def holder(table: Table, wanted: Wanted) -> Candidate | None:
     return None
 
 
+def only_candidate(table: Table, route: Route, surface: Surface) -> Candidate | None:
+    """The one that `candidates` would choose for every request that no response binds; None where there may be
+    others, or none."""
+    if len(route.targets) != 1 or route.matches or route.fallbacks:
+        return None
+    upstream = table.upstreams[route.targets[0].upstream]
+    if len(upstream.endpoints) != 1 or not speaks(upstream, surface):
+        return None
+    return Candidate(route, upstream, upstream.endpoints[0])
+
+
 def _admitted(candidate: Candidate, look: Look) -> bool:
     others = {endpoint.id for endpoint in candidate.upstream.endpoints} - {candidate.endpoint.id}
     return choose(look(candidate.upstream, others)) is not None
@@ -119,5 +130,7 @@ def speaks(upstream: Upstream, surface: Surface) -> bool:
 
 def translated(upstream: Upstream, surface: Surface) -> bool:
     """True where it is asked in another API than the client's."""
+    if surface.api != "messages":
+        return False
     own = "messages" in upstream.apis and not upstream.salted  # in `messages` there is no salt
-    return surface.api == "messages" and not own and "chat" in upstream.apis
+    return not own and "chat" in upstream.apis

@@ -9,7 +9,6 @@ from typing import Any
 from nexus_gateway.candidates import in_order, speaks
 from nexus_gateway.endpoints import choose
 from nexus_gateway.errors import MODEL_NOT_ALLOWED, MODEL_NOT_FOUND
-from nexus_gateway.limits.estimate import limits_of
 from nexus_gateway.masking.plan import plan_of
 from nexus_gateway.policy import Caller, place_of
 from nexus_gateway.question import Decided, Question, decide, well_but
@@ -34,7 +33,7 @@ def explain(snapshot: Snapshot, question: Question, open_circuits: Collection[st
     if decided.route is None or decided.wanted is None:
         return told | _refused(decided, told["policy_from"])
     told |= {"route": decided.route.name, "policy": decided.caller.policy.model_dump(exclude_none=True)}
-    told |= {"limits": asdict(limits_of(decided.caller.policy)), "tokens": decided.tokens}
+    told |= {"limits": asdict(decided.caller.limits), "tokens": decided.tokens}
     told |= _rule(question, decided, decided.route)
     left_out: list[str] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -101,14 +101,21 @@ class Gateway:
         self.shadows = Shadows(logs)
         self.certificates = Certificates(self._changed_certificate)
         self._pools: dict[_Place, Upstream] = {}
+        self._spoken_with: dict[str, tuple[Endpoint, Mapping[str, str], Upstream]] = {}
+        """What was found last in `_pools` for an endpoint's id, and for which endpoint and addresses: a place is made
+        of a model of pydantic, whose hash takes longer than all else of a call."""
         self._gates: dict[str, Gate] = {}
 
     def upstream(self, snapshot: Snapshot, endpoint: Endpoint) -> Upstream:
         """What speaks with an endpoint; its connections outlive a change of the configuration."""
+        known = self._spoken_with.get(endpoint.id)
+        if known is not None and known[0] is endpoint and known[1] is snapshot.resolve:
+            return known[2]
         place = _place(snapshot, endpoint)
         found = self._pools.get(place)
         if found is None:
             found = self._pools[place] = open_upstream(endpoint, place.address, self.certificates)
+        self._spoken_with[endpoint.id] = (endpoint, snapshot.resolve, found)
         return found
 
     def look(self, upstream: routes.Upstream, tried: Collection[str]) -> list[Seen]:
@@ -190,6 +197,7 @@ class Gateway:
 
     def forget(self, named: _Named) -> None:
         """Drops what the configuration names no more. Calls that are under way end as they would have."""
+        self._spoken_with.clear()
         for gone in self._pools.keys() - named.places:
             self._pools.pop(gone).close()
         self.certificates.keep(named.tls)

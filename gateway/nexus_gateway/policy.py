@@ -13,6 +13,7 @@ from nexus_gateway.errors import (
     Refusal,
 )
 from nexus_gateway.keys import Key
+from nexus_gateway.limits.windows import NO_LIMITS, Limits
 from nexus_gateway.routes import Table
 from nexus_gateway.routes_file import EVERY_SUBJECT, PolicyFile
 from nexus_gateway.routing import Route
@@ -29,6 +30,8 @@ class Caller:
     policy: PolicyFile
     tenant: str = OTHERS
     """As figures have it: who the routes name, by `policies` or `subjects`."""
+    limits: Limits = NO_LIMITS
+    """Of the policy."""
 
     def may_use(self, model: str) -> bool:
         named = self.policy.models is None or model in self.policy.models
@@ -41,8 +44,13 @@ def caller_of(key: Key, table: Table) -> Caller:
     if not name:
         return Caller(replace(key, models=key.models or frozenset()) if key.subject else key, UNLIMITED)
     if section == "policies":
-        return Caller(key, table.policies[name], name)
-    return Caller(key, table.subjects[name], OTHERS if name == EVERY_SUBJECT else name)
+        return _held_to(key, table.policies[name], name)
+    return _held_to(key, table.subjects[name], OTHERS if name == EVERY_SUBJECT else name)
+
+
+def _held_to(key: Key, policy: PolicyFile, tenant: str) -> Caller:
+    limits = Limits(policy.requests_per_minute, policy.tokens_per_minute, policy.max_parallel)
+    return Caller(key, policy, tenant, limits)
 
 
 def place_of(key: Key, table: Table) -> tuple[str, str]:

@@ -8,6 +8,7 @@ and decides everything, so that an answer's headers name what made it even while
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from nexus_gateway import envelopes
@@ -30,7 +31,7 @@ from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.once import once
 from nexus_gateway.kept_responses.fetch import asked_about, fetch
 from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
-from nexus_gateway.policy import Caller, caller_of, hold_to, route_for
+from nexus_gateway.policy import Caller, hold_to, route_for
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
@@ -60,7 +61,7 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
         shed(gateway.metrics.in_flight, gateway.most_in_flight)
         key = await authenticate(head, gateway.known)
         record.key_id = key.id
-        caller = caller_of(key, snapshot.table)
+        caller = snapshot.standing.caller(key)
         record.tenant = caller.tenant
         shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
         sent = await exchange.body()
@@ -111,11 +112,8 @@ async def serve(gateway: Gateway, request: Request) -> None:
     """Asks one engine after the other until one has begun to answer. Raises Refusal with a reason for each."""
     offer(gateway, request)
     failures: list[tuple[Candidate, TryFailed]] = []
-    wanted = request.wanted
-    request.record.drawn = drawn(request.snapshot.table, wanted)
     considered = request.record.considered
-    found = candidates if considered is None else considered.candidates
-    for candidate in found(request.snapshot.table, wanted, gateway.look):
+    for candidate in to_ask(gateway, request):
         again = bool(failures)
         if again and not gateway.retries.take(gateway.metrics.in_flight):
             if considered is not None:
@@ -133,9 +131,22 @@ async def serve(gateway: Gateway, request: Request) -> None:
             if again:
                 gateway.retries.give()
     request.record.fallback_model = ""  # nobody has answered in its stead
-    if not failures and not spoken(request.snapshot.table, wanted):
+    if not failures and not spoken(request.snapshot.table, request.wanted):
         raise Refusal(API_NOT_SERVED, f"no engine of {request.asked.model} speaks {request.surface.path}")
     raise exhausted(failures, gateway.retry_after(request))
+
+
+def to_ask(gateway: Gateway, request: Request) -> Iterable[Candidate]:
+    """In their order; each is chosen when it is asked for. Where there is one engine nothing is to be chosen, and most
+    routes are such: to find that out anew costs as much as all else until the call."""
+    only = request.snapshot.standing.only(request.route, request.surface)
+    considered = request.record.considered
+    if only is not None and considered is None and not request.holder:
+        return (only,) if gateway.breakers.would_admit(only.endpoint.id, time.monotonic()) else ()
+    table, wanted = request.snapshot.table, request.wanted
+    request.record.drawn = drawn(table, wanted)
+    found = candidates if considered is None else considered.candidates
+    return found(table, wanted, gateway.look)
 
 
 async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> None:
@@ -148,10 +159,13 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
     )
     record.fallback_model = "" if candidate.route is request.route else candidate.route.name
     called = try_of(candidate)
-    masking = masking_of(request, candidate)
-    told = call_of(request, candidate, called.span_id, await body_of(request, masking))
+    masking, body = masking_of(request, candidate), request.body
     record.masked = masking.counts if masking is not None else {}
-    await enter(gateway, request, candidate.upstream)
+    if masking is not None:
+        body = await body_of(request, masking)
+    told = call_of(request, candidate, called.span_id, body)
+    if candidate.upstream.max_parallel is not None:
+        await enter(gateway, request, candidate.upstream)
     called.started = time.monotonic()
     gateway.endpoints.begun(endpoint)
     try:
@@ -181,8 +195,6 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
 
 async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:
     """Waits for room at the upstream, as long as its settings say. Raises TryFailed or ClientGone."""
-    if upstream.max_parallel is None:
-        return
     caller = request.caller
     place = gateway.enter(upstream, caller.policy.priority, caller.key.owner, kept_free(request))
     if not place.settled:

@@ -17,7 +17,7 @@ from nexus_gateway.endpoints import Seen
 from nexus_gateway.errors import API_NOT_SERVED, Refusal
 from nexus_gateway.exchange import RequestHead
 from nexus_gateway.keys import Key
-from nexus_gateway.limits.estimate import estimate, hold_to_whole, limits_of
+from nexus_gateway.limits.estimate import estimate, hold_to_whole
 from nexus_gateway.policy import Caller, caller_of, hold_to, route_for
 from nexus_gateway.request import session_key
 from nexus_gateway.routes import Table, Upstream
@@ -79,7 +79,7 @@ def decide(question: Question, table: Table, place: Callable[[Route], int] | Non
         body = hold_to(caller.policy, surface, asked, question.body)
         tokens = estimate(asked, surface, caller.policy, max(len(body), question.size))
         decided = Decided(caller, asked, route, tokens, session)
-        hold_to_whole(tokens, limits_of(caller.policy))
+        hold_to_whole(tokens, caller.limits)
         place = place or (lambda one: bucket(one, session))
         wanted = Wanted(route, surface, place, question.holds, caller.may_use)
         if not spoken(table, wanted):

@@ -25,7 +25,7 @@ from nexus_gateway.stream import BadStream, EventReader, Usage, usage_of
 from nexus_gateway.upstream_call import body_of, call_of, engine_of, masking_of
 from nexus_gateway.upstreams.protocol import Answer, UpstreamFault
 
-SHADOWED = (b"x-nexus-shadow", b"1")
+SHADOWED = b"x-nexus-shadow: 1\r\n"
 """Tells the engine that nobody waits for its answer."""
 _KEPT = 1 << 20  # bytes of a whole answer that are kept for its usage
 
@@ -89,7 +89,7 @@ async def _ask(gateway: Gateway, request: Request, candidate: Candidate, copy: C
     body = await body_of(request, masking)
     call = call_of(request, candidate, request.ids.span_id, body)  # a copy has no span of its own
     engine = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, None)
-    answer = engine.send(replace(call, headers=[*call.headers, SHADOWED]))
+    answer = engine.send(replace(call, lines=call.lines + SHADOWED))
     try:
         await _listen(answer, request, candidate.route.timeouts, copy)
     finally:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from nexus_gateway.config_errors import ConfigRefused
@@ -14,6 +15,7 @@ from nexus_gateway.fingerprint import print_of, yaml_files
 from nexus_gateway.garbage_collection import set_aside
 from nexus_gateway.joined import join
 from nexus_gateway.routes import Table, compile_file, parse
+from nexus_gateway.standing import Standing
 
 LARGEST = 16 << 20
 """Bytes of all route files together."""
@@ -43,6 +45,10 @@ class Snapshot:
     files: Mapping[str, bytes]
     tables: Mapping[str, Table] = field(repr=False)
     """By name; what has not changed is not parsed again: of 10,000 files that would take seconds."""
+
+    @cached_property
+    def standing(self) -> Standing:
+        return Standing(self.table)
 
 
 def load(source: Source, before: Snapshot | None = None) -> Snapshot:

@@ -33,16 +33,18 @@ class Trace:
     @property
     def headers(self) -> Headers:
         """For the client."""
-        return self.headers_under(self.span_id)
-
-    def headers_under(self, span_id: str) -> Headers:
-        """For an engine: what it does is done under that span, the one of its call. Where no spans are exported, or
-        the request is not sampled, nobody has that span."""
         return [
             (b"x-request-id", self.request_id.encode()),
             (b"x-trace-id", self.trace_id.encode()),
-            (b"traceparent", f"00-{self.trace_id}-{span_id}-{self.flags}".encode()),
+            (b"traceparent", f"00-{self.trace_id}-{self.span_id}-{self.flags}".encode()),
         ]
+
+    def lines_under(self, span_id: str) -> bytes:
+        """For an engine, see `Call.lines`: what it does is done under that span, the one of its call. Where no spans
+        are exported, or the request is not sampled, nobody has that span."""
+        trace_id = self.trace_id
+        said = f"x-request-id: {self.request_id}\r\nx-trace-id: {trace_id}\r\ntraceparent: 00-{trace_id}-{span_id}-"
+        return f"{said}{self.flags}\r\n".encode()
 
 
 class _Ids:

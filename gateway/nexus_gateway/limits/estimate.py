@@ -16,10 +16,6 @@ ANSWER_TOKENS = 512
 """Taken for an answer whose request does not say how long it may be, where the caller has so many a minute."""
 
 
-def limits_of(policy: PolicyFile) -> Limits:
-    return Limits(policy.requests_per_minute, policy.tokens_per_minute, policy.max_parallel)
-
-
 def estimate(asked: Asked, surface: Surface, policy: PolicyFile, size: int) -> int:
     """Tokens that are kept free for a request until they are known. `size`: bytes of its body."""
     prompt = size // BYTES_A_TOKEN

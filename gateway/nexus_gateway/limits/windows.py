@@ -28,6 +28,9 @@ class Limits:
     """At once, in this process."""
 
 
+NO_LIMITS = Limits()
+
+
 class Counted(NamedTuple):
     """What one bucket has used, in the present window and in the one before."""
 

@@ -90,12 +90,10 @@ class HttpUpstream:
             self._idle.remove(connection)
 
     def _request_head(self, call: Call) -> bytes:
-        target = call.method.encode(), self._path.encode(), call.path.encode()
-        lines = [b"%s %s%s HTTP/1.1" % target, b"host: " + self._authority]
-        lines += [name + b": " + value for name, value in call.headers]
+        first = f"{call.method} {self._path}{call.path}".encode(), self._authority, call.lines
         if call.body or call.method == "POST":
-            lines.append(b"content-length: %d" % len(call.body))
-        return b"\r\n".join((*lines, b"", b""))
+            return b"%b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (*first, len(call.body))
+        return b"%b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % first
 
 
 class HttpAnswer:

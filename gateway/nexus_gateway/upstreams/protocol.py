@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,19 +37,32 @@ class NotConnected(UpstreamFault):
         self.slow = slow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which makes it several times as slow: one is made for each try
 class Call:
     """One request to an upstream."""
 
     path: str
     """Under the upstream's own address: `/v1/chat/completions`."""
-    headers: Headers
+    lines: bytes
+    """Headers as HTTP/1.1 has them, each with its end; names in lower case. Written straight away, since nearly all
+    calls are HTTP's."""
     body: bytes
     method: str = "POST"
     connect_seconds: float = CONNECT_SECONDS
     """For a new connection, where the call needs one."""
     total_seconds: float | None = None
     """Until the whole answer has come, for engines that are told; None: they are not."""
+
+    @property
+    def headers(self) -> Headers:
+        """For protocols that write them otherwise."""
+        parted = (line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1])
+        return [(name, value) for name, _, value in parted]
+
+
+def written(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """As the lines of a call."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 @dataclass(frozen=True, slots=True)

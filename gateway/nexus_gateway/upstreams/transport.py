@@ -17,7 +17,7 @@ import httpx
 from nexus_gateway.exchange import Headers, Waiter
 from nexus_gateway.upstreams.certificates import UpstreamTls
 from nexus_gateway.upstreams.http import HttpAnswer, HttpUpstream
-from nexus_gateway.upstreams.protocol import CONNECT_SECONDS, Call, NotConnected, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import CONNECT_SECONDS, Call, NotConnected, UpstreamFault, UpstreamSlow, written
 
 LARGEST_BODY = 16 << 20
 """Bytes of an answer."""
@@ -52,7 +52,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         timeouts = {name: _LONGEST_SECONDS if seconds is None else seconds for name, seconds in _timeouts(request)}
         call = Call(
             path=request.url.raw_path.decode("ascii"),
-            headers=_headers(request),
+            lines=written(_headers(request)),
             body=await request.aread(),
             method=request.method,
             connect_seconds=min(timeouts["connect"], CONNECT_SECONDS),
