@@ -67,7 +67,7 @@ class AsgiExchange:
     def start(self, status: int, headers: Headers) -> None:
         self._put({"type": "http.response.start", "status": status, "headers": headers})
 
-    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self._seconds = seconds
         return self._put_within({"type": "http.response.body", "body": data, "more_body": True})
 

@@ -71,6 +71,10 @@ def given(value: T) -> Waiter[T]:
     return waiter
 
 
+WRITTEN = given(None)
+"""Of what is with the transport already: one for all, since what is settled never changes."""
+
+
 def failed(error: BaseException) -> Waiter[Any]:
     """A waiter that has failed already."""
     waiter: Waiter[Any] = Waiter()
@@ -136,9 +140,10 @@ class Exchange(Protocol):
     def start(self, status: int, headers: Headers) -> None:
         """The answer's head. Once."""
 
-    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         """Some of the answer's body; settled when there is room for more. Fails with ClientGone, also where the client
-        has made no room within `seconds`: its connection is then cut."""
+        has made no room within `seconds`: its connection is then cut. `framed`: the same as whole frames of HTTP/1.1,
+        where it has come in such: an edge that writes frames need not make them again."""
 
     def end(self) -> None:
         """The answer is whole."""

@@ -27,10 +27,12 @@ from nexus_gateway.exchange import Headers, Waiter
 from nexus_gateway.request import Request
 from nexus_gateway.routing import Timeouts
 from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, Usage, usage_of
+from nexus_gateway.streamed import Streamed
 from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace
 from nexus_gateway.upstreams.protocol import Answer, ResponseHead, UnusableAnswer, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.pulled import source_of
 
 LARGEST_ANSWER = 16 << 20
 """Bytes of an answer that is not streamed."""
@@ -38,7 +40,6 @@ LARGEST_COMPLAINT = 64 << 10
 """Bytes of an engine's 4xx answer."""
 PASSED_ON = (400, 404, 409, 413, 422)
 """Statuses of an engine that are the client's business, and reach it in the engine's own words."""
-_AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` has come
 
 
 @dataclass(eq=False)
@@ -100,34 +101,23 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         if len(held) > LARGEST_EVENT:
             raise BadStream("its stream does not begin")
     await first(reader.first)
-    seconds = left(deadline)  # here, since it may raise: what has begun is begun once
+    left(deadline)  # here, since it may raise: what has begun is begun once
     record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
     record.gaps.came(0.0, reader.events - 1)  # the first one is no gap
     exchange.start(
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
+    streamed = Streamed(exchange, source_of(call), reader, record.gaps, timeouts.chunk, deadline)
     try:
-        record.answer_bytes = len(held)
-        await exchange.send(held, seconds)
-        asked = time.monotonic()
-        while data := await call.chunk(_AFTER_DONE_SECONDS if reader.done else min(timeouts.chunk, left(deadline))):
-            if reader.done:
-                raise BadStream("it goes on after its end mark")
-            waited, before = time.monotonic() - asked, reader.events
-            keep = reader.feed(data)
-            record.gaps.came(waited, reader.events - before)
-            if keep:
-                record.answer_bytes += keep
-                await exchange.send(data[:keep], left(deadline))
-            asked = time.monotonic()
-        if not reader.done:
-            raise UpstreamFault("its stream ended before its end mark")
+        streamed.begin(held)
+        await streamed.ended
     except (UpstreamFault, BadStream) as fault:
         if not reader.done:
             raise Broken(STREAM_BROKEN, str(fault)) from None
         call.abort(fault)  # the answer is whole; only the connection is of no more use
     finally:
+        record.answer_bytes = streamed.bytes
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events
         if record.considered is not None or record.drawn is not None:

@@ -12,6 +12,7 @@ LARGEST_EVENT = 1 << 20
 """Bytes; an event without an end would otherwise be kept without end."""
 
 _DONE = b"[DONE]"
+_USAGE = b'"usage"'
 _FAILED = ("error", "response.failed")
 _COUNTS = {"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"}
 _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -42,7 +43,7 @@ class EventReader:
     def __init__(self, ends: Collection[str] = ()) -> None:
         """`ends`: the types of events of which one ends the stream; without any, `[DONE]` does."""
         self._ends = frozenset(ends)
-        self._marks = tuple(b'"%s"' % name.encode() for name in (*sorted(ends), "usage", "error"))
+        self._marks = (*(b'"%s"' % name.encode() for name in (*sorted(ends), "error")), _USAGE)
         self._pieces: list[bytes] = []
         self.held = 0
         """Bytes in `_pieces`: what has come of the event that is not complete."""
@@ -80,6 +81,20 @@ class EventReader:
         self._hold(text[place:])
         return len(data)
 
+    def plain(self, data: bytes) -> bool:
+        """Reads what streams nearly always bring: one event of one line with an object that says nothing which is
+        looked for. False where `data` is anything else; then none of it is read."""
+        if self.held or self.done or not data.startswith(b"data: {") or not data.endswith(b"}\n\n"):
+            return False
+        if data.find(b"\n") != len(data) - 2 or data.find(b"\r") >= 0:  # `in` takes twice as long as `find`
+            return False
+        for mark in self._marks:
+            if data.find(mark) >= 0 and (mark is not _USAGE or not _tells_none(data)):
+                return False
+        self.events += 1
+        self.last.append(data[6:-2])
+        return True
+
     def _hold(self, data: bytes) -> None:
         self.held += len(data)
         if self.held > LARGEST_EVENT:
@@ -103,7 +118,7 @@ class EventReader:
 
     def _marked(self, data: bytes) -> bool:
         for mark in self._marks:  # noqa: SIM110 - a generator, as `any` takes, costs more than looking
-            if mark in data:
+            if data.find(mark) >= 0 and not (mark is _USAGE and _tells_none(data)):
                 return True
         return False
 
@@ -130,6 +145,11 @@ class EventReader:
             before = self.usage or Usage()  # Anthropic's tells the prompt at its beginning and the answer at its end
             self.usage = Usage(*map(max, before, usage))
         self.done = document.get("type") in self._ends
+
+
+def _tells_none(data: bytes) -> bool:
+    """True where usage is null wherever it is named: with `include_usage` in each event but the last."""
+    return data.count(_USAGE) == data.count(_USAGE + b":null") + data.count(_USAGE + b": null")
 
 
 def _is_one(data: bytes) -> bool:

@@ -12,13 +12,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from nexus_gateway.asked import LARGEST
 from nexus_gateway.body_limits import BODY_SECONDS, too_large, too_slow
 from nexus_gateway.errors import ClientGone
-from nexus_gateway.exchange import Headers, RequestHead, Waiter, failed, given
+from nexus_gateway.exchange import WRITTEN, Headers, RequestHead, Waiter, failed, given
 from nexus_gateway.plain_head import PlainHead
 
 if TYPE_CHECKING:
     from nexus_gateway.wire import WireProtocol
 
-_WRITTEN = given(None)  # one for all, since what is settled never changes
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t"})
 """None of them may be in a header, as uvicorn has it: two of them end it, and others are read as such by some."""
 
@@ -104,7 +103,12 @@ class WireExchange:
         self._started = True
         self._put(head)
 
-    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
+        connection = self._connection
+        room = not (self._queue or connection.flow.write_paused)
+        if framed and room and self._chunked and self._started and not self._gone:
+            connection.transport.write(framed)
+            return WRITTEN
         self._must_have_begun()
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
@@ -187,7 +191,7 @@ class WireExchange:
             return failed(ClientGone())
         if not self._queue and not self._connection.flow.write_paused:
             self._connection.transport.write(data)
-            return _WRITTEN
+            return WRITTEN
         waiter: Waiter[None] = Waiter()
         self._queue.append((data, waiter))
         return waiter

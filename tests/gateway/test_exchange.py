@@ -52,7 +52,7 @@ class PlainExchange:
     def start(self, status: int, headers: Headers) -> None:
         self.status, self.headers = status, headers
 
-    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self.sent += data
         self.room.append(Waiter())
         return self.room[-1]

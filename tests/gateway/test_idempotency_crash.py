@@ -79,7 +79,7 @@ class PlainExchange:
     def start(self, status: int, headers: Headers) -> None:
         self.got.headers = headers
 
-    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self.got.body += data
         self.waiting[f"room after {len(self.got.body)} bytes"] = room = Waiter[None]()
         return room

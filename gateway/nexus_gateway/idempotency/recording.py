@@ -75,7 +75,7 @@ class Recording:
             self._inner.start(status, headers)
         self._wake()
 
-    def send(self, data: bytes, seconds: float) -> Waiter[None]:
+    def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         if self.closed.settled:
             return failed(ClientGone())
         self._until = time.monotonic() + seconds

@@ -1,4 +1,9 @@
-"""One HTTP/1.1 connection to an upstream: bytes in, waiters settled, no task."""
+"""One HTTP/1.1 connection to an upstream: bytes in, waiters settled or a taker told, no task.
+
+What is read here by hand is what engines nearly always send: a plain head, and then a body of a known length or in
+frames. With the first byte that is anything else `CarefulAnswer` reads on. The relay of a stream takes what comes from
+the socket's own callback (`pour`): a waiter and a step of the story for each piece cost more than the piece.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +12,50 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 
-import httptools
+from nexus_gateway.exchange import Waiter
+from nexus_gateway.upstreams.careful_answer import CarefulAnswer
+from nexus_gateway.upstreams.frames import BadFrame, Frames, one_frame
+from nexus_gateway.upstreams.plain_answer import END, LARGEST_PLAIN, plain_answer
+from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
 
-from nexus_gateway.exchange import Headers, Waiter
-from nexus_gateway.upstreams.protocol import ResponseHead, UpstreamFault, UpstreamSlow
-
-LARGEST_HEAD = 32 << 10  # bytes; engines send a few hundred
 HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket is left alone
-_FRAMING = (b"content-length", b"transfer-encoding")
+_ONE_WRITE = 16 << 10
+"""Bytes of a request below which to copy them once more costs less than to hand over two pieces."""
 
 
 class Connection(asyncio.Protocol):
     """Belongs to one call at a time. `idle` is called when it may take another."""
+
+    __slots__ = (
+        "_buffered",
+        "_careful",
+        "_chunks",
+        "_fault",
+        "_frames",
+        "_head",
+        "_held",
+        "_idle",
+        "_keep",
+        "_left",
+        "_loop",
+        "_lost",
+        "_open",
+        "_paused",
+        "_released",
+        "_rings",
+        "_taker",
+        "_timer",
+        "_too_late",
+        "_transport",
+        "_until",
+        "_waiting",
+        "_whole",
+        "alive",
+        "heard",
+        "owner",
+        "tls",
+        "used",
+    )
 
     def __init__(
         self,
@@ -30,30 +67,37 @@ class Connection(asyncio.Protocol):
         self._idle, self._lost, self.tls = idle, lost, tls
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._reset()
-        self.used = False
-        """True once it has carried a call: its end then may be only the other side's idle timeout."""
-        self.alive = True
+        self._frames = Frames()
+        self._chunks: deque[bytes] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._rings = 0.0
         """Time of the loop at which `_timer` does."""
+        self._too_late = ""
+        self.used = False
+        """True once it has carried a call: its end then may be only the other side's idle timeout."""
+        self.alive = True
         self.owner: object | None = None
         """The call that it carries; None while it is idle. Only the owner may cut it."""
+        self._reset()
 
     def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers: Headers = []
-        self._head_bytes = self._buffered = 0
-        self._barren = 0
-        """Bytes since the last that gave a head or some of a body."""
         self._head: Waiter[ResponseHead] = Waiter()
-        self._chunks: deque[bytes] = deque()
+        self._careful: CarefulAnswer | None = None
+        """Reads the answer, once it is no plain one."""
+        self._left: int | None = None
+        """Bytes of the body to come; -1 where they come in frames, None until the head has."""
+        self._chunks.clear()
+        self._buffered = 0
         self._waiting: Waiter[bytes] | None = None
+        self._taker: Taker | None = None
+        self._open: Taker | None = None
+        """The taker, while a whole frame can go to it at once."""
+        self._held = False
+        """Whether the taker has no room."""
         self._whole = self._paused = self._keep = self._released = False
         self._fault: BaseException | None = None
         self._until: float | None = None
         """Time of the loop until which it must say something; None while nobody waits."""
-        self._too_late = ""
         self.heard = False
         """True once a byte of the present answer has come."""
 
@@ -63,31 +107,57 @@ class Connection(asyncio.Protocol):
         self._reset()
         self.owner = owner
         transport = self._open_transport()
-        transport.writelines((head, body))
+        if len(body) < _ONE_WRITE:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
 
     def head(self, seconds: float) -> Waiter[ResponseHead]:
-        self._bound(self._head, seconds, "its first byte did not come within the deadline")
+        if not self._head.settled:
+            self._bound(seconds, "its first byte did not come within the deadline")
         return self._head
 
     def chunk(self, seconds: float) -> Waiter[bytes]:
         waiter: Waiter[bytes] = Waiter()
         if self._chunks:
-            data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
-            self._chunks.clear()
-            self._buffered = 0
-            if self._paused:
-                self._paused = False
-                self._open_transport().resume_reading()
-            waiter.give(data)
+            waiter.give(self._first())
         elif self._fault is not None:
             waiter.fail(self._fault)
         elif self._whole:
-            waiter.give(b"")
             self._release()
+            waiter.give(b"")
         else:
             self._waiting = waiter
-            self._bound(waiter, seconds, "it was silent for too long in the middle of its answer")
+            self._bound(seconds, "it was silent for too long in the middle of its answer")
         return waiter
+
+    def pour(self, taker: Taker) -> None:
+        """The rest of the body goes to `taker` as it comes."""
+        self._taker = taker
+        self.look_at_time()
+        if not self._held:
+            self.go_on()
+
+    def hold(self) -> None:
+        """The taker has no room: the socket is left alone."""
+        self._held, self._open = True, None
+        if not self._paused and not self._whole and self.alive:
+            self._paused = True
+            self._open_transport().pause_reading()
+
+    def go_on(self) -> None:
+        """The taker has room: for what waits here first."""
+        self._held, taker = False, self._taker
+        if taker is None:
+            return
+        if self._chunks:
+            taker.take(self._taken(), b"")
+            if self._held:
+                return
+        elif self._paused:
+            self._read_on()
+        self._look_open()
+        self._end_taking()
 
     def abort(self, error: BaseException) -> None:
         """Cuts the connection: what it would still say belongs to a call that nobody waits for."""
@@ -101,15 +171,62 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _bound(self, waiter: Waiter[ResponseHead] | Waiter[bytes], seconds: float, reason: str) -> None:
-        """One timer, that is set again when it rings too early: one for each piece costs more than the piece."""
-        if not waiter.settled:
-            self._until, self._too_late = self._loop.time() + seconds, reason
-            if self._timer is None or self._rings > self._until:
-                self._set_timer(self._until)
+    def _first(self) -> bytes:
+        data = self._chunks.popleft()
+        self._buffered -= len(data)
+        if self._paused and self._buffered <= HIGH_WATER:
+            self._read_on()
+        return data
 
-    def _unbind(self) -> None:
-        self._until = None
+    def _taken(self) -> bytes:
+        data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        if self._paused:
+            self._read_on()
+        return data
+
+    def _read_on(self) -> None:
+        self._paused = False
+        if self.alive:
+            self._open_transport().resume_reading()
+
+    def _look_open(self) -> None:
+        framed = self._careful is None and self._left == -1 and self._frames.between
+        self._open = self._taker if framed and not self._held else None
+
+    def _end_taking(self) -> None:
+        """Tells the taker that nothing more comes, once it has everything that came before."""
+        taker = self._taker
+        if taker is None or self._held or self._chunks:
+            return
+        if self._fault is not None:
+            self._taker = self._open = None
+            taker.over(self._fault)
+        elif self._whole:
+            self._taker = self._open = None
+            self._release()
+            taker.over(None)
+
+    # --- its time --------------------------------------------------------------------------------------------------
+
+    def _bound(self, seconds: float, reason: str) -> None:
+        """One timer, that is set again when it rings too early: one for each piece costs more than the piece."""
+        self._until, self._too_late = self._loop.time() + seconds, reason
+        if self._timer is None or self._rings > self._until:
+            self._set_timer(self._until)
+
+    def look_at_time(self) -> None:
+        """Of a taker, whose patience is asked for when the timer rings, and not at each piece."""
+        if self._taker is None:
+            return
+        try:
+            rings = self._loop.time() + self._taker.patience()
+        except UpstreamSlow as slow:
+            self.abort(slow)
+            return
+        if self._timer is None or self._rings > rings:
+            self._set_timer(rings)
 
     def _set_timer(self, rings: float) -> None:
         if self._timer is not None:
@@ -118,6 +235,8 @@ class Connection(asyncio.Protocol):
 
     def _rang(self) -> None:
         self._timer = None
+        if self._taker is not None:
+            self.look_at_time()
         if self._until is None:
             return
         if self._until > self._loop.time():
@@ -126,13 +245,14 @@ class Connection(asyncio.Protocol):
             self.abort(UpstreamSlow(self._too_late))
 
     def _fail(self, error: BaseException) -> None:
-        self._unbind()
+        self._until = None
         if self._whole:
             return
         self._fault = self._fault or error
         self._head.fail(error)
         if self._waiting is not None:
             self._waiting.fail(error)
+        self._end_taking()
 
     # --- the socket ------------------------------------------------------------------------------------------------
 
@@ -140,18 +260,26 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream's transport, by create_connection
 
     def data_received(self, data: bytes) -> None:
+        # The only lines between two sockets for nearly every piece of a stream. `_open` is None where there is more to
+        # think of: no taker, or one without room, or a frame that has come in part.
+        if (taker := self._open) is not None and (begin := one_frame(data)):
+            taker.take(data[begin:-2], data)
+            return
         if self.owner is None:  # nobody asked: the next call would take it for its answer
             self.abort(UpstreamFault("it spoke without being asked"))
             return
         self.heard = True
-        self._barren += len(data)
         try:
-            self._parser.feed_data(data)
-            if self._barren > LARGEST_HEAD:  # a line without an end, which the parser would keep without end
-                raise UpstreamFault(f"a line of its answer is larger than {LARGEST_HEAD} bytes")
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UpstreamFault) as error:
-            reason = error.reason if isinstance(error, UpstreamFault) else "it does not speak HTTP"
-            self.abort(UpstreamFault(reason))
+            if self._careful is not None:
+                self._careful.feed(data)
+            elif self._left is None:
+                self._read_head(data)
+            elif self._left < 0:
+                self._read_frames(data)
+            else:
+                self._read_body(data)
+        except UpstreamFault as fault:
+            self.abort(fault)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
@@ -161,49 +289,89 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamFault("it closed the connection before its answer was whole"))
         self._lost(self)
 
-    # --- the parser ------------------------------------------------------------------------------------------------
+    # --- the answer ------------------------------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        if self._whole:
+    def _read_head(self, data: bytes) -> None:
+        """Of an answer whose head has not come at once, all is read with care."""
+        end = data.find(END, 0, LARGEST_PLAIN)
+        plain = plain_answer(data[: end + 2]) if end >= 0 else None
+        if plain is None:
+            self._read_carefully(CarefulAnswer(self), data)
+            return
+        rest, self._keep = data[end + len(END) :], plain.keeps
+        self._left = -1 if plain.length is None else plain.length
+        # The body first: the story then finds it with the head, and is not stepped once for each.
+        self._until = None
+        if self._left < 0:
+            self._frames.begin()
+            if rest:
+                self._read_frames(rest)
+        else:
+            self._read_body(rest)
+        self._head.give(plain.head)
+
+    def _read_body(self, data: bytes) -> None:
+        left = self._left = (self._left or 0) - len(data)
+        if left < 0:
             raise UpstreamFault("it sent more than one answer")
+        if data:
+            self.came(data)
+        if not left:
+            self.ended(keep=self._keep)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > LARGEST_HEAD:
-            raise UpstreamFault(f"its head is larger than {LARGEST_HEAD} bytes")
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:  # an interim answer; the real one follows
-            self._headers = []
+    def _read_frames(self, data: bytes) -> None:
+        frames = self._frames
+        try:
+            payloads, framed = frames.walk(data)
+        except BadFrame as bad:
+            self._came_together(bad.before, b"")
+            self._read_carefully(CarefulAnswer(self, begun=True, keeps=self._keep), bad.rest)
             return
-        self._unbind()
-        self._barren = 0
-        headers = [header for header in self._headers if header[0] not in _FRAMING]
-        self._head.give(ResponseHead(status, headers))
+        self._came_together(payloads, framed)
+        self._look_open()
+        if frames.ended:
+            self.ended(keep=self._keep)
 
-    def on_body(self, data: bytes) -> None:
-        self._barren = 0
-        if self._waiting is not None and not self._waiting.settled:
+    def _came_together(self, payloads: list[bytes], framed: bytes) -> None:
+        """One after the other to who asks for the beginning: an answer that begins well and goes on badly has begun,
+        however many frames the socket brings at once."""
+        if self._taker is not None and not self._held and payloads:
+            self.came(b"".join(payloads), framed)
+        else:
+            for payload in payloads:
+                self.came(payload)
+
+    def _read_carefully(self, careful: CarefulAnswer, data: bytes) -> None:
+        self._careful, self._open = careful, None
+        careful.feed(data)
+
+    def began(self, head: ResponseHead) -> None:
+        self._until = None
+        self._head.give(head)
+
+    def came(self, data: bytes, framed: bytes = b"") -> None:
+        """Some of the body. `framed`: the same as it came, where that is whole frames; empty where it is not."""
+        if self._taker is not None and not self._held:
+            self._taker.take(data, framed)
+        elif self._waiting is not None and not self._waiting.settled:
             waiter, self._waiting = self._waiting, None
-            self._unbind()
+            self._until = None
             waiter.give(data)
-            return
-        self._chunks.append(data)
-        self._buffered += len(data)
-        if self._buffered > HIGH_WATER and not self._paused:
-            self._paused = True
-            self._open_transport().pause_reading()
+        else:
+            self._chunks.append(data)
+            self._buffered += len(data)
+            if self._buffered > HIGH_WATER and not self._paused:
+                self._paused = True
+                self._open_transport().pause_reading()
 
-    def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:
-            return
-        self._whole = True
-        self._barren = 0
-        self._unbind()
-        self._keep = self._parser.should_keep_alive()
-        if self._waiting is not None and not self._waiting.settled:
+    def ended(self, *, keep: bool) -> None:
+        """The answer is whole."""
+        if self._fault is not None:
+            return  # who took its last bytes has given it up
+        self._whole, self._keep, self._until = True, keep, None
+        if self._taker is not None:
+            self._end_taking()
+        elif self._waiting is not None and not self._waiting.settled:
             waiter, self._waiting = self._waiting, None
             self._release()
             waiter.give(b"")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.upstreams.certificates import UpstreamTls
 from nexus_gateway.upstreams.connection import Connection
-from nexus_gateway.upstreams.protocol import Call, NotConnected, ResponseHead, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import Call, NotConnected, ResponseHead, Taker, UpstreamFault, UpstreamSlow
 
 _IDLE = 1024  # connections kept for one endpoint; one more is closed when its call ends
 
@@ -125,6 +125,25 @@ class HttpAnswer:
         waiter: Waiter[bytes] = Waiter()
         waiter.fail(self._error or UpstreamFault("it is not connected"))
         return waiter
+
+    def pour(self, taker: Taker) -> None:
+        connection = self._connection
+        if connection is not None and connection.owner is self:
+            connection.pour(taker)
+        else:  # the answer has ended, and the connection may carry another call by now
+            taker.over(self._error)
+
+    def hold(self) -> None:
+        if self._connection is not None and self._connection.owner is self:
+            self._connection.hold()
+
+    def go_on(self) -> None:
+        if self._connection is not None and self._connection.owner is self:
+            self._connection.go_on()
+
+    def hurry(self) -> None:
+        if self._connection is not None and self._connection.owner is self:
+            self._connection.look_at_time()
 
     def abort(self, error: BaseException) -> None:
         self._error = error

@@ -77,6 +77,34 @@ class ResponseHead:
         return b""
 
 
+class Taker(Protocol):
+    """Whom the body of an answer is poured into."""
+
+    def take(self, data: bytes, framed: bytes) -> None:
+        """Some of it. `framed`: the same as whole frames of HTTP/1.1; empty where it has not come in such."""
+
+    def patience(self) -> float:
+        """Seconds for which more is waited for, if nothing comes meanwhile. Raises UpstreamSlow where they are over."""
+
+    def over(self, fault: BaseException | None) -> None:
+        """Nothing more comes: it is whole, or why not."""
+
+
+class Source(Protocol):
+    """What pours: from the socket's own callback where it can."""
+
+    def pour(self, taker: Taker) -> None:
+        """All that has not been asked for by `chunk`."""
+
+    def hold(self) -> None:
+        """The taker has no room; until `go_on` it is told nothing."""
+
+    def go_on(self) -> None: ...
+
+    def hurry(self) -> None:
+        """The taker's patience has become shorter."""
+
+
 class Answer(Protocol):
     """One call under way. Waiters fail with UpstreamFault, or with what `abort` was given."""
 

@@ -1,0 +1,123 @@
+"""A stream from the engine's socket to the client's, once it has begun: in their callbacks.
+
+For each piece nothing is made but what goes out: no waiter, no step of the story, no timer. The story waits for the
+end alone, and the connection's one timer asks `patience` when it rings.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from nexus_gateway.exchange import WRITTEN, Exchange, Waiter
+from nexus_gateway.stream import BadStream, EventReader
+from nexus_gateway.telemetry.gaps import Gaps
+from nexus_gateway.upstreams.protocol import Source, UpstreamFault, UpstreamSlow
+
+_AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` has come
+
+
+class Streamed:
+    """The port `Taker`. Times are `time.monotonic`'s."""
+
+    __slots__ = ("_asked", "_deadline", "_exchange", "_gaps", "_held", "_quiet", "_reader", "_source",
+                 "bytes", "ended")  # fmt: skip
+
+    def __init__(
+        self, exchange: Exchange, source: Source, reader: EventReader, gaps: Gaps, quiet: float, deadline: float
+    ) -> None:
+        """`quiet`: seconds for which the engine may say nothing. `reader` has read the beginning already."""
+        self._exchange, self._source, self._reader, self._gaps = exchange, source, reader, gaps
+        self._quiet, self._deadline = quiet, deadline
+        self._asked = 0.0
+        """When more was asked of the engine: at its last byte, or when the client has made room."""
+        self._held = False
+        self.bytes = 0
+        """That went out."""
+        self.ended: Waiter[None] = Waiter()
+        """Fails with UpstreamFault, BadStream or ClientGone."""
+
+    def begin(self, held: bytes) -> None:
+        """Sends what was held back, and from then on what comes."""
+        self._asked = now = monotonic()
+        self.bytes = len(held)
+        self._sent(self._exchange.send(held, self._deadline - now))
+        if self._reader.done:
+            self._quiet = _AFTER_DONE_SECONDS
+        if not self.ended.settled:
+            self._source.pour(self)
+
+    def take(self, data: bytes, framed: bytes) -> None:
+        if self.ended.settled:
+            return
+        now, reader = monotonic(), self._reader
+        if reader.plain(data):
+            self._gaps.came(now - self._asked, 1)
+            keep = len(data)
+        else:
+            keep = self._read(data, now)
+        self._asked = now
+        if not keep:
+            return
+        self.bytes += keep
+        if keep < len(data):
+            data, framed = data[:keep], b""
+        sent = self._exchange.send(data, self._deadline - now, framed)
+        if sent is not WRITTEN:
+            self._sent(sent)
+
+    def patience(self) -> float:
+        now = monotonic()
+        if self._held:  # for the client, and the exchange knows how long
+            return self._quiet
+        if now >= self._deadline:
+            raise UpstreamSlow("its answer took longer than the whole request may")
+        seconds = min(self._asked + self._quiet, self._deadline) - now
+        if seconds <= 0:
+            raise UpstreamSlow("it was silent for too long in the middle of its answer")
+        return seconds
+
+    def over(self, fault: BaseException | None) -> None:
+        if fault is None and not self._reader.done:
+            fault = UpstreamFault("its stream ended before its end mark")
+        self._end(fault)
+
+    def _read(self, data: bytes, now: float) -> int:
+        """Bytes of `data` that go on."""
+        reader, before = self._reader, self._reader.events
+        if reader.done:
+            self._end(BadStream("it goes on after its end mark"))
+            return 0
+        try:
+            keep = reader.feed(data)
+        except BadStream as fault:
+            self._end(fault)
+            return 0
+        self._gaps.came(now - self._asked, reader.events - before)
+        if reader.done:
+            self._quiet = _AFTER_DONE_SECONDS
+            self._source.hurry()
+        return keep
+
+    # --- backpressure ------------------------------------------------------------------------------------------------
+
+    def _sent(self, sent: Waiter[None]) -> None:
+        if not sent.settled:
+            self._held = True
+            self._source.hold()
+            sent.then(lambda: self._has_room(sent))
+        elif sent.error is not None:
+            self._end(sent.error)
+
+    def _has_room(self, sent: Waiter[None]) -> None:
+        self._held, self._asked = False, monotonic()
+        if sent.error is not None:
+            self._end(sent.error)
+        elif not self.ended.settled:
+            self._source.go_on()
+
+    def _end(self, fault: BaseException | None) -> None:
+        """Whoever waits cuts the engine off, where that is needed."""
+        if fault is None:
+            self.ended.give(None)
+        else:
+            self.ended.fail(fault)
