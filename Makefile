@@ -134,6 +134,7 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus-gateway reference errors > docs/reference/errors.md
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus-gateway reference metrics > docs/reference/metrics.md
+	$(BIN)/python ops/write_cli_reference.py > docs/reference/cli.md
 	$(BIN)/python ops/kibana/saved_objects.py > ops/kibana/saved_objects.ndjson
 	for name in gateway-logs gateway-audit gateway-unparsed; do \
 	  $(BIN)/python ops/elasticsearch/index_templates.py $$name > ops/elasticsearch/$$name.template.json || exit 1; done

@@ -38,6 +38,7 @@ GENERATED: dict[str, list[str]] = {
     "docs/reference/errors.md": ["nexus-gateway", "reference", "errors"],
     "docs/reference/settings.md": ["nexus-gateway", "reference", "settings"],
     "docs/reference/metrics.md": ["nexus-gateway", "reference", "metrics"],
+    "docs/reference/cli.md": ["python", str(ROOT / "ops/write_cli_reference.py")],
     "ops/kibana/saved_objects.ndjson": ["python", str(ROOT / "ops/kibana/saved_objects.py")],
     **{
         f"ops/elasticsearch/{name}.template.json": ["python", str(ROOT / "ops/elasticsearch/index_templates.py"), name]

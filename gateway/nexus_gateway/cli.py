@@ -12,11 +12,39 @@ import click
 from nexus_gateway.commands.explain import explain
 from nexus_gateway.commands.policy_test import policy_test
 from nexus_gateway.commands.simulate import simulate
+from nexus_terminal.completion import completion
+from nexus_terminal.program import Program, run
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+SECTIONS = {
+    "Serve": {
+        "serve": "Serve until SIGTERM.",
+        "keys": "Make API keys.",
+    },
+    "Before a change is merged": {
+        "check": "Load routes as the gateway would.",
+        "explain": "Say what would be done with one request, and why.",
+        "policy-test": "Hold assertions against routes and policies.",
+        "simulate": "Decide a recorded log under two sets of routes.",
+        "import-litellm": "Turn LiteLLM's configuration into route files.",
+    },
+    "Logs": {
+        "replay": "Make the decisions of a decision log again.",
+        "shadow-report": "Compare copied requests with their originals.",
+        "audit": "Check the chain of audit logs.",
+    },
+    "What it is": {
+        "schema": "Print the schema of route files, logs or the HTTP API.",
+        "reference": "Print a page of docs/reference/.",
+        "completion": "Print the shell completion script.",
+    },
+}
+"""Title -> word -> help line."""
+
+
+@click.group(cls=Program, sections=SECTIONS)
 @click.version_option(package_name="nexus-platform", prog_name="nexus-gateway")
 def gateway() -> None:
     """Answer every request to your models, and say what made each answer."""
@@ -29,8 +57,8 @@ def gateway() -> None:
 @click.option("--state", type=_PATH, help="Folder for the last good configuration, to start from after a bad one.")
 @click.option("--audit", "audit_log", type=_PATH, help="Folder for the audit log [default: none is kept].")
 @click.option("--decisions", type=_PATH, help="Folder for the decision log, which `replay` reads [default: none].")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of everything.")
 @click.option("--admin-port", type=click.IntRange(1, 65535), help="Operators' pages are on this port alone.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
 def serve(
@@ -63,7 +91,7 @@ def serve(
 
 @gateway.command(epilog="Example: nexus-gateway check gitops/local/gateway/routes.d")
 @click.argument("routes", type=_PATH)
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def check(routes: Path, as_json: bool) -> None:
     """Load ROUTES as the gateway would, and print their revision. Ends with 2 where they are refused."""
     from nexus_gateway.config_errors import ConfigRefused
@@ -78,13 +106,13 @@ def check(routes: Path, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else f"revision {snapshot.revision}, {len(found['routes'])} routes")
 
 
-for _command in (explain, policy_test, simulate):
+for _command in (explain, policy_test, simulate, completion("nexus-gateway", lambda: gateway)):
     gateway.add_command(_command)
 
 
 @gateway.command(epilog="Example: nexus-gateway shadow-report gateway.log")
 @click.argument("logs", type=click.File(), nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def shadow_report(logs: tuple[TextIO, ...], as_json: bool) -> None:
     """Compare copied requests with their originals, from LOGS (`-` is standard input). Ends with 1 where none is."""
     from dataclasses import asdict
@@ -102,7 +130,7 @@ def shadow_report(logs: tuple[TextIO, ...], as_json: bool) -> None:
 @gateway.command(epilog="Example: nexus-gateway import-litellm config.yaml --out imported")
 @click.argument("file", type=_PATH)
 @click.option("--out", type=_PATH, help="New folder for all files and the report [default: none is written].")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def import_litellm(file: Path, out: Path | None, as_json: bool) -> None:
     """Turn LiteLLM's proxy configuration into route files, and tell what is not quite the same. Ends with 1 where a
     model has no route, with 2 where nothing can be taken."""
@@ -117,7 +145,7 @@ def import_litellm(file: Path, out: Path | None, as_json: bool) -> None:
 @click.option("--repository", type=_PATH, help="Git repository in which each decision's own routes are looked up.")
 @click.option("--path", help="Folder of its route files, from the repository's root.")
 @click.option("--at", help="Commit of the repository to decide by besides.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def replay(
     paths: tuple[Path, ...],
     routes: Path | None,
@@ -133,12 +161,14 @@ def replay(
     sys.exit(run_replay(paths, routes, repository, path, at, as_json))
 
 
-@gateway.command()
+@gateway.command(epilog="Example: nexus-gateway schema --of openapi > gateway/openapi.json")
 @click.option(
     "--of",
     "subject",
     type=click.Choice(["routes", "log", "audit", "decisions", "openapi", "policy-tests"]),
     default="routes",
+    show_default=True,
+    help="What it describes.",
 )
 def schema(subject: str) -> None:
     """Print the JSON Schema of route files, policy tests, or one line of a log; or the OpenAPI document."""
@@ -161,7 +191,7 @@ def schema(subject: str) -> None:
     click.echo(json.dumps(made, indent=2))
 
 
-@gateway.command()
+@gateway.command(epilog="Example: nexus-gateway reference errors > docs/reference/errors.md")
 @click.argument("page", type=click.Choice(["errors", "settings", "log", "metrics"]))
 def reference(page: str) -> None:
     """Print a page of docs/reference/, as the code has it."""
@@ -172,14 +202,14 @@ def reference(page: str) -> None:
     click.echo(pages[page](), nl=False)
 
 
-@gateway.group()
+@gateway.group(cls=Program)
 def audit() -> None:
     """Look at audit logs."""
 
 
 @audit.command(epilog="Example: nexus-gateway audit verify /var/log/nexus/audit")
 @click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="PATH...")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check the chain of each process in files or folders. Ends with 1 where a line lies, with 2 where none is read."""
     from nexus_gateway.telemetry.verify import NothingToVerify
@@ -194,7 +224,7 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     sys.exit(1 if verdict.faults else 0)
 
 
-@gateway.group()
+@gateway.group(cls=Program)
 def keys() -> None:
     """Make API keys."""
 
@@ -227,4 +257,5 @@ def new(name: str, models: tuple[str, ...], admin: bool, tenant: str | None, day
 
 
 def main() -> None:
-    gateway()
+    """Ends with 0, 1 (something does not hold) or 2 (bad input)."""
+    run(gateway, "nexus-gateway", lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -158,6 +159,28 @@ def test_a_backup_with_one_changed_byte_is_refused_before_any_place_is_touched(
         refused(said)
         shutil.copy(spare, path)
     assert commands.restore(again, mlflow=False).status == 0
+
+
+def test_a_dry_run_says_what_would_be_saved_dropped_and_put_back_and_writes_nothing(
+    places: Places, again: Places, commands: Commands, vault: Path
+) -> None:
+    told = commands.backup(places, "--dry-run", "--json", mlflow=False)
+    assert told.status == 0, told.err
+    assert json.loads(told.out)["saved"].keys() == {"git", "store", "signing"}
+    assert not vault.exists()
+    assert commands.backup(places, mlflow=False).status == 0
+    (first,) = Vault(vault).names()
+    told = commands.backup(places, "--dry-run", "--keep", "1", mlflow=False)
+    assert f"{first} would be dropped" in told.out
+    assert "git        would be saved from" in told.out
+    told = commands.restore(again, "--dry-run", "--json", mlflow=False)
+    found = json.loads(told.out)
+    assert (told.status, found["restored"]) == (0, False)
+    assert first.startswith(found["manifest"]["stamp"])
+    assert again.files() == set()
+    done = json.loads(commands.restore(again, "--json", mlflow=False).out)
+    assert (done["restored"], done["verified"]["findings"] != []) == (True, True)
+    assert Vault(vault).names() == [first]
 
 
 def test_a_place_that_is_not_empty_is_left_as_it_is(places: Places, commands: Commands) -> None:

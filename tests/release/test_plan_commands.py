@@ -20,6 +20,7 @@ from nexus_release.revisions import routes_revision
 
 from ..support.releases import make_pointer, make_record
 from ..support.remotes import Remote, plant_house
+from ..support.terminal import at_a_terminal
 
 MODEL = "acme/Llama-4:8B@chat"
 SLUG = model_slug(MODEL)
@@ -246,6 +247,19 @@ def test_a_change_decided_on_a_plan_that_has_gone_is_a_conflict_or_made_anew(rem
         make(repository, "local", back)
     assert make(repository, "local", forward).landed
     assert plan_of(remote).stable == FOUR
+
+
+@pytest.mark.parametrize(("typed", "words", "made"), [("y\n", (), True), ("n\n", (), False), ("", ("--yes",), True)])
+def test_a_person_at_a_terminal_is_asked_before_a_commit(
+    remote: Remote, typed: str, words: tuple[str, ...], made: bool
+) -> None:
+    before = remote.head
+    place = remote.path.parent
+    named = {"NEXUS_REMOTE": str(remote.path), "NEXUS_STATE": str(place / "state")}
+    status, shown = at_a_terminal("nexus", "promote", MODEL, *words, typed=typed, cwd=place, **named)
+    assert (status, remote.head != before) == ((0, True) if made else (130, False)), shown
+    assert ("commit it to main of local?" in shown) == (not words)
+    assert ("nothing is changed" in shown) == (not made)
 
 
 def test_where_people_review_a_branch_waits(remote: Remote) -> None:

@@ -63,6 +63,15 @@ def test_after_a_refusal_no_later_step_has_run(tmp_path: Path, bad_data: str) ->
     assert left["inputs"]["dataset"] == "bad.jsonl"
 
 
+def test_a_dry_run_says_which_steps_would_run_and_runs_none(tmp_path: Path, bad_data: str) -> None:
+    done = release(tmp_path, bad_data, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "chat for local, of bad.jsonl, by W8A8"
+    assert "  propose    writes to git" in done.stdout
+    assert json.loads(release(tmp_path, bad_data, "--dry-run", "--json").stdout)["model"] == "chat"
+    assert not (tmp_path / "state" / "runs").exists()
+
+
 def test_the_same_release_again_reuses_what_is_unchanged(tmp_path: Path, bad_data: str) -> None:
     release(tmp_path, bad_data)
     done = release(tmp_path, bad_data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -294,7 +295,7 @@ def test_the_watch_on_the_network_sees_a_question(nowhere: dict[str, str]) -> No
     assert subprocess.run([sys.executable, "-c", asked], env=nowhere, capture_output=True).returncode == 99
 
 
-def nexus_prove(tools: Tools, **options: str) -> subprocess.CompletedProcess[str]:
+def nexus_prove(tools: Tools, *more: str, **options: str) -> subprocess.CompletedProcess[str]:
     given = {
         "release": release_id(CONTENT),
         "statement": statement_digest(CONTENT),
@@ -303,7 +304,9 @@ def nexus_prove(tools: Tools, **options: str) -> subprocess.CompletedProcess[str
     } | options
     words = [f"--{name}={value}" for name, value in given.items()]
     nexus = Path(sys.executable).parent / "nexus"
-    return subprocess.run([nexus, "prove", *words], cwd=tools.work, env={"HOME": "/"}, capture_output=True, text=True)
+    return subprocess.run(
+        [nexus, "prove", *words, *more], cwd=tools.work, env={"HOME": "/"}, capture_output=True, text=True
+    )
 
 
 def test_the_cluster_s_command_proves_a_release_on_a_volume_and_writes_nothing(tools: Tools) -> None:
@@ -312,6 +315,8 @@ def test_the_cluster_s_command_proves_a_release_on_a_volume_and_writes_nothing(t
     assert done.returncode == 0, done.stderr
     assert public(COMPANY).fingerprint in done.stdout
     assert digest_folder(tools.work / "store") == before
+    told = json.loads(nexus_prove(tools, "--json").stdout)
+    assert (told["release"], told["fingerprint"]) == (release_id(CONTENT), public(COMPANY).fingerprint)
 
 
 @pytest.mark.parametrize(

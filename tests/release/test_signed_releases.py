@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -204,7 +205,18 @@ def test_a_key_is_replaced_without_another_record(
 ) -> None:
     (tmp_path / "old.pem").write_text(public(COMPANY).pem)
     before = standing.remote.refs()
-    done = signed_again(standing, monkeypatch, SUCCESSOR, "--all", "--signed-by", str(tmp_path / "old.pem"))
+    words = ("--all", "--signed-by", str(tmp_path / "old.pem"))
+    tried = signed_again(standing, monkeypatch, SUCCESSOR, *words, "--dry-run", "--json")
+    assert json.loads(tried.output) == [
+        {
+            "release": release_id(CONTENT),
+            "model": CONTENT.model,
+            "key": public(SUCCESSOR).fingerprint,
+            "signed": False,
+        }
+    ]
+    assert public(SUCCESSOR).fingerprint not in standing.tools.signatures.of(standing.statement)
+    done = signed_again(standing, monkeypatch, SUCCESSOR, *words)
     assert done.exit_code == 0, done.output
     assert public(SUCCESSOR).fingerprint in done.output
     assert standing.remote.refs() == before

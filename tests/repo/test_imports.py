@@ -79,6 +79,11 @@ def test_only_the_evaluator_borrows_the_worker_s_engine() -> None:
     }
 
 
+def test_what_all_programs_share_on_a_terminal_imports_click_alone() -> None:
+    used = {name.partition(".")[0] for path in sources("nexus_terminal") for name in imports(path)}
+    assert used - sys.stdlib_module_names == {"click"}
+
+
 def test_only_the_wiring_imports_adapters() -> None:
     users = importers("nexus_release.adapters")
     assert {name for name in users if not name.startswith("nexus_release.adapters")} == {"nexus_release.wiring"}

@@ -11,6 +11,7 @@ PACKAGES = {
     "nexus_release": ROOT / "pipelines" / "nexus_release",
     "nexus_gateway": ROOT / "gateway" / "nexus_gateway",
     "nexus_client": ROOT / "gateway" / "nexus_client",
+    "nexus_terminal": ROOT / "pipelines" / "nexus_terminal",
     "nexus_worker": ROOT / "serving" / "worker" / "nexus_worker",
 }
 

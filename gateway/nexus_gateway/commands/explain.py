@@ -25,7 +25,7 @@ _APIS = ("chat", "completions", "embeddings", "responses", "messages", "rerank")
 @click.option("--keys", type=_PATH, help="Key file that has --key as an id: its tenant and its own models count too.")
 @click.option("--subject", help="`sub` of the caller's token, instead of a key.")
 @click.option("--token-model", "token_models", multiple=True, help="Of the token's claim `models`; several times.")
-@click.option("--api", type=click.Choice(_APIS), default="chat", show_default=True)
+@click.option("--api", type=click.Choice(_APIS), default="chat", show_default=True, help="That the request is for.")
 @click.option("--session", default="", help="x-nexus-session or `user` of the request.")
 @click.option("--header", "headers", multiple=True, help="name=value; several times.")
 @click.option("--body", type=click.File("rb"), help="JSON body of the request, `-` for standard input.")
@@ -35,7 +35,7 @@ _APIS = ("chat", "completions", "embeddings", "responses", "messages", "rerank")
     "--open", "open_circuits", multiple=True, metavar="UPSTREAM", help="It has failed; * stands for any text."
 )
 @click.option("--repository", type=_PATH, default=Path(), help="Of a COMMIT:PATH [default: this folder].")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def explain(
     routes: str,
     model: str,

@@ -28,7 +28,7 @@ _EXAMPLE = "nexus-gateway policy-test gitops/prod/gateway/routes.d --tests envir
     help="Break each rule (of policies, of routes, or all), and ask whether some test fails then.",
 )
 @click.option("--repository", type=_PATH, default=Path(), help="Of a COMMIT:PATH [default: this folder].")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="For a pull request.")
 def policy_test(
     routes: str, file: Path, least: float, mutants: str | None, repository: Path, as_json: bool, as_markdown: bool

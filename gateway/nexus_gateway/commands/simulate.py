@@ -19,7 +19,7 @@ _EXAMPLE = "nexus-gateway simulate main:gitops/prod/gateway/routes.d gitops/prod
 @click.option("--repository", type=_PATH, default=Path(), help="Of a COMMIT:PATH [default: this folder].")
 @click.option("--max-moved", type=click.FloatRange(0, 100), help="Percent of the decisions that may move.")
 @click.option("--max-refused", type=click.IntRange(0), help="Decisions that may find no model any more.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="For a pull request.")
 def simulate(
     old: str,

@@ -79,9 +79,12 @@ def back_up(
     return manifest
 
 
-def put_back(vault: Vault, parts: Sequence[Part], stamp: str, tell: Callable[[str], None]) -> Manifest:
-    """Into empty places only. Every byte is proved before the first place is touched. Raises BadInput for a place that
-    is not empty or a part that the backup lacks, Missing or DigestMismatch for a backup that is not whole."""
+def put_back(
+    vault: Vault, parts: Sequence[Part], stamp: str, tell: Callable[[str], None], *, dry: bool = False
+) -> Manifest:
+    """Into empty places only; `dry` proves all and puts nothing back. Every byte is proved before the first place is
+    touched. Raises BadInput for a place that is not empty or a part that the backup lacks, Missing or DigestMismatch
+    for a backup that is not whole."""
     manifest = vault.read(stamp)
     ordered = sorted(parts, key=lambda part: PARTS.index(part.name), reverse=True)
     for part in ordered:
@@ -95,7 +98,7 @@ def put_back(vault: Vault, parts: Sequence[Part], stamp: str, tell: Callable[[st
             started = time.monotonic()
             publish.append((part, stack.enter_context(part.staged(_files(manifest, part), vault.fetch))))
             tell(f"{part.name:9}  proved in {time.monotonic() - started:.1f} s")
-        for part, put in publish:
+        for part, put in () if dry else publish:
             started = time.monotonic()
             put()
             tell(f"{part.name:9}  restored in {time.monotonic() - started:.1f} s  {part.place}")

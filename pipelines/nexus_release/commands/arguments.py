@@ -18,6 +18,22 @@ gateways = click.option(
 """An option of the commands that ask gateways of several environments."""
 
 
+def known_environments(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """For a shell that completes: the environments of the checkout in the current folder."""
+    return sorted(one.parent.name for one in Path("environments").glob(f"{begun}*/settings.yaml"))
+
+
+def known_models(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """The same of models: those that a plan of any environment names."""
+    named = {
+        line.partition(":")[2].strip()
+        for plan in Path("environments").glob("*/models/*.yaml")
+        for line in plan.read_text(encoding="utf-8").splitlines()
+        if line.startswith("model:")
+    }
+    return sorted(name for name in named if name.startswith(begun))
+
+
 def model(_: click.Context, __: click.Parameter, value: str) -> str:
     from nexus_release.names import LONGEST_MODEL, MENDS, MODEL_NAME
 
@@ -26,6 +42,13 @@ def model(_: click.Context, __: click.Parameter, value: str) -> str:
 
 def environment(_: click.Context, __: click.Parameter, value: str) -> str:
     return held_environment(value)
+
+
+in_environment = click.option(
+    "--env", "environment", metavar="ENV", default="local", show_default=True, callback=environment,
+    shell_complete=known_environments, help="A folder of environments/.",
+)  # fmt: skip
+of_model = click.argument("model", callback=model, shell_complete=known_models)
 
 
 def held_environment(value: str) -> str:

@@ -11,12 +11,12 @@ from nexus_release.commands import arguments
 
 
 @click.command("ask", epilog="Example: nexus ask pydoc-chat 'What does os.path.join do?'")
-@click.argument("model", callback=arguments.model)
+@arguments.of_model
 @click.argument("question")
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @arguments.gateways
 @click.option("--max-tokens", type=click.IntRange(1), help="Of the answer  [default: the engine's]")
-@click.option("--temperature", type=click.FloatRange(0, 2))
+@click.option("--temperature", type=click.FloatRange(0, 2), help="Of the answer  [default: the engine's]")
 @click.option("--session", default="", help="Requests of one session stay with one release.")
 @click.option("--json", "as_json", is_flag=True, help="Print answer, usage and provenance as JSON, once it is whole.")
 def command(

@@ -13,6 +13,13 @@ from nexus_release.commands.change import How, carry_out, options
 class WithStep(click.Command):
     """The word `step` right after `canary` is the command of that name, and not a model."""
 
+    @property
+    def words(self) -> dict[str, click.Command]:
+        """For the reference of the command line."""
+        from nexus_release.commands.canary_step import command as step
+
+        return {"step": step}
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("step", epilog="Example: nexus canary step pydoc-chat --env prod")
-@click.argument("model", callback=arguments.model)
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.of_model
+@arguments.in_environment
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
 @click.option("--dry-run", is_flag=True, help="Decide, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print evidence and outcome as JSON.")

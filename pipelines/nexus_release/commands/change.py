@@ -12,6 +12,7 @@ import click
 
 from nexus_release.commands import arguments
 from nexus_release.terminal import plain
+from nexus_terminal.progress import agreed
 
 if TYPE_CHECKING:
     from nexus_release.plan_changes import Main, PlanChange
@@ -29,6 +30,7 @@ class How(TypedDict):
     simulated: Path | None
     text_file: Path | None
     dry_run: bool
+    yes: bool
     as_json: bool
 
 
@@ -37,10 +39,11 @@ def options(function: F) -> F:
         click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON."),
         click.option("--text", "text_file", type=_FILE, help="Write the pull request's text to this file."),
         click.option("--simulated", type=_FILE, help="A report of `nexus-gateway simulate`, for the text's end."),
+        click.option("--yes", is_flag=True, help="Do not ask; where there is no terminal, nobody is asked."),
         click.option("--dry-run", is_flag=True, help="Show the diff of plan and manifests, and change nothing."),
         click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE]."),
-        click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment),
-        click.argument("model", callback=arguments.model),
+        arguments.in_environment,
+        arguments.of_model,
     ):
         function = option(function)
     return function
@@ -76,6 +79,8 @@ def carry_out(
     if text and how["text_file"]:
         how["text_file"].write_text(text, encoding="utf-8")
     if not how["dry_run"]:
+        where = "propose it by a branch" if review else "commit it to main"
+        agreed(f"{plain(change.message)}\n{where} of {environment}?", yes=how["yes"])
         told |= _made(tools.repository, environment, change)
         told |= _reviewed(tools, told, text)
     click.echo(json.dumps(told, indent=2) if how["as_json"] else plain(_text(told)))

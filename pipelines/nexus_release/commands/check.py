@@ -19,7 +19,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 @click.command("check", epilog="Example: nexus check ../main . --env local")
 @click.argument("before", type=_FOLDER)
 @click.argument("after", type=_FOLDER)
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--only", type=click.Choice(["canary-step"]), help="Refuse whatever is more than that.")
 @click.option("--json", "as_json", is_flag=True, help="Print the refusals as JSON.")
 def command(before: Path, after: Path, environment: str, only: Only | None, as_json: bool) -> None:

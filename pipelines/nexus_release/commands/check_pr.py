@@ -14,7 +14,9 @@ _BRANCH = ["NEXUS_PR_BRANCH", "GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH
 @click.option("--base", default="origin/main", show_default=True, envvar="BASE", help="Main, as the checkout knows it.")
 @click.option("--head", default="HEAD", show_default=True, envvar="HEAD", help="The branch's newest commit.")
 @click.option("--branch", default="", envvar=_BRANCH, help="Its name, by which the forge is asked who has agreed.")
-@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help="The repository."
+)
 @click.option("--strict", is_flag=True, help="End with 1 also where something cannot be proved here.")
 @click.option("--json", "as_json", is_flag=True, help="Print every proof as JSON.")
 def command(base: str, head: str, branch: str, root: Path, strict: bool, as_json: bool) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
+from nexus_terminal.completion import completion
 
-@click.command("completion", epilog='Example: eval "$(nexus completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def command(shell: str) -> None:
-    """Print the completion script of SHELL for `nexus`."""
-    from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
+def _nexus() -> click.Command:
     from nexus_release.cli import nexus
 
-    complete = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
-    click.echo(complete(nexus, {}, "nexus", "_NEXUS_COMPLETE").source())
+    return nexus
+
+
+command = completion("nexus", _nexus)

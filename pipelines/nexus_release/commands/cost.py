@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("cost", epilog="Example: nexus cost --env prod --hours 720 --prometheus http://127.0.0.1:9090")
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--from", "since", metavar="TIME", help="Begin, as 2026-11-01T00:00:00Z [default: --hours before].")
 @click.option("--to", "until", metavar="TIME", help="End [default: of the last whole slot].")
 @click.option(
@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "markdown", "csv"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown", "csv"]),
+    default="text",
+    show_default=True,
+    help="Of what is printed.",
+)
 def command(
     environment: str,
     since: str | None,

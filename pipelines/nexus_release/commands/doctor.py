@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nexus_release.commands import arguments
+from nexus_terminal.progress import Progress
 
 if TYPE_CHECKING:
     from nexus_release.doctor.asking import Services
@@ -20,7 +21,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "not here": "bright_
 
 
 @click.command("doctor", epilog="Example: nexus doctor --only machine --only environment")
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--only", "only", type=click.Choice(_ABOUT), multiple=True, help="Look at nothing else; several times.")
 @arguments.gateways
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository.")
@@ -41,7 +42,7 @@ def command(
     from nexus_release.doctor.looks import looks
     from nexus_release.wiring import services
 
-    with services() as asked:
+    with services() as asked, Progress("everything is looked at"):
         patient = _patient(environment, gateways, root, asked)
         found = {about: list(examine(looks(patient, about))) for about in _ABOUT if about in (only or _ABOUT)}
     every = [one for several in found.values() for one in several]

@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nexus_release.commands import arguments
+from nexus_terminal.progress import Progress
 
 if TYPE_CHECKING:
     from nexus_release.monitoring.report import DriftReport
     from nexus_release.monitoring.retraining import ReleaseHere
     from nexus_release.monitoring.watch import Asked, Watched
     from nexus_release.ports import DriftEvents
+    from nexus_release.release import Listener
     from nexus_release.wiring import Tools
 
 
 @click.command("drift", epilog="Example: nexus drift pydoc-chat --env prod --decisions /var/log/nexus/decisions")
-@click.argument("model", callback=arguments.model)
+@arguments.of_model
 @click.option(
     "--decisions", required=True, type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the gateways' decision logs.",
 )  # fmt: skip
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--since", help="Begin of the window, as 2026-11-01T00:00:00Z [default: drift.window_hours before].")
 @click.option("--until", help="End of the window [default: of the last whole one].")
 @click.option("--reference-since", help="Begin of what it is held against [default: the release became stable].")
@@ -70,6 +72,7 @@ def command(
     from contextlib import nullcontext
     from datetime import UTC, datetime
 
+    from nexus_release.commands.release import told
     from nexus_release.errors import BadInput
     from nexus_release.monitoring.watch import Asked, NoReferenceYet, look, watch
     from nexus_release.proposals import main_files
@@ -88,10 +91,12 @@ def command(
         elif dry_run:
             _show(*look(asked, tools, now), as_json)
         else:
-            here = _here(spec, asked, tools, as_json) if spec else None
+            progress = Progress()
+            here = _here(spec, asked, tools, told(progress, quiet=as_json)) if spec else None
             events: DriftEvents | None = tools.drift_events(airflow) if airflow else _flagged(flags) or here
             try:
-                watched = watch(asked, tools, events, now)
+                with progress:
+                    watched = watch(asked, tools, events, now)
             except NoReferenceYet as early:
                 click.echo(str(early), err=True)
                 return
@@ -116,13 +121,12 @@ def _replay(digest: str, decisions: Path, tools: Tools) -> None:
     click.echo(f"{digest}: the same again, byte for byte")
 
 
-def _here(spec: Path, asked: Asked, tools: Tools, quiet: bool) -> ReleaseHere:
-    from nexus_release.commands.release import told
+def _here(spec: Path, asked: Asked, tools: Tools, listener: Listener) -> ReleaseHere:
     from nexus_release.monitoring.retraining import ReleaseHere
     from nexus_release.spec import Ask
 
     ask = Ask(asked.root, asked.environment, lambda: tools.repository)
-    return ReleaseHere(spec, ask, tools, None if quiet else told())
+    return ReleaseHere(spec, ask, tools, listener)
 
 
 def _show(report: DriftReport, digest: str, as_json: bool, watched: Watched | None = None) -> None:

@@ -13,7 +13,7 @@ from nexus_release.terminal import plain
 
 @click.command("explain", epilog="Example: nexus explain pydoc-chat")
 @click.argument("what", callback=arguments.sought)
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole chain as JSON.")
 def command(what: str, environment: str, remote: str | None, as_json: bool) -> None:

@@ -19,7 +19,7 @@ _PAUSE_SECONDS = 2.0  # between two looks; each clones main's history
 
 
 @click.command("mirror", epilog="Example: nexus mirror --env prod --wait 300")
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--check", is_flag=True, help="Change nothing; end with 1 where an alias does not say what Git says.")
 @click.option("--wait", "seconds", default=0.0, metavar="SECONDS", help="Wait for what Git names and is not up yet.")
 @click.option("--resolve", type=click.Path(path_type=Path, dir_okay=False), help="As the gateway's own --resolve.")

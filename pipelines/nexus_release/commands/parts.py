@@ -11,6 +11,7 @@ import click
 from nexus_release.backup.manifest import PARTS
 from nexus_release.local.paths import Paths, state_folder
 from nexus_release.terminal import plain_line
+from nexus_terminal.progress import Progress
 
 if TYPE_CHECKING:
     from nexus_release.backup.taking import Part
@@ -97,8 +98,8 @@ def named(**said: Any) -> tuple[Connections, tuple[Part, ...]]:
     return connections, parts
 
 
-def tell(line: str) -> None:
-    click.echo(plain_line(line), err=True)
+def tell(progress: Progress, line: str) -> None:
+    progress.say(plain_line(line), err=True)
 
 
 def _laptops(environ: Mapping[str, str], database: str, artifacts: Path | None) -> tuple[str, Path | None]:

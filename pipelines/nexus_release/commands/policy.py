@@ -8,9 +8,13 @@ from pathlib import Path
 
 import click
 
+from nexus_terminal.progress import Progress
+
 
 @click.command("policy", epilog="Example: nexus policy --json")
-@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help="The repository."
+)
 @click.option("--rules", "tell", is_flag=True, help="Print the rules as Markdown, and look at nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print [{rule, where, fault}].")
 @click.pass_context
@@ -30,7 +34,8 @@ def command(context: click.Context, root: Path, tell: bool, as_json: bool) -> No
     objects = [one for name in environment_names(root) for one in rendered_objects(root, name)]
     build = kustomize_command()
     if build is not None:
-        objects += built_objects(root, build)
+        with Progress("kustomize builds every folder"):
+            objects += built_objects(root, build)
     elif built_folders(root):
         if os.environ.get("CI") == "true":
             raise NexusError("neither kustomize nor kubectl is here: run `make services`")

@@ -13,7 +13,9 @@ from nexus_release.terminal import plain_line
 
 @click.command("render", epilog="Example: nexus render staging prod --check")
 @click.argument("environments", nargs=-1, metavar="[ENV]...", callback=arguments.environments)
-@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help="The repository."
+)
 @click.option("--check", is_flag=True, help="Write nothing; end with 1 where anything would change or hides a value.")
 @click.option("--json", "as_json", is_flag=True, help="Print {environment: {path: new, changed or stale}}.")
 @click.pass_context

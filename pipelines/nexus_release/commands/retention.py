@@ -17,7 +17,7 @@ from nexus_release.terminal import plain
 )
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="As if it were that day [default: today, UTC].")
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print every such release as JSON.")
 def command(environment: str | None, day: datetime | None, remote: str | None, as_json: bool) -> None:
     """List releases whose data has passed its retention, where they are still served, and what must be deleted.
 

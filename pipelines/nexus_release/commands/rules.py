@@ -11,8 +11,10 @@ from nexus_release.commands import arguments
 
 @click.command("rules", epilog="Example: nexus rules gateway --env prod > rules/gateway.yaml")
 @click.argument("name", required=False)
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
-@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
+@arguments.in_environment
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help="The repository."
+)
 @click.option("--page", "as_page", is_flag=True, help="Print all of them as Markdown, for people.")
 def command(name: str | None, environment: str, root: Path, as_page: bool) -> None:
     """Print the rules of a group as a file for Prometheus: gateway, slo, canary, engines, costs or logs.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from nexus_terminal.progress import Progress, agreed
+
 
 @click.command("sign", epilog="Example: NEXUS_SIGNING_KEY=new.pem nexus sign --all --signed-by old.pub.pem")
 @click.argument("release", metavar="[ID]", required=False)
@@ -18,12 +20,28 @@ import click
 )
 @click.option("--anew", is_flag=True, help="You answer for it yourself: nobody's signature is asked for.")
 @click.option("--remote", help="Path or URL of the Git remote [default: NEXUS_REMOTE].")
-def command(release: str | None, everything: bool, before: Path | None, anew: bool, remote: str | None) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask; where there is no terminal, nobody is asked.")
+@click.option(
+    "--dry-run", is_flag=True, help="Prove the earlier signatures, say what would be signed, and sign nothing."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each release and who has signed it as JSON.")
+def command(
+    release: str | None,
+    everything: bool,
+    before: Path | None,
+    anew: bool,
+    remote: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Sign the release that begins with ID by the key of NEXUS_SIGNING_KEY, beside the signatures that it has.
 
     Nothing changes in Git, and no release gets another id. Every byte is hashed before it is signed. A record on main
     is no proof that anybody answered for it, so give the key that has signed it, or say --anew.
     """
+    import json
+
     from nexus_release.errors import BadInput
     from nexus_release.record import parse_record, release_id
     from nexus_release.sought import RECORDS
@@ -40,9 +58,22 @@ def command(release: str | None, everything: bool, before: Path | None, anew: bo
     tools = Tools(connections.model_copy(update={"remote": remote}) if remote else connections)
     with tools.repository.history() as history:
         files = {path: history.file("HEAD", path) or b"" for path in chosen(history.paths("HEAD", RECORDS), release)}
-    for path, data in files.items():
-        content = parse_record(data, path, path.rpartition("/")[2].removesuffix(".json")).content
-        if before is not None:
-            prove_signed(content, tools.store, tools.signatures, [read_public_key(Path(), str(before))])
-        sign_release(content, tools.store, tools.signatures, tools.signer)
-        click.echo(f"release {release_id(content)[:12]} of {content.model}: signed by {tools.signer.key.fingerprint}")
+    made = bool(connections.signing_key) or not dry_run  # a dry run makes no key
+    key = tools.signer.key.fingerprint if made else "the key of this machine"
+    if not dry_run:
+        agreed(f"{len(files)} releases will be signed by {key}. Answer for them?", yes=yes)
+    told = []
+    with Progress() as progress:
+        for path, data in files.items():
+            content = parse_record(data, path, path.rpartition("/")[2].removesuffix(".json")).content
+            progress.on(f"release {release_id(content)[:12]} of {content.model}")
+            if before is not None:
+                prove_signed(content, tools.store, tools.signatures, [read_public_key(Path(), str(before))])
+            if not dry_run:
+                sign_release(content, tools.store, tools.signatures, tools.signer)
+            told.append({"release": release_id(content), "model": content.model, "key": key, "signed": not dry_run})
+            if not as_json:
+                done = "would be signed" if dry_run else "signed"
+                progress.say(f"release {release_id(content)[:12]} of {content.model}: {done} by {key}")
+    if as_json:
+        click.echo(json.dumps(told, indent=2))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("smoke", epilog="Example: nexus smoke --env prod --within 300")
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option(
     "--routes",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

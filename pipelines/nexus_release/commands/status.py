@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     "status", epilog="Example: nexus status --env prod --json  ·  nexus status --all --gateways gateways.yaml"
 )
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option("--all", "everything", is_flag=True, help="Every environment of main.")
 @arguments.gateways
 @click.option("--engines", is_flag=True, help="Ask each engine too; they must be reachable from here.")

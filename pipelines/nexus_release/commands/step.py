@@ -19,7 +19,9 @@ from nexus_release.commands import arguments
     "--from", "earlier", multiple=True, callback=arguments.texts_by_name, metavar="NAME=OUT",
     help="What an earlier step found out: its --out as JSON, or @FILE.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File for what it found out."
+)
 @click.option(
     "--flags", type=click.Path(path_type=Path, file_okay=False),
     help="Folder for a file FIELD with true or false for each yes or no of the output, by which engines branch.",

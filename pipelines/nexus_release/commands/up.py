@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from nexus_terminal.progress import Progress
+
 
 @click.command("up", epilog="Example: nexus up --wait-commit $(git --git-dir .nexus/remote.git rev-parse main)")
 @click.option("--foreground", is_flag=True, help="Stay in the terminal and log there; end with Ctrl-C.")
@@ -28,9 +30,11 @@ def command(foreground: bool, wait_commit: str | None, root: Path, as_json: bool
     from nexus_release.errors import NexusError
     from nexus_release.local.control import ensure_up, wait_applied
 
-    state = ensure_up(home, root)
-    if wait_commit:
-        state = wait_applied(home, wait_commit)
+    with Progress("MLflow, gateway and engines come up") as progress:
+        state = ensure_up(home, root)
+        if wait_commit:
+            progress.on(f"{wait_commit[:12]} is applied")
+            state = wait_applied(home, wait_commit)
     if as_json:
         click.echo(state.model_dump_json(indent=2))
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from nexus_terminal.progress import Progress
+
 
 @click.command("verify", epilog="Example: nexus verify 3b5d2c9e  ·  nexus verify --all --registry")
 @click.argument("release", metavar="[ID]", required=False)
@@ -27,7 +29,8 @@ def command(release: str | None, everything: bool, ask: bool, strict: bool, remo
         raise BadInput("ID", release, "give the beginning of one release id, or --all")
     connections = Connections.from_environment()
     tools = Tools(connections.model_copy(update={"remote": remote}) if remote else connections)
-    found = verify(tools.repository, tools.store, tools.signatures, release, tools.registry if ask else None)
+    with Progress("every byte is read and hashed"):
+        found = verify(tools.repository, tools.store, tools.signatures, release, tools.registry if ask else None)
     click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))
     unproved = [one for one in found.findings if one.state == "unproved"]
     if found.lies or (strict and unproved):

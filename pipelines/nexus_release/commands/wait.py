@@ -12,7 +12,7 @@ from nexus_release.terminal import plain, plain_line
 
 
 @click.command("wait", epilog="Example: nexus wait --env prod --commit $(git rev-parse HEAD) --timeout 300")
-@click.option("--env", "environment", default="local", show_default=True, callback=arguments.environment)
+@arguments.in_environment
 @click.option(
     "--revision", default="", callback=arguments.hex_prefix, help="As x-nexus-revision shows it, or its beginning."
 )
@@ -22,7 +22,15 @@ from nexus_release.terminal import plain, plain_line
 @click.option("--replicas", "least", type=click.IntRange(1), default=1, show_default=True, help="That there must be.")
 @click.option("--engines", is_flag=True, help="Wait until each engine of the revision answers, too.")
 @click.option("--aliases", is_flag=True, help="Wait until the registry's aliases say what main says, too.")
-@click.option("--timeout", "seconds", type=click.FloatRange(0), default=600.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Until it gives up.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
 def command(
     environment: str,

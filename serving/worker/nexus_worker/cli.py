@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from nexus_terminal.completion import completion
+from nexus_terminal.program import Program, run
 from nexus_worker.errors import WorkerError
 from nexus_worker.flags import engine_flags, fault_flags
 
@@ -19,15 +20,28 @@ if TYPE_CHECKING:
     from nexus_worker.server import Beside
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+SECTIONS = {
+    "Serve": {
+        "serve": "Serve a model by OpenAI's API, and by gRPC.",
+        "predictor": "Serve a model as a custom predictor of KServe.",
+    },
+    "For your shell": {"completion": "Print the shell completion script."},
+}
+"""Title -> word -> help line."""
+
+
+@click.group(cls=Program, sections=SECTIONS)
 @click.version_option(package_name="nexus-platform", prog_name="nexus-worker")
 def worker() -> None:
     """Serve a model on the CPU under OpenAI's API."""
 
 
-@worker.command()
+worker.add_command(completion("nexus-worker", lambda: worker))
+
+
+@worker.command(epilog="Example: nexus-worker serve .nexus/store/sha256/3b5d2c9e --served-model-name chat --port 8080")
 @engine_flags
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes any free port.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Answer by gRPC too; 0 takes any free port.")
 @click.option("--enable-force-include-usage", is_flag=True, help="End every stream with its usage.")
@@ -72,7 +86,7 @@ def serve(
     run(answering, app, listener, shutdown_timeout=shutdown_timeout, beside=beside)
 
 
-@worker.command()
+@worker.command(epilog="Example: nexus-worker predictor /mnt/models --served-model-name chat")
 @engine_flags
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="On every address.")
 @click.option("--shutdown-timeout", type=click.IntRange(0), default=600, show_default=True, help="Seconds to drain.")
@@ -109,16 +123,11 @@ def _beside(answering: Answering, host: str, port: int, faults: Faults | None) -
 
 def main() -> None:
     """Ends with 0 (drained), 1 (the checkpoint may not be served) or 2 (bad option)."""
-    try:
-        sys.exit(worker.main(standalone_mode=False))
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except WorkerError as error:
-        click.echo(f"nexus-worker: {error}", err=True)
-        sys.exit(error.exit_status)
+    run(worker, "nexus-worker", _ending)
+
+
+def _ending(error: Exception) -> tuple[str, int] | None:
+    return (str(error), error.exit_status) if isinstance(error, WorkerError) else None
 
 
 if __name__ == "__main__":

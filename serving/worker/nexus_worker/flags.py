@@ -23,8 +23,20 @@ _ENGINE = (
     ),
     click.option("--max-num-seqs", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at once."),
     click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="For each request."),
-    click.option("--engine", type=click.Choice(["ctranslate2", "mock"]), default="ctranslate2", show_default=True),
-    click.option("--compute-type", type=click.Choice(["auto", "float32", "int8"]), default="auto", show_default=True),
+    click.option(
+        "--engine",
+        type=click.Choice(["ctranslate2", "mock"]),
+        default="ctranslate2",
+        show_default=True,
+        help="What generates: the model itself, or made-up words.",
+    ),
+    click.option(
+        "--compute-type",
+        type=click.Choice(["auto", "float32", "int8"]),
+        default="auto",
+        show_default=True,
+        help="Of the weights in memory.",
+    ),
 )
 _MOCK = (
     click.option(
