@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos soak many-routes bench-engines gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
+.PHONY: help setup setup-dev setup-vllm setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento setup-bench demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos soak many-routes bench-engines bench bench-guard gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,8 @@ setup-check: $(STATE)/setup/check ## make .venv-check: what check-pr needs in a 
 setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
 
 setup-bento: $(STATE)/setup/bento ## make .venv-bento: BentoML, which packs and serves the worker's engine
+
+setup-bench: $(STATE)/setup/bench ## make .venv-bench: the gateways of others that `make bench` compares
 
 test: setup-dev setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento ## run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SLOWEST) $(PYTEST_FLAGS)
@@ -115,6 +117,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/kfp.in -o requirements/kfp.txt
 	$(LOCK) requirements/hera.in -o requirements/hera.txt
 	$(LOCK) pyproject.toml --extra worker requirements/bento.in -o requirements/bento.txt
+	$(LOCK) requirements/bench.in -o requirements/bench.txt
 
 generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/python ops/generate_contract.py serving/contracts
@@ -187,6 +190,12 @@ many-routes: setup-dev ## ROUTES=10000 route files: how long until a change is s
 bench-engines: setup-dev ## write docs/benchmarks-engines.md: one load on all of ENGINES="NAME=URL ...", or on what starts here
 	$(BIN)/python -m tests.bench.engines docs/benchmarks-engines.md $(STATE)/benchmarks-engines.json --engines "$(ENGINES)" $(BENCH_FLAGS)
 
+bench: setup-dev setup-bench ## write docs/benchmarks.md: the gateway beside others, by turns; BENCH_FLAGS=--quick for a look
+	$(BIN)/python -m tests.bench.gateways.side_by_side docs/benchmarks.md $(STATE)/benchmarks.json $(BENCH_FLAGS)
+
+bench-guard: setup-dev ## hold what the gateway costs against the committed ratio to a bare proxy: fails where 10 % is lost
+	$(BIN)/python -m tests.bench.gateways.guard $(BENCH_FLAGS)
+
 gpu: setup-dev ## the tests that need an NVIDIA GPU and a vLLM for it: GPU_PYTHON=..., GPU_MODEL=...; ON_CPU=1 proves the tests alone
 	$(BIN)/python -m pytest -rs tests/gpu $(PYTEST_FLAGS)
 
@@ -224,7 +233,7 @@ docs-pictures: setup-dev setup-kfp ## make docs/pictures/ anew: a release by KFP
 	$(BIN)/python -m tests.orchestrators.pictures docs/pictures
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check .venv-bento tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check .venv-bento .venv-bench tests/clients/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 
@@ -288,6 +297,11 @@ $(STATE)/setup/vllm: requirements/vllm.txt requirements/torch.txt | $(STATE)/set
 # Some clients hold `openai` below the version that Nexus has, so they have an environment of their own.
 $(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
 	$(call environment,clients,450 MB)
+	@touch $@
+
+# LiteLLM's proxy and the routers of vLLM and SGLang; only `make bench` wants them.
+$(STATE)/setup/bench: requirements/bench.txt | $(STATE)/setup/run
+	$(call environment,bench,740 MB)
 	@touch $@
 
 # Environments that hold Nexus too. litellm holds `openai`, Airflow `fastapi`, kfp `kubernetes` and `protobuf` below the
