@@ -23,7 +23,7 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento setup-bench demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos soak many-routes bench-engines bench bench-guard gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
+.PHONY: help setup setup-dev setup-vllm setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento setup-bench demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos chaos-swaps soak many-routes bench-engines bench bench-guard gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -175,7 +175,10 @@ load: setup-dev ## SCENARIO=smoke|baseline|spike [URL=... MODEL=...]: ends by it
 	$(BIN)/python -m tests.bench.scenario_load $(or $(SCENARIO),--page docs/reports/load.md) $(if $(URL),--url "$(URL)") \
 	  $(if $(MODEL),--model "$(MODEL)")
 
-chaos: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
+chaos: setup-dev ## SCENARIO=NAME [EDGE=wire]: strike a running stack and see that it does as declared; without SCENARIO all, into docs/reports/chaos.md
+	$(BIN)/python -m tests.chaos.scenarios $(if $(SCENARIO),--only $(SCENARIO) $(if $(EDGE),--edges $(EDGE)),--page docs/reports/chaos.md)
+
+chaos-swaps: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing
 	$(BIN)/python -m tests.chaos.gateway --swaps 1000 $(CHAOS_FLAGS)
 
 canary-simulation: setup-dev ## write docs/benchmarks-canary.md: false alarms and detection times over a thousand canaries (2 min of CPU)

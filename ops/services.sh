@@ -120,3 +120,10 @@ if ! docker compose version >/dev/null 2>&1; then
     from_trixie docker-compose
 fi
 say "compose: $(docker compose version --short)"
+
+# Loses and refuses packets in the network that `make chaos` has of its own.
+if ! command -v iptables >/dev/null || ! command -v ip >/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends iptables iproute2
+fi
+say "iptables: $(iptables --version)"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -56,6 +57,7 @@ def main() -> int:
         parser.error(f"SCENARIO={unknown.pop()} is refused: take one of {', '.join(known.scenarios)}")
     if said.page and said.scenarios:
         parser.error("--page tells of every scenario: leave SCENARIO out")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started here ends too
     started = time.monotonic()
     with target(said.url, said.model or known.request.model) as asked:
         ran = [run(known, name, asked) for name in said.scenarios or known.scenarios]

@@ -1,6 +1,6 @@
 """Asks a gateway without a pause while its configuration, its engines and its Redis go through everything.
 
-    python -m tests.chaos.gateway --swaps 1000      as `make chaos` runs it
+    python -m tests.chaos.gateway --swaps 1000      as `make chaos-swaps` runs it
     python -m tests.chaos.gateway --swaps 60        the short form of the tests
 
 Every answer is held to: a status that the conditions of the moment allow, a revision that was written, the release of

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: see `tests/chaos/gateway.py`."""
+"""The short form of `make chaos-swaps`: see `tests/chaos/gateway.py`."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from ..bench.load_page import page
 from ..bench.questions import Question
 from ..bench.scenarios import DECLARED, Declared, Phase, declared
 from ..bench.thresholds import judged
+from ..chaos.scenario import scenarios as chaos_scenarios
 from ..support.client import NODE_MODULES, installed
 from ..support.gateway import Gateway, direct, write_routes
 from ..support.repository import ROOT
@@ -224,6 +225,26 @@ def test_the_committed_page_is_of_these_scenarios() -> None:
     said = (ROOT / "docs" / "reports" / "load.md").read_text()
     assert [name for name, one in KNOWN.scenarios.items() if f"## {name}\n\n{one.about}" not in said] == []
     assert re.findall(r"^\| (\w+) \| \d", said, re.MULTILINE) == [phase.name for _, phase in PHASES]
+
+
+TYPED = re.findall(
+    r"^make ((?:load|chaos)(?: [^#\n]*)?)(?:#|$)", (ROOT / "docs/how-to/load-and-chaos.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_what_the_page_says_to_type_is_a_scenario_that_there_is(line: str) -> None:
+    target, *given = line.split()
+    words = dict(word.split("=") for word in given)
+    printed = subprocess.run(["make", "--dry-run", target, *given], cwd=ROOT, capture_output=True, text=True).stdout
+    module = {"load": "tests.bench.scenario_load", "chaos": "tests.chaos.scenarios"}[target]
+    scenarios = KNOWN.scenarios.keys() | chaos_scenarios().keys()
+    command = printed.partition(f"-m {module} ")[2].replace("\\\n", " ").split()
+    assert words.get("SCENARIO", "smoke") in scenarios
+    wanted = [words["SCENARIO"]] if "SCENARIO" in words else ["--page", f"docs/reports/{target}.md"]
+    wanted += [f'"{words["URL"]}"', f'"{words["MODEL"]}"'] if "URL" in words else []
+    wanted += ["--edges", words["EDGE"]] if "EDGE" in words else []
+    assert [word for word in wanted if word not in command] == []
 
 
 def load(*words: str) -> subprocess.CompletedProcess[str]:

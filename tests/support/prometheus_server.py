@@ -61,6 +61,10 @@ class Prometheus:
         """The values of an instant query, in the order of the answer. A text that is no PromQL is an error."""
         return [float(series["value"][1]) for series in self._asked("query", {"query": text})["result"]]
 
+    def labelled(self, text: str, label: str) -> set[str]:
+        """The label's values in the answer to an instant query."""
+        return {series["metric"][label] for series in self._asked("query", {"query": text})["result"]}
+
     def label_values(self, series: str, label: str) -> list[str]:
         """Sorted."""
         found: list[str] = self._asked(f"label/{label}/values", {"match[]": series})
