@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-import signal
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +13,11 @@ import pytest
 from ..support.checkpoints import write_llama
 from ..support.client import installed
 from ..support.repository import ROOT
-from ..support.worker import free_port
+from ..support.shell import said_by, with_free_ports
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("serve-by-*.md"))
 FILE = re.compile(r"```yaml\n# (\S+)\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"^([^\n]*)\n+```sh\n(.*?)```", re.DOTALL | re.MULTILINE)
-PORT = re.compile(r"(?<=[:= ])(?:80\d\d|3000|9000)(?=[\s/\"]|$)", re.MULTILINE)
 SEEN_FROM_THE_ROOT = (".venv", ".venv-bento", ".venv-litellm", ".venv-vllm", "docs", "ops")
 NEEDED = {".venv-bento": "setup-bento", ".venv-litellm": "setup-litellm"}
 SECONDS = 240.0  # a predictor imports KServe, a bento is built: on a machine that does other things
@@ -76,12 +72,6 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def with_free_ports(texts: list[str]) -> list[str]:
-    """The same port is the same in all of them."""
-    ports = {port: str(free_port()) for text in texts for port in PORT.findall(text)}
-    return [PORT.sub(lambda found: ports[found.group()], text) for text in texts]
-
-
 def follow(block: Block, home: Path, model: Path, seconds: float = SECONDS) -> str:
     """What it prints. What it has started has ended, however it ends."""
     files = dict(FILE.findall(block.page.read_text(encoding="utf-8")))
@@ -90,25 +80,7 @@ def follow(block: Block, home: Path, model: Path, seconds: float = SECONDS) -> s
         (home / name).write_text(text, encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "NEXUS_"))}
     environment |= {"MODEL": str(model), "NEXUS_STATE": str(home / "state")}
-    log = home / "said"
-    with log.open("wb") as said:
-        # A session of its own: whatever it leaves behind is ended with it.
-        shell = subprocess.Popen(
-            ["bash", "-ec", f"{script}wait\n"],
-            cwd=home,
-            env=environment,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-        try:
-            status = shell.wait(seconds)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(shell.pid, signal.SIGKILL)
-            shell.wait()
-    assert status == 0, log.read_text()
-    return log.read_text()
+    return said_by(f"{script}wait\n", home, environment, seconds)
 
 
 def test_every_page_is_listed_and_says_of_every_block_whether_it_was_run() -> None:
