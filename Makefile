@@ -23,7 +23,8 @@ export UV_SYSTEM_CERTS = 1
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-vllm setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-check setup-bento setup-bench demo up down test test-clients orchestrators serving check check-pr scripts policy-tests ops fmt lock generate overlay overlay-secrets kfp-upload serve-vllm serve-sglang bento bom load chaos chaos-swaps soak many-routes bench-engines bench bench-guard gpu chaos-release restore-drill services crds docs-demo docs-pictures kind kind-down compose compose-down images clean
+# Every word of the menu is a target and no file; a list of them by hand would be forgotten.
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,11 +58,13 @@ setup-check: $(STATE)/setup/check ## make .venv-check: what check-pr needs in a 
 
 setup-hera: $(STATE)/setup/hera ## make .venv-hera: Hera, which renders workflows/
 
+setup-docs: $(STATE)/setup/docs ## make .venv-docs: what makes a site of the documents
+
 setup-bento: $(STATE)/setup/bento ## make .venv-bento: BentoML, which packs and serves the worker's engine
 
 setup-bench: $(STATE)/setup/bench ## make .venv-bench: the gateways of others that `make bench` compares
 
-test: setup-dev setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento ## run the tests
+test: setup-dev setup-checks setup-clients setup-litellm setup-airflow setup-kfp setup-hera setup-bento setup-docs ## run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SLOWEST) $(PYTEST_FLAGS)
 
 orchestrators: setup-dev setup-airflow setup-kfp setup-hera ## run the tests of every engine that runs releases
@@ -116,6 +119,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/airflow.in -o requirements/airflow.txt
 	$(LOCK) requirements/kfp.in -o requirements/kfp.txt
 	$(LOCK) requirements/hera.in -o requirements/hera.txt
+	$(LOCK) requirements/docs.in -o requirements/docs.txt
 	$(LOCK) pyproject.toml --extra worker requirements/bento.in -o requirements/bento.txt
 	$(LOCK) requirements/bench.in -o requirements/bench.txt
 
@@ -123,6 +127,7 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/python ops/generate_contract.py serving/contracts
 	$(BIN)/python ops/write_dashboards.py ops/grafana/dashboards
 	$(BIN)/nexus schema > environments/schema.json
+	$(BIN)/nexus schema --of record > gitops/record.schema.json
 	$(BIN)/nexus policy --rules > docs/reference/object-rules.md
 	for group in gateway slo canary engines costs logs; do \
 	  $(BIN)/nexus rules $$group > ops/prometheus/rules/$$group.yaml || exit 1; done
@@ -138,6 +143,8 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus-gateway reference settings > docs/reference/settings.md
 	$(BIN)/nexus-gateway reference metrics > docs/reference/metrics.md
 	$(BIN)/python ops/write_cli_reference.py > docs/reference/cli.md
+	for page in http environment record; do \
+	  $(BIN)/python ops/reference/write_page.py $$page > docs/reference/$$page.md || exit 1; done
 	$(BIN)/python ops/kibana/saved_objects.py > ops/kibana/saved_objects.ndjson
 	for name in gateway-logs gateway-audit gateway-unparsed; do \
 	  $(BIN)/python ops/elasticsearch/index_templates.py $$name > ops/elasticsearch/$$name.template.json || exit 1; done
@@ -228,6 +235,10 @@ services: ## install the system tools that some tests use (Debian, root)
 
 crds: ## download the upstream CRDs that rendered manifests are held against
 	$(PYTHON) ops/download_crds.py crds
+
+docs: setup-docs ## make the site of the documents in .nexus/site, with every link checked
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build # --quiet would let warnings pass
+	@echo "==> $(STATE)/site/index.html"
 
 docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the demo
 	$(BIN)/python -m nexus_release.demo.transcript $(STATE)/demo.md docs/demo.md
@@ -322,6 +333,10 @@ $(WITH_NEXUS): $(STATE)/setup/%: requirements/%.txt pyproject.toml | $(STATE)/se
 # A CI makes it from nothing for each pull request.
 $(STATE)/setup/check: requirements/check.txt pyproject.toml | $(BIN)/uv
 	$(call environment_with_nexus,check,60 MB)
+	@mkdir -p $(@D) && touch $@
+
+$(STATE)/setup/docs: requirements/docs.txt | $(STATE)/setup/run
+	$(call environment,docs,130 MB)
 	@mkdir -p $(@D) && touch $@
 
 # Without npm (`make services` installs it) the tests of clients on Node, and those that use a checker of Node, are skipped.

@@ -22,6 +22,11 @@ BY_HAND = {"torch.txt"}
 KFP = [str(ROOT / ".venv-kfp/bin/python"), str(ROOT / "pipelines/release_kfp.py"), "compile"]
 GENERATED: dict[str, list[str]] = {
     "environments/schema.json": ["nexus", "schema"],
+    "gitops/record.schema.json": ["nexus", "schema", "--of", "record"],
+    **{
+        f"docs/reference/{name}.md": ["python", str(ROOT / "ops/reference/write_page.py"), name]
+        for name in ("http", "environment", "record")
+    },
     "docs/reference/object-rules.md": ["nexus", "policy", "--rules"],
     **{
         f"ops/prometheus/rules/{name}.yaml": ["nexus", "rules", name]

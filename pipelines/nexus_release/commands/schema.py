@@ -1,4 +1,4 @@
-"""`nexus schema`: the JSON Schema of the files that people write under `environments/`."""
+"""`nexus schema`: the JSON Schema of the files that people write under `environments/`, and of release records."""
 
 from __future__ import annotations
 
@@ -8,11 +8,32 @@ import click
 
 
 @click.command("schema", epilog="Example: nexus schema > environments/schema.json")
-def command() -> None:
-    """Print the JSON Schema of settings and plans. `make check` holds environments/schema.json against it."""
+@click.option(
+    "--of",
+    "subject",
+    type=click.Choice(["environments", "record"]),
+    default="environments",
+    show_default=True,
+    help="Of which files.",
+)
+def command(subject: str) -> None:
+    """Print the JSON Schema of settings and plans, or of release records. `make check` holds environments/schema.json
+    and gitops/record.schema.json against it."""
     from nexus_release.journal import json_text
 
-    click.echo(json_text(files_schema()), nl=False)
+    click.echo(json_text(files_schema() if subject == "environments" else record_schema()), nl=False)
+
+
+def record_schema() -> dict[str, Any]:
+    from nexus_release.record import Record
+
+    schema = Record.model_json_schema()
+    definitions = schema.pop("$defs")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$defs": {"Record": schema, **definitions},
+        "$ref": "#/$defs/Record",
+    }
 
 
 def files_schema() -> dict[str, Any]:
