@@ -23,10 +23,11 @@ def ending_of(document: dict[str, Any]) -> str:
 
 
 def ending_in(events: Iterable[bytes]) -> str:
-    """Of a stream's last events: the last one that says it. What is no object says nothing."""
+    """Of a stream's last events, which may have their frames around them: the last one that says it. What is no object
+    says nothing."""
     for event in reversed([*events]):
         try:
-            document = json.loads(event)
+            document = json.loads(event[event.find(b"{") : event.rfind(b"}") + 1])
         except (ValueError, RecursionError):
             continue
         if isinstance(document, dict) and (ending := ending_of(document)):

@@ -134,6 +134,13 @@ class Exchange(Protocol):
     closed: Waiter[None]
     """Settled when the client has gone before the answer's end."""
 
+    @property
+    def flowing(self) -> bool:
+        """Whether whole frames of HTTP/1.1 may be given to `write` as they are: the edge writes such, and has room."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]: ...
+
     def body(self) -> Waiter[bytes]:
         """The whole body. Fails with Refusal (too large, too slow) or ClientGone."""
 

@@ -70,6 +70,11 @@ class WireProtocol(LimitedProtocol):
         else:
             self._look(self._held + data)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._current is not None:
+            self._current.has_no_room()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._current is not None:

@@ -39,9 +39,11 @@ class WireExchange:
         "_started",
         "_whole",
         "closed",
+        "flowing",
         "head",
         "keeps",
         "missing",
+        "write",
     )
 
     def __init__(self, connection: WireProtocol, plain: PlainHead) -> None:
@@ -63,6 +65,9 @@ class WireExchange:
         self._seconds = 0.0
         """For the client to make room, as the story said last."""
         self._started = self._chunked = self._ended = self._whole = self._gone = False
+        self.flowing = False
+        """Kept, and not worked out from what it depends on: it is asked for each piece of a stream."""
+        self.write = connection.transport.write
 
     # --- what the story asks ---------------------------------------------------------------------------------------
 
@@ -102,12 +107,12 @@ class WireExchange:
             raise ValueError("a header of the answer has a line's end or another control character in it")
         self._started = True
         self._put(head)
+        self._look_flowing()
 
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
-        connection = self._connection
-        room = not (self._queue or connection.flow.write_paused)
-        if framed and room and self._chunked and self._started and not self._gone:
-            connection.transport.write(framed)
+        if framed and self.flowing:
+            self._seconds = seconds
+            self.write(framed)
             return WRITTEN
         self._must_have_begun()
         if self._chunked:
@@ -121,7 +126,7 @@ class WireExchange:
         self._must_have_begun()
         if self._chunked:
             self._put(b"0\r\n\r\n")
-        self._ended = True
+        self._ended, self.flowing = True, False
         if not self._look_whole():
             self._wait_for_room()  # else a client that takes nothing keeps the connection, and all that waits in it
 
@@ -146,13 +151,18 @@ class WireExchange:
             self._stop_clock()
             self._body.give(self._taken())
 
+    def has_no_room(self) -> None:
+        self.flowing = False
+
     def has_room(self) -> None:
         """The client has taken what was written."""
         while self._queue and not self._connection.flow.write_paused:
             data, waiter = self._queue.popleft()
             self._stop_clock()
             self._connection.transport.write(data)
+            self._look_flowing()
             waiter.give(None)  # the story goes on in here, and may write or queue more
+        self._look_flowing()
         if self._ended and not self._look_whole():
             self._wait_for_room()
 
@@ -160,7 +170,7 @@ class WireExchange:
         """The client has gone."""
         if self._gone or self._whole:
             return
-        self._gone = True
+        self._gone, self.flowing = True, False
         self._stop_clock()
         self.closed.give(None)
         if self._body is not None:
@@ -179,6 +189,10 @@ class WireExchange:
         self._connection.loop.call_soon(self.cut)
 
     # --- both ------------------------------------------------------------------------------------------------------
+
+    def _look_flowing(self) -> None:
+        begun = self._started and self._chunked and not (self._ended or self._gone)
+        self.flowing = begun and not self._queue and not self._connection.flow.write_paused
 
     def _must_have_begun(self) -> None:
         """Else a body would stand where the client reads a head."""

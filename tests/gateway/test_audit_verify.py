@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nexus_gateway.telemetry.chain import Tip, bound
+from nexus_gateway.telemetry.chain import Tip, bound, canonical
+from nexus_gateway.telemetry.masking import masked
 
 from ..support.audit import ONE_BATCH, faults, lines, rewritten, verdict, verify, written
 
@@ -163,3 +165,25 @@ def test_nothing_to_verify_ends_with_2_and_says_what(tmp_path: Path) -> None:
         done = verify(path)
         assert done.exit_code == 2
         assert done.stderr == f"nexus-gateway: {path}: {why}\n"
+
+
+_VALUES = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False), st.lists(st.text()))
+
+
+@given(st.dictionaries(st.text(), _VALUES))
+@example({"a": "\x7f", "b": "half \ud800"})
+@example({"\x7f": "caf\u00e9", "\n": '"\\/\x00\x1f'})
+@example({"a": 1 << 70})
+@example({"a": 1e16, "b": [1.0]})
+@settings(deadline=None)
+def test_a_line_has_the_form_that_json_gives_it_whoever_writes_it(line: dict[str, Any]) -> None:
+    text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    assert canonical(line) == text
+
+
+@given(
+    st.one_of(st.text("0123456789abcdef", min_size=32, max_size=32), st.text("0123456789", min_size=32, max_size=32))
+)
+@settings(deadline=None)
+def test_nothing_is_masked_in_an_id_of_ours(made: str) -> None:
+    assert masked(made) == made

@@ -59,6 +59,9 @@ class Sink:
         if self.room <= 0:
             self._connection.hold()
 
+    def take_frame(self, data: bytes) -> bool:
+        return False
+
     def patience(self) -> float:
         return 60.0
 

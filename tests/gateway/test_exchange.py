@@ -45,12 +45,16 @@ class PlainExchange:
         self.body_waiter: Waiter[bytes] = Waiter()
         self.room: list[Waiter[None]] = []
         self.status, self.headers, self.sent, self.ended = 0, Headers(), b"", False
+        self.flowing = False
 
     def body(self) -> Waiter[bytes]:
         return self.body_waiter
 
     def start(self, status: int, headers: Headers) -> None:
         self.status, self.headers = status, headers
+
+    def write(self, framed: bytes) -> None:
+        self.sent += framed
 
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self.sent += data

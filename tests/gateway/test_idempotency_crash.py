@@ -79,6 +79,11 @@ class PlainExchange:
     def start(self, status: int, headers: Headers) -> None:
         self.got.headers = headers
 
+    flowing = False
+
+    def write(self, framed: bytes) -> None:
+        raise AssertionError("nobody may")
+
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self.got.body += data
         self.waiting[f"room after {len(self.got.body)} bytes"] = room = Waiter[None]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nexus_gateway import streamed
+from nexus_gateway.endings import ending_in
 from nexus_gateway.errors import ClientGone
 from nexus_gateway.exchange import WRITTEN, Waiter
 from nexus_gateway.stream import BadStream, EventReader
@@ -152,7 +153,7 @@ USAGE = b'{"prompt_tokens": 3, "completion_tokens": 4}'
 
 
 @pytest.mark.parametrize(
-    ("data", "plain", "tokens"),
+    ("event", "plain", "tokens"),
     [
         (EVENT, True, 0),
         (b'data: {"usage":null}\n\n', True, 0),
@@ -168,14 +169,46 @@ USAGE = b'{"prompt_tokens": 3, "completion_tokens": 4}'
         (DONE, False, 0),
     ],
 )
-def test_what_is_plain_says_nothing_that_is_looked_for(data: bytes, plain: bool, tokens: int) -> None:
-    quick, careful = EventReader(), EventReader()
-    for reader in (quick, careful):
-        reader.feed(EVENT)
-    assert quick.plain(data) is plain
-    careful.feed(data)
+def test_a_frame_goes_on_unread_only_where_nothing_in_it_is_looked_for(
+    relayed: Relayed, event: bytes, plain: bool, tokens: int
+) -> None:
+    frame = b"%x\r\n%b\r\n" % (len(event), event)
+    relayed.exchange.flowing = True
+    assert relayed.stream.take_frame(frame) is plain
+    careful = EventReader()
+    careful.feed(EVENT)
+    careful.feed(event)
     if plain:
-        assert (quick.events, list(quick.last)) == (careful.events, list(careful.last))
+        assert relayed.exchange.sent == EVENT + frame
+        assert relayed.stream.bytes == len(EVENT + event)
+        assert (relayed.reader.events, ending_in(relayed.reader.last)) == (careful.events, ending_in(careful.last))
+        assert sum(relayed.gaps.counts) == 1
     else:
-        assert (quick.events, quick.held) == (1, 0), "nothing of it is read"
+        assert (relayed.exchange.sent, relayed.reader.events, relayed.reader.held) == (EVENT, 1, 0)
     assert sum((careful.usage or (0, 0))[:2]) == tokens
+
+
+@pytest.mark.parametrize("frame", [
+    b"17\r\n" + EVENT, b"17\r\n" + EVENT + b"\r\n0\r\n\r\n", b"16\r\n" + EVENT + b"\r\n", b"+17\r\n" + EVENT + b"\r\n",
+    b"17;x\r\n" + EVENT + b"\r\n", b"000000017\r\n" + EVENT + b"\r\n", b"17\n" + EVENT + b"\r\n", EVENT,
+])  # fmt: skip
+def test_what_is_no_whole_frame_goes_on_as_none(relayed: Relayed, frame: bytes) -> None:
+    relayed.exchange.flowing = True
+    assert not relayed.stream.take_frame(frame)
+    assert relayed.stream.take_frame(b"17\r\n" + EVENT + b"\r\n"), "the length is the one that is meant"
+
+
+def test_no_frame_goes_past_what_waits(relayed: Relayed) -> None:
+    assert not relayed.stream.take_frame(b"17\r\n" + EVENT + b"\r\n")
+    relayed.exchange.flowing = True
+    relayed.say(b"data: {")
+    assert not relayed.stream.take_frame(b"17\r\n" + EVENT + b"\r\n"), "it stands within an event that has begun"
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_why_it_ended_is_found_in_a_frame_too(relayed: Relayed, reason: str) -> None:
+    relayed.exchange.flowing = True
+    event = b'data: {"choices": [{"delta": {}, "finish_reason": "%b"}]}\n\n' % reason.encode()
+    assert relayed.stream.take_frame(b"%x\r\n%b\r\n" % (len(event), event))
+    relayed.say(DONE)
+    assert ending_in(relayed.reader.last) == reason

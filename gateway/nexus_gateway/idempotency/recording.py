@@ -75,6 +75,11 @@ class Recording:
             self._inner.start(status, headers)
         self._wake()
 
+    flowing = False
+
+    def write(self, framed: bytes) -> None:
+        """What is kept has no frames."""
+
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         if self.closed.settled:
             return failed(ClientGone())

@@ -9,12 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
+
+import msgspec
 
 VERSION = 1
 """Of what lines hold, audit_schema.py, and of how they are bound."""
 ZEROS = "0" * 64
 """What the first line of a chain has as `previous`."""
+
+_sorted_json = msgspec.json.Encoder(order="sorted").encode
+_ALIKE = frozenset({str, int, bool, NoneType})
+"""Types of values that msgspec writes as `json` does: not so floats, and what is within other values."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,9 @@ class Tip:
 def bound(tip: Tip, fields: dict[str, Any]) -> tuple[bytes, Tip]:
     """The line with its end mark, and the chain's new end."""
     line = {**fields, "seq": tip.seq + 1, "previous": tip.hash}
-    found = line_hash(line)
-    return canonical({**line, "hash": found}) + b"\n", Tip(tip.seq + 1, found)
+    found = hashlib.sha256(canonical(line)).hexdigest()
+    line["hash"] = found
+    return canonical(line) + b"\n", Tip(tip.seq + 1, found)
 
 
 def line_hash(line: dict[str, Any]) -> str:
@@ -38,5 +46,14 @@ def line_hash(line: dict[str, Any]) -> str:
 
 
 def canonical(line: dict[str, Any]) -> bytes:
-    """Names in order, no spaces, ASCII: one line of text has one form, and no line break within."""
+    """Names in order, no spaces, ASCII: one line of text has one form, and no line break within. What `json` makes of
+    it is the form; msgspec makes the same of nearly all lines in a tenth of the time, and one is made of each request.
+    """
+    if _ALIKE.issuperset(map(type, line.values())):
+        try:
+            text = _sorted_json(line)
+        except (ValueError, OverflowError, TypeError):  # half characters, numbers beyond 64 bits, a name that is none
+            text = b""
+        if text.isascii() and text and b"\x7f" not in text:
+            return text
     return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

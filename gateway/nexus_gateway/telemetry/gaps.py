@@ -26,6 +26,16 @@ class Gaps:
         """One for each bound, and one for what is above all."""
         self.total = self.longest = self._waited = 0.0
 
+    def one(self, waited: float) -> None:
+        """One read that is one event, as nearly all are."""
+        if self._waited:
+            self.came(waited, 1)
+            return
+        self.counts[bisect_left(GAPS, waited)] += 1
+        self.total += waited
+        if waited > self.longest:
+            self.longest = waited
+
     def came(self, waited: float, events: int) -> None:
         """One read of the engine's bytes, which may hold no whole event, or several."""
         self._waited += waited

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.upstreams.careful_answer import CarefulAnswer
-from nexus_gateway.upstreams.frames import BadFrame, Frames, one_frame
+from nexus_gateway.upstreams.frames import BadFrame, Frames
 from nexus_gateway.upstreams.plain_answer import END, LARGEST_PLAIN, plain_answer
 from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
 
@@ -260,10 +260,9 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream's transport, by create_connection
 
     def data_received(self, data: bytes) -> None:
-        # The only lines between two sockets for nearly every piece of a stream. `_open` is None where there is more to
-        # think of: no taker, or one without room, or a frame that has come in part.
-        if (taker := self._open) is not None and (begin := one_frame(data)):
-            taker.take(data[begin:-2], data)
+        # The way of nearly every piece of a stream. `_open` is None where there is more to think of: no taker, or one
+        # without room, or a frame that has come in part.
+        if (taker := self._open) is not None and taker.take_frame(data):
             return
         if self.owner is None:  # nobody asked: the next call would take it for its answer
             self.abort(UpstreamFault("it spoke without being asked"))

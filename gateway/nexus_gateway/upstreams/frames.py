@@ -83,14 +83,6 @@ class Frames:
         return place
 
 
-def one_frame(data: bytes) -> int:
-    """Where the payload begins of what is one whole frame, as engines send them and sockets bring them; 0 where it is
-    anything else."""
-    end = data.find(_END, 0, LONGEST_SIZE + len(_END))
-    size = frame_size(data[:end]) if end > 0 else None
-    return end + 2 if size and len(data) == end + size + 4 and data.endswith(_END) else 0
-
-
 def _is_begun(data: bytes, place: int) -> bool:
     """True where what comes next is the beginning of a size's line, or of the end, that may yet become plain."""
     left = len(data) - place

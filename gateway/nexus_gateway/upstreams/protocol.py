@@ -83,6 +83,10 @@ class Taker(Protocol):
     def take(self, data: bytes, framed: bytes) -> None:
         """Some of it. `framed`: the same as whole frames of HTTP/1.1; empty where it has not come in such."""
 
+    def take_frame(self, data: bytes) -> bool:
+        """One read of a socket that begins where a frame does. False where it is not one frame with one event that
+        needs no second look: then nothing of it is taken, and it comes by `take`."""
+
     def patience(self) -> float:
         """Seconds for which more is waited for, if nothing comes meanwhile. Raises UpstreamSlow where they are over."""
 
