@@ -46,9 +46,10 @@ from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.lag import LoopLag
-from nexus_gateway.telemetry.logs import LogWriter, event_line, request_line
+from nexus_gateway.telemetry.logs import LogWriter, event_line
 from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.telemetry.request_line import request_line, request_text
 from nexus_gateway.telemetry.sampling import sample_rate
 from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.upstreams.certificates import Certificates
@@ -209,7 +210,11 @@ class Gateway:
         record.ended = time.monotonic()
         self.metrics.count(record)
         if (rate := sample_rate(record)) is not None:
-            self.logs.write(request_line(record, rate))
+            text = request_text(record, rate)
+            if text is not None:
+                self.logs.write_text(text)
+            else:
+                self.logs.write(request_line(record, rate))
         if record.shadow is not None:
             record.shadow.told()
         if self.audit is not None:

@@ -16,7 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nexus_gateway.cli import gateway as command
 from nexus_gateway.settings import VARIABLES
-from nexus_gateway.telemetry.logs import LogWriter, event_line, mask
+from nexus_gateway.telemetry.gaps import Gaps
+from nexus_gateway.telemetry.logs import LogWriter, event_line, mask, masked_line, text_of
+from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.telemetry.request_line import request_line, request_text
 
 from ..support.gateway import BIN, RELEASE, Gateway, direct, until, write_routes
 from ..support.repository import ROOT
@@ -244,3 +247,71 @@ def test_whatever_is_told_is_one_line_of_ascii(text: str) -> None:
     (line,) = out.getvalue().splitlines()
     assert json.loads(line) == {"reason": text, "more": [text, {"inner": text}], "number": 1.5, "none": None}
     assert line.startswith('{"reason":"'), "each line in the same way, whatever is in it"
+
+
+def record_of(**more: Any) -> RequestRecord:
+    known: dict[str, Any] = {
+        "request_id": "r-1", "trace_id": "4" * 32, "status": 200, "key_id": "team-a", "route": "chat", "ended": 100.25,
+        "upstream": "chat-1", "release": "1a" * 32, "revision": "ab" * 32, "first_byte": 100.1234567,
+        "prompt_tokens": 7,
+    }  # fmt: skip
+    return RequestRecord("POST", "/v1/chat/completions", "203.0.113.7", 100.0, **{**known, **more})
+
+
+def waited() -> Gaps:
+    gaps = Gaps()
+    gaps.came(1.23456, 2)
+    return gaps
+
+
+@pytest.mark.parametrize("more", [
+    {}, {"first_byte": 0.0}, {"stream": True, "gaps": waited()}, {"fallback_model": "caf\u00e9 \"q\" \\ \x7f\n%b"},
+    {"upstream": "", "route": "", "release": "", "revision": "", "key_id": ""}, {"client": "no address"},
+    {"method": "GET", "path": "/v1/responses/{response_id}", "cached_tokens": 3, "completion_tokens": 1 << 40},
+])  # fmt: skip
+@pytest.mark.parametrize("rate", [1.0, 0.25, 1e-7])
+def test_a_line_that_is_written_as_text_is_the_one_that_is_written_as_fields(more: dict[str, Any], rate: float) -> None:
+    record = record_of(**{name: value for name, value in more.items() if name not in ("method", "path", "client")})
+    for name in ("method", "path", "client"):
+        setattr(record, name, more.get(name, getattr(record, name)))
+    text = request_text(record, rate)
+    assert text is not None
+    assert text.isascii()
+    assert text.count(b"\n") == 1
+    found, wanted = json.loads(text), json.loads(text_of(masked_line(request_line(record, rate))))
+    assert found.pop("timestamp")[:10] == wanted.pop("timestamp")[:10]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("more", [
+    {"code": "rate_limited", "reason": "bob@example.com", "status": 429}, {"masked": {"requests": {"email": 1}}},
+    {"idempotency": "first"}, {"status": 404}, {"status": 499},
+])  # fmt: skip
+def test_what_is_told_of_few_requests_is_written_as_fields(more: dict[str, Any]) -> None:
+    assert request_text(record_of(**more), 1.0) is None
+
+
+def test_lines_of_both_kinds_come_in_order_and_each_is_counted() -> None:
+    out = io.StringIO()
+    writer = LogWriter(out)
+    for number in range(1000):
+        writer.write_text(b'{"n":%d}\n' % number)
+        if number % 300 == 0:
+            writer.write({"between": number})
+    writer.start()
+    writer.stop()
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["n"] for line in lines if "n" in line] == list(range(1000))
+    assert [lines[place - 1]["n"] for place, line in enumerate(lines) if "between" in line] == [0, 300, 600, 900]
+
+
+def test_lines_of_text_are_bounded_and_counted_when_they_are_lost() -> None:
+    out = io.StringIO()
+    out.close()
+    writer = LogWriter(out)
+    for _ in range(100_003):
+        writer.write_text(b"{}\n")
+    assert writer.dropped == 3
+    writer.start()
+    writer.stop()
+    assert writer.dropped == 100_003

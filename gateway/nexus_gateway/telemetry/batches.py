@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 _FLUSH_SECONDS = 0.1
@@ -21,6 +22,8 @@ class BatchWriter(ABC, Generic[T]):
     ) -> None:
         self._most_waiting, self._flush_seconds = most_waiting, flush_seconds
         self._waiting, self._lock, self._stop = list[T](), threading.Lock(), threading.Event()
+        self._count = 0
+        """What waits, by weight."""
         self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
         self.dropped = 0
 
@@ -29,7 +32,7 @@ class BatchWriter(ABC, Generic[T]):
         """Writes it, in one thread at a time. What raises loses the batch."""
 
     def weight(self, item: T) -> int:
-        """What losing it is counted as."""
+        """How many it is, where lines are counted."""
         return 1
 
     def start(self) -> None:
@@ -43,10 +46,14 @@ class BatchWriter(ABC, Generic[T]):
 
     def add(self, item: T) -> None:
         with self._lock:
-            if len(self._waiting) < self._most_waiting:
+            if self._has_room():
                 self._waiting.append(item)
+                self._count += self.weight(item)
             else:
                 self.dropped += self.weight(item)
+
+    def _has_room(self) -> bool:
+        return self._count < self._most_waiting
 
     def _run(self) -> None:
         while not self._stop.wait(self._flush_seconds):
@@ -54,11 +61,21 @@ class BatchWriter(ABC, Generic[T]):
 
     def _flush(self) -> None:
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for begin in range(0, len(waiting), _MOST_AT_ONCE):
-            batch = waiting[begin : begin + _MOST_AT_ONCE]
+            waiting, self._waiting, self._count = self._waiting, [], 0
+        for batch in self._batches(waiting):
             try:
                 self.put(batch)
             except Exception:  # whatever is wrong with one batch must not end the writing
                 with self._lock:
                     self.dropped += sum(map(self.weight, batch))
+
+    def _batches(self, items: list[T]) -> Iterator[list[T]]:
+        batch, weight = list[T](), 0
+        for item in items:
+            batch.append(item)
+            weight += self.weight(item)
+            if weight >= _MOST_AT_ONCE:
+                yield batch
+                batch, weight = [], 0
+        if batch:
+            yield batch

@@ -29,8 +29,8 @@ from nexus_gateway.telemetry import genai
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.record import RequestRecord
 
-MOST_WAITING = 20_000
-"""Requests whose spans wait for a collector that does not take them; about a kilobyte each."""
+MOST_WAITING = 40_000
+"""Spans that wait for a collector that does not take them; two for most requests, which are about a kilobyte each."""
 STOP_SECONDS = 5.0
 """For what waits when the process ends. A try that is under way then still has the exporter's own deadline."""
 
