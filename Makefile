@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STATE ?= .nexus
-LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+# What `make update` gives to each lock: nothing is raised but by it.
+RAISE ?=
+LOCK = $(BIN)/uv pip compile $(RAISE) --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 RUN_EXTRAS := --extra gateway --extra worker --extra release --extra forges --extra train --group tools
 # PyTorch's own index of CPU builds; the wheels are named by hash in requirements/torch.txt.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
@@ -82,6 +84,7 @@ check: setup-dev setup-kfp setup-hera ## lint, types, locks and generated files 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python ops/check_fresh.py locks generated workflows
+	$(BIN)/python ops/compatibility/check_public.py
 	$(BIN)/nexus render --check
 	$(BIN)/nexus policy
 	$(MAKE) --no-print-directory scripts policy-tests
@@ -122,6 +125,10 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/docs.in -o requirements/docs.txt
 	$(LOCK) pyproject.toml --extra worker requirements/bento.in -o requirements/bento.txt
 	$(LOCK) requirements/bench.in -o requirements/bench.txt
+
+update: setup-dev ## raise what is depended on as pyproject.toml allows: all, or PACKAGE=httpx alone
+	$(MAKE) --no-print-directory lock RAISE="$(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade)"
+	@echo "==> read git diff requirements/, then: make check test"
 
 generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/python ops/generate_contract.py serving/contracts
