@@ -122,10 +122,11 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "NEXUS_FORGE_TOKEN": ("open:pull-request",),
     "ARGOCD_AUTH_TOKEN": (),
     **dict.fromkeys(("NEXUS_MLFLOW_DATABASE", "NEXUS_MLFLOW_USERS", "NEXUS_REDIS"), ()),
+    **dict.fromkeys(("NEXUS_GRAFANA", "NEXUS_GRAFANA_TOKEN", "ELASTIC_PASSWORD"), ()),
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ("read:base-model",)),
 }
 """Variable that carries a credential -> the effects of which one lets a step keep it; none asks gateway, Airflow
-or Argo CD, or takes a backup."""
+or Argo CD, takes a backup, or is a doctor."""
 
 
 def forget_secrets(environ: MutableMapping[str, str], effects: Collection[str]) -> None:

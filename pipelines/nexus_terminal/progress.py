@@ -25,6 +25,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._thread:
+            self._show()
             self._thread.start()
         return self
 
@@ -48,12 +49,11 @@ class Progress:
             click.echo(line, err=err)
 
     def _tick(self) -> None:
-        while not self._ended.is_set():
+        while not self._ended.wait(_EVERY_SECONDS):
             self._show()
-            self._ended.wait(_EVERY_SECONDS)
 
     def _show(self) -> None:
-        if self._doing and not self._ended.is_set():
+        if self._doing:
             self._write(f"{_ERASE}{self._doing} ... {time.monotonic() - self._since:.0f} s")
 
     def _write(self, text: str) -> None:

@@ -7,6 +7,7 @@ their APIs; the real MLflow is asked in tests/release/test_registry_passwords.py
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,8 @@ from nexus_release.config import load_settings
 from nexus_release.dashboards.grafana import DATASOURCE
 from nexus_release.doctor import looks
 from nexus_release.doctor.log_path import INDICES
+from nexus_release.local.processes import started_at
+from nexus_release.local.state import LocalState, Mark, write_state
 from nexus_release.plan import admitted
 from nexus_release.watching.groups import groups
 
@@ -114,6 +117,21 @@ def test_a_gateway_that_serves_main_is_well_and_one_that_lags_is_a_fault(
     assert verdict == "fail"
     assert f"of commit {first[:12]}, and main has" in said
     assert doctor.of("gateway", **named)[0] == "ok"
+
+
+def test_what_nexus_up_has_started_is_asked_without_being_named(
+    doctor: Doctor, served: tuple[Remote, Gateway, Path], tmp_path: Path
+) -> None:
+    """This process stands for the supervisor; what it says of gateway, registry and remote is looked at."""
+    remote, gateway, _ = served
+    mark = Mark(name="test", pid=os.getpid(), started=started_at(os.getpid()) or "")
+    state = LocalState(supervisor=mark, registry=GONE, gateway=gateway.url, remote=str(remote.path), ready=True)
+    (tmp_path / "state" / "local").mkdir(parents=True)
+    write_state(tmp_path / "state", state)
+    found = doctor("running")
+    assert (found["gateway"][0]["verdict"], found["MLflow"][0]["verdict"]) == ("ok", "fail")
+    assert gateway.config()["revision"][:12] in found["revision"][0]["said"]
+    assert {found[name][0]["verdict"] for name in ("Redis", "Kafka")} == {"not here"}
 
 
 def test_a_gateway_that_says_nothing_to_this_key_is_a_fault(
