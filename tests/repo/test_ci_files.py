@@ -169,6 +169,16 @@ def test_both_follow_the_schemas_of_their_services() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_github_can_show_the_forms_by_which_people_tell_something() -> None:
+    forms = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+    config = forms.pop([path.name for path in forms].index("config.yml"))
+    assert [path.stem for path in forms] == ["bug", "wish"]
+    done = run(*CHECKER, "vendor.github-issue-forms", *forms)
+    assert done.returncode == 0, done.stdout
+    done = run(*CHECKER, "vendor.github-issue-config", config)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_word_that_gitlab_does_not_know_is_named(tmp_path: Path) -> None:
     path = tmp_path / ".gitlab-ci.yml"
     path.write_text((ROOT / ".gitlab-ci.yml").read_text().replace("action: access", "action: deploys"))
