@@ -18,7 +18,7 @@ def rows(page: Path) -> dict[str, list[str]]:
     """Term -> its cells. A Korean name stands in brackets behind the term."""
     found: dict[str, list[str]] = {}
     for row in ROW.finditer(page.read_text(encoding="utf-8")):
-        term = re.sub(r"\([^()]*\)$", "", row["term"]).strip() if page == KOREAN else row["term"]
+        term = row["term"].partition("(")[0] if page == KOREAN else row["term"]
         assert term not in found, f"{term} stands twice"
         found[term] = re.split(r"(?<!\\)\|", row["cells"])
     return found
