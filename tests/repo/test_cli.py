@@ -8,38 +8,19 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from nexus_gateway.cli import gateway
-from nexus_release.cli import COMMANDS, nexus
-from nexus_worker.cli import worker
+from nexus_release.cli import COMMANDS
 
+from ..support.command_line import ALL, PROGRAMS, understood
 from ..support.releases import plant_environments
 from ..support.repository import ROOT
 from ..support.terminal import at_a_terminal
 
 BIN = Path(sys.executable).parent
-PROGRAMS: dict[str, click.Group] = {"nexus": nexus, "nexus-gateway": gateway, "nexus-worker": worker}
-
-
-def every(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """(words, command) of each that does something."""
-    with click.Context(group) as context:
-        for word in group.list_commands(context):
-            command = group.get_command(context, word)
-            assert command is not None, f"{path} {word}"
-            if isinstance(command, click.Group):
-                yield from every(f"{path} {word}", command)
-            else:
-                yield f"{path} {word}", command
-                yield from ((f"{path} {word} {more}", one) for more, one in getattr(command, "words", {}).items())
-
-
-ALL = {path: command for name, program in PROGRAMS.items() for path, command in every(name, program)}
 NO_RESULT = {
     *("nexus completion", "nexus-gateway completion", "nexus-worker completion"),  # a script for a shell
     *("nexus schema", "nexus bom", "nexus params", "nexus-gateway schema"),  # JSON, and nothing else
@@ -82,16 +63,6 @@ def test_every_command_has_help_and_an_example_that_it_understands(path: str) ->
     given = words[at + len(path.split()) :]
     assert words[at : at + len(path.split())] == path.split()
     understood(command, given[: given.index(">")] if ">" in given else given)
-
-
-def understood(command: click.Command, words: list[str]) -> None:
-    """Raises ClickException for an option that there is not, and for what is required and missing."""
-    context = click.Context(command, info_name=command.name)
-    given, left, _ = command.make_parser(context).parse_args(list(words))
-    assert not left, left
-    for parameter in command.params:
-        value = given.get(str(parameter.name))
-        assert not parameter.required or value not in (None, (), click.core.UNSET), parameter.name
 
 
 def test_an_example_with_a_slip_is_found() -> None:
