@@ -253,6 +253,12 @@ docs-demo: setup $(ENGINE_SETUP) ## write docs/demo.md from the last run of the 
 docs-pictures: setup-dev setup-kfp ## make docs/pictures/ anew: a release by KFP's local runner, in Chromium: minutes
 	$(BIN)/python -m tests.orchestrators.pictures docs/pictures
 
+console-pictures: setup-dev ## make the console's pictures in docs/pictures/ anew, in Chromium: a minute
+	$(BIN)/python -m tests.console.pictures docs/pictures
+
+console-vendor: setup-dev setup-clients ## copy what the console is made of from npm's packages, at the versions of tests/clients/node
+	$(BIN)/python ops/vendor_console.py
+
 clean: down ## remove everything that make has made
 	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check .venv-bento .venv-bench tests/clients/node/node_modules
 

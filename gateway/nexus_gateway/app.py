@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,15 +15,15 @@ from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.asgi import AsgiExchange
 from nexus_gateway.auth import administrator, authenticate
-from nexus_gateway.exchange import drive
+from nexus_gateway.console.pages import add_console
+from nexus_gateway.console.settings import ConsoleSettings
+from nexus_gateway.driven import driven
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.openapi import document
 from nexus_gateway.page_errors import head_of, tell_errors
 from nexus_gateway.policy import caller_of
 from nexus_gateway.proxy import answer
 from nexus_gateway.surfaces import KEPT, SURFACES, Surface
-
-T = TypeVar("T")
 
 
 class Relay:
@@ -38,7 +37,7 @@ class Relay:
         await exchange.run(answer(self._gateway, exchange, self._surface))
 
 
-def create_app(gateway: Gateway) -> FastAPI:
+def create_app(gateway: Gateway, console: ConsoleSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await gateway.begin()
@@ -109,18 +108,8 @@ def create_app(gateway: Gateway) -> FastAPI:
             "silent_workers": all_told.silent if all_told else 0,
         }
 
+    add_console(app, gateway, console or ConsoleSettings())
     for route in app.routes:
         if isinstance(route, APIRoute):
             route.methods = {"GET", "HEAD"}
     return app
-
-
-async def driven(story: Coroutine[Any, Any, T]) -> T:
-    """Awaits in asyncio what itself awaits waiters only. Raises what it raises."""
-    found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-    async def whole() -> None:
-        found.set_result(await story)
-
-    drive(whole(), lambda error: None if error is None else found.set_exception(error))
-    return await found

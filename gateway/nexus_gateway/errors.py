@@ -22,6 +22,7 @@ MISSING_SCOPE = Condition(403, "missing_scope", "the key may not see this page")
 MODEL_NOT_ALLOWED = Condition(403, "model_not_allowed", "the key's policy does not name the model")
 MODEL_NOT_FOUND = Condition(404, "model_not_found", "no route has that name")
 PAGE_NOT_FOUND = Condition(404, "page_not_found", "there is no such page on this port")
+RELEASE_NOT_FOUND = Condition(404, "release_not_found", "the checkout has no record of that id")
 RESPONSE_NOT_FOUND = Condition(
     404, "response_not_found", "no response of that id is known of this caller, or the engine that keeps it is gone"
 )
@@ -40,6 +41,7 @@ TOO_MANY_TOKENS = Condition(
 INVALID_HEAD = Condition(400, "invalid_head", "no HTTP, or a head that could be read in two ways")
 HEAD_TOO_LARGE = Condition(431, "head_too_large", "the head has too many bytes or too many headers")
 METHOD_NOT_ALLOWED = Condition(405, "method_not_allowed", "the path takes other methods; see allow")
+INVALID_QUERY = Condition(400, "invalid_query", "a value of the query that the page does not take")
 INVALID_IDEMPOTENCY_KEY = Condition(
     400, "invalid_idempotency_key", "several idempotency keys, or one that is not 1 to 255 printable ASCII characters"
 )
@@ -62,6 +64,7 @@ LIMITER_UNAVAILABLE = Condition(503, "limiter_unavailable", "limits cannot be co
 RESPONSES_UNAVAILABLE = Condition(
     503, "responses_unavailable", "nobody can say just now whose that response is, so no engine is asked for it"
 )
+CHECKOUT_UNREADABLE = Condition(503, "checkout_unreadable", "a file of the checkout is not what the console can read")
 IDEMPOTENCY_UNAVAILABLE = Condition(
     503, "idempotency_unavailable", "nobody can say whether the key was sent before, so no engine is called"
 )

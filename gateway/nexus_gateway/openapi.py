@@ -11,11 +11,14 @@ import msgspec
 from nexus_gateway import envelopes
 from nexus_gateway.asked import LONGEST_MODEL, Asked
 from nexus_gateway.errors import (
+    CHECKOUT_UNREADABLE,
     CONDITIONS,
     INVALID_API_KEY,
+    INVALID_QUERY,
     METHOD_NOT_ALLOWED,
     MISSING_SCOPE,
     PAGE_NOT_FOUND,
+    RELEASE_NOT_FOUND,
     STREAM_BROKEN,
     Condition,
     Refusal,
@@ -26,7 +29,10 @@ from nexus_gateway.openapi_pages import ADMIN, JSON, PAGES, TEXT, Document, Page
 from nexus_gateway.relay import PASSED_ON
 from nexus_gateway.surfaces import KEPT, SURFACES, Surface
 
-_ELSEWHERE = (MISSING_SCOPE, PAGE_NOT_FOUND, METHOD_NOT_ALLOWED, STREAM_BROKEN)
+_ELSEWHERE = (
+    *(MISSING_SCOPE, PAGE_NOT_FOUND, METHOD_NOT_ALLOWED, STREAM_BROKEN),
+    *(INVALID_QUERY, RELEASE_NOT_FOUND, CHECKOUT_UNREADABLE),
+)
 """Of other pages, of no path at all, and of streams that have begun."""
 _RELAYED = tuple(condition for condition in CONDITIONS if condition not in _ELSEWHERE)
 
@@ -240,14 +246,21 @@ def _reference(api: str, status: int) -> Document:
     return {"$ref": f"#/components/responses/{api}-{status}"}
 
 
+def _page_error(conditions: list[Condition]) -> Document:
+    """What most pages have in common is told once."""
+    own = any(condition not in ADMIN for condition in conditions)
+    return _error("page", conditions) if own else _reference("page", conditions[0].status)
+
+
 def _get(page: Page) -> Document:
     answers = {"200": page.answer, **page.also}
     return {
         "summary": page.summary,
         **({"security": _SECURITY} if INVALID_API_KEY in page.conditions else {}),
+        **({"parameters": list(page.parameters)} if page.parameters else {}),
         "responses": {
             **{status: {"description": page.summary, "content": {page.media: {"schema": schema}}}
                for status, schema in answers.items()},
-            **{str(status): _reference("page", status) for status in sorted(_by_status(page.conditions))},
+            **{str(status): _page_error(found) for status, found in sorted(_by_status(page.conditions).items())},
         },
     }  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nexus_gateway.console.shell import PATH as CONSOLE
 from nexus_gateway.errors import PAGE_NOT_FOUND, Refusal
 from nexus_gateway.page_errors import told
 from nexus_gateway.surfaces import SURFACES
 
-EVERYWHERE = frozenset({"/health", "/ready"})
-PUBLIC = frozenset({*SURFACES, "/v1/models"})
+EVERYWHERE = frozenset({"/health", "/ready", "/"})
+PUBLIC = frozenset({*SURFACES, "/v1/models", "/v1/limits"})
 KEPT_RESPONSES = "/v1/responses/"
 
 
@@ -30,4 +31,4 @@ class Ports:
         path = scope["path"]
         at_admin = scope["server"][1] == self._admin_port
         public = path in PUBLIC or path.startswith(KEPT_RESPONSES)
-        return path in EVERYWHERE or public is not at_admin
+        return path in EVERYWHERE or path.startswith(CONSOLE) or public is not at_admin

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
+from nexus_gateway.console.settings import VARIABLES as CONSOLE_VARIABLES
+from nexus_gateway.console.settings import ConsoleSettings, read_console_settings
 from nexus_gateway.idempotency.settings import SHORTEST_LEASE, IdempotencySettings
 from nexus_gateway.kept_responses.place import KEPT_SECONDS
 from nexus_gateway.keys import Keys, digest
@@ -79,6 +81,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
         "Salt of principals in the audit log, and of masked names that engines tell callers apart by.",
     ),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
+    *CONSOLE_VARIABLES,
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "`http://collector:4318`: spans go there. Needs the extra `otlp`."),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "The same with its path: `http://collector:4318/v1/traces`."),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "The only one there is."),
@@ -113,6 +116,7 @@ class Settings:
     auditing: bool
     salt: str
     """For principals in the audit log; empty: a new one at each start."""
+    console: ConsoleSettings
 
     @property
     def has_routes(self) -> bool:
@@ -158,6 +162,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
+        console=read_console_settings(environ, _switch(environ, "GATEWAY_CONSOLE")),
     )
 
 

@@ -19,7 +19,19 @@ PAGES = ["/health", "/ready", "/metrics", "/openapi.json", "/v1/models", "/v1/ci
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/models/", "/v1/chat/completions/", "/v1/chat//completions", "/%00"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console",
+        "/console/",
+        "/console/x.js",
+        "/v1",
+        "/v1/models/",
+        "/v1/chat/completions/",
+        "/v1/chat//completions",
+        "/%00",
+    ],
+)
 def test_a_path_that_is_not_there_is_404_and_leads_nowhere_else(gateway: Gateway, method: str, path: str) -> None:
     answer = httpx.request(method, gateway.url + path)
     assert (answer.status_code, code(answer)) == (404, "page_not_found")

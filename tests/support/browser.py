@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from .client import installed
+from .gateway import until
 
 _FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-pipe"),
@@ -27,10 +28,13 @@ class Opened:
     """What a page has said and asked for since it was opened."""
 
     session: str
+    target: str
     complaints: list[str] = field(default_factory=list)
     """Errors of scripts, of the console and of the page's own policy."""
     asked: list[str] = field(default_factory=list)
     """Addresses of requests, the page itself among them."""
+    held: list[str] = field(default_factory=list)
+    """Requests that wait since `hold` was called."""
 
 
 class Browser:
@@ -66,26 +70,64 @@ class Browser:
         self._out.close()
         self._in.close()
 
-    def open(self, path: Path, scheme: Literal["light", "dark"] = "light", width: int = 840) -> Opened:
-        """A file, until it has loaded."""
+    def open(
+        self, at: Path | str, scheme: Literal["light", "dark"] = "light", width: int = 840, height: int = 300
+    ) -> Opened:
+        """A file, or what is at an address, until it has loaded."""
         target = self._call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        page = self._pages[session] = Opened(session)
+        page = self._pages[session] = Opened(session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable", {}, session)
-        size = {"width": width, "height": 300, "deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", size, session)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self._call("Emulation.setEmulatedMedia", media, session)
-        self._call("Page.navigate", {"url": path.as_uri()}, session)
+        self._call("Page.navigate", {"url": at if isinstance(at, str) else at.as_uri()}, session)
         while not self._loaded(self._event(), session):
             pass
         return page
 
     def value(self, page: Opened, expression: str) -> Any:
-        """Of a JavaScript expression, as JSON has it."""
-        asked = {"expression": expression, "returnByValue": True}
-        return self._call("Runtime.evaluate", asked, page.session)["result"].get("value")
+        """Of a JavaScript expression, as JSON has it; of a promise what it gives."""
+        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        told = self._call("Runtime.evaluate", asked, page.session)
+        assert "exceptionDetails" not in told, f"{expression}: {told['exceptionDetails']}"
+        return told["result"].get("value")
+
+    def until(self, page: Opened, expression: str) -> Any:
+        """The value, once it is true."""
+        return until(lambda: self.value(page, expression), expression)
+
+    def write(self, page: Opened, selector: str, text: str) -> None:
+        """Into a field, as a keyboard would."""
+        self.value(page, f"document.querySelector({json.dumps(selector)}).focus()")
+        self._call("Input.insertText", {"text": text}, page.session)
+
+    def press(self, page: Opened, key: Literal["Tab", "Enter"]) -> None:
+        code = {"Tab": 9, "Enter": 13}[key]
+        pressed: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self._call("Input.dispatchKeyEvent", {"type": "keyDown", **pressed, **text}, page.session)
+        self._call("Input.dispatchKeyEvent", {"type": "keyUp", **pressed}, page.session)
+
+    def hold(self, page: Opened, pattern: str) -> None:
+        """Requests whose address fits `pattern` (`*` is any text) wait from now on, until `let_go` or `lose`."""
+        self._call("Fetch.enable", {"patterns": [{"urlPattern": pattern}]}, page.session)
+
+    def let_go(self, page: Opened) -> None:
+        self._call("Fetch.disable", {}, page.session)
+        page.held.clear()
+
+    def lose(self, page: Opened) -> None:
+        """Those that wait fail, as if nobody listened."""
+        while page.held:
+            lost = {"requestId": page.held.pop(), "errorReason": "ConnectionRefused"}
+            self._call("Fetch.failRequest", lost, page.session)
+
+    def close(self, page: Opened) -> None:
+        self._call("Target.closeTarget", {"targetId": page.target})
+        self._pages.pop(page.session)
 
     def picture(self, page: Opened) -> bytes:
         """PNG of the whole page."""
@@ -129,6 +171,8 @@ class Browser:
 def _note(page: Opened, method: str, said: Mapping[str, Any]) -> None:
     if method == "Network.requestWillBeSent":
         page.asked.append(said["request"]["url"])
+    elif method == "Fetch.requestPaused":
+        page.held.append(said["requestId"])
     elif method == "Runtime.exceptionThrown":
         page.complaints.append(said["exceptionDetails"]["text"])
     elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning"):
