@@ -105,7 +105,7 @@ Headers = list[tuple[bytes, bytes]]
 class RequestHead:
     """Asked a dozen times for each request, nearly always for a header that it has not: hence the dictionary."""
 
-    __slots__ = ("_firsts", "client", "headers", "method", "path", "query")
+    __slots__ = ("client", "firsts", "headers", "method", "path", "query")
 
     def __init__(self, method: str, path: str, headers: Headers, client: str, query: bytes = b"") -> None:
         """`client`: address without port; empty where the server does not know. `query`: as it came, without its
@@ -113,17 +113,18 @@ class RequestHead:
         self.method, self.path, self.headers, self.client, self.query = method, path, headers, client, query
         firsts = dict(headers)
         if len(firsts) < len(headers):
-            firsts = dict(reversed(headers))  # of several the first
-        self._firsts = firsts
+            firsts = dict(reversed(headers))
+        self.firsts = firsts
+        """Of each name the first value."""
 
     def first(self, name: bytes) -> bytes:
-        return self._firsts.get(name, b"")
+        return self.firsts.get(name, b"")
 
     def every(self, name: bytes) -> list[bytes]:
-        if name not in self._firsts:
+        if name not in self.firsts:
             return []
-        if len(self._firsts) == len(self.headers):
-            return [self._firsts[name]]
+        if len(self.firsts) == len(self.headers):
+            return [self.firsts[name]]
         return [value for key, value in self.headers if key == name]
 
 

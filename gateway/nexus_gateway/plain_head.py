@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from nexus_gateway.exchange import Headers
+from nexus_gateway.exchange import Headers, RequestHead
 from nexus_gateway.surfaces import SURFACES, Surface
 
 LARGEST_HEAD = 16 << 10
@@ -35,7 +35,8 @@ _KEEPS = {b"": True, b"keep-alive": True, b"close": False}
 @dataclass(slots=True)
 class PlainHead:
     surface: Surface
-    headers: Headers
+    head: RequestHead
+    """Without the client's address, which is the connection's."""
     length: int
     """Bytes of the body."""
     keeps: bool
@@ -72,14 +73,19 @@ def plain_head(data: bytes) -> PlainHead | None:
     if read is None:
         return None
     surface, headers = read
-    values = dict(headers)
-    length = values.get(b"content-length", b"")
-    keeps = _KEEPS.get(values.get(b"connection", b"").lower())
-    if keeps is None or not length.isdigit() or len(length) > _MOST_DIGITS or b"host" not in values:
+    head = RequestHead("POST", surface.path, headers, "")
+    values = head.firsts
+    length, keeps = values.get(b"content-length", b""), True
+    if b"connection" in values:
+        said = _KEEPS.get(values[b"connection"].lower())
+        if said is None:
+            return None
+        keeps = said
+    if not length.isdigit() or len(length) > _MOST_DIGITS or b"host" not in values:
         return None
     if not _UNUSUAL.isdisjoint(values) or (len(values) < len(headers) and _twice(headers)):
         return None
-    return PlainHead(surface, headers, int(length), keeps)
+    return PlainHead(surface, head, int(length), keeps)
 
 
 def _twice(headers: Headers) -> bool:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from nexus_gateway.asked import LARGEST
 from nexus_gateway.body_limits import BODY_SECONDS, too_large, too_slow
 from nexus_gateway.errors import ClientGone
-from nexus_gateway.exchange import WRITTEN, Headers, RequestHead, Waiter, failed, given
+from nexus_gateway.exchange import WRITTEN, Headers, Waiter, failed, given
 from nexus_gateway.plain_head import PlainHead
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class WireExchange:
     )
 
     def __init__(self, connection: WireProtocol, plain: PlainHead) -> None:
-        client = connection.client
-        self.head = RequestHead("POST", plain.surface.path, plain.headers, client[0] if client else "")
+        self.head = plain.head
+        if connection.client is not None:
+            plain.head.client = connection.client[0]
         self.closed: Waiter[None] = Waiter()
         self.keeps = plain.keeps
         """Whether the connection may carry another request after the answer."""

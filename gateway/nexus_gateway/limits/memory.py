@@ -58,14 +58,8 @@ class MemoryLimiter:
         now = self._clock()
         window, elapsed = int(now // self._window), now % self._window
         found = self._bucket(bucket, window)
-        verdict = judged(
-            Counted(found.requests, found.requests_before),
-            Counted(found.tokens, found.tokens_before),
-            limits,
-            tokens,
-            elapsed,
-            self._window,
-        )
+        counted = Counted(found.requests, found.requests_before, found.tokens, found.tokens_before)
+        verdict = judged(counted, limits, tokens, elapsed, self._window)
         if not verdict.admitted:
             return given((verdict, None))
         found.requests += 1

@@ -89,14 +89,8 @@ class RedisLimiter:
 
     def _verdict(self, answer: Any, bucket: str, limits: Limits, tokens: int) -> Decision:
         admitted, elapsed, requests, requests_before, spent, spent_before, number = map(int, answer)
-        verdict = judged(
-            Counted(requests, requests_before),
-            Counted(spent, spent_before),
-            limits,
-            tokens,
-            elapsed / 1000,
-            self._window,
-        )
+        counted = Counted(requests, requests_before, spent, spent_before)
+        verdict = judged(counted, limits, tokens, elapsed / 1000, self._window)
         return verdict, Reservation(bucket, tokens, number, shared=True) if admitted else None
 
     def _without(self, bucket: str, limits: Limits, tokens: int) -> Decision:

@@ -34,8 +34,10 @@ NO_LIMITS = Limits()
 class Counted(NamedTuple):
     """What one bucket has used, in the present window and in the one before."""
 
-    now: float
-    before: float
+    requests: float
+    requests_before: float
+    tokens: float
+    tokens_before: float
 
 
 class Quota(NamedTuple):
@@ -54,43 +56,41 @@ class Verdict(NamedTuple):
     tokens: Quota | None = None
 
 
-def wait(counted: Counted, amount: float, limit: int, elapsed: float, window: float) -> float:
-    """Seconds until `amount` fits, if nothing else comes. An amount above the limit never fits; then it is a window.
-    `elapsed`: seconds of the present window."""
+def judged(counted: Counted, limits: Limits, amount: float, elapsed: float, window: float) -> Verdict:
+    """The verdict on one request of `amount` tokens, by what was counted before it. The quotas of one that is admitted
+    are those that are left after it. `elapsed`: seconds of the present window, which has `window`."""
+    requests, requests_before, tokens, tokens_before = counted
+    still = 1 - elapsed / window  # of the window before, what lies within the last minute
+    asked, spent = requests + requests_before * still, tokens + tokens_before * still
+    if limits.requests is not None and asked + 1 > limits.requests:
+        reason: Reason = "requests"
+        seconds = _wait(requests, requests_before, 1, limits.requests, elapsed, window)
+    elif limits.tokens is not None and spent + amount > limits.tokens:
+        reason = "tokens"
+        seconds = _wait(tokens, tokens_before, amount, limits.tokens, elapsed, window)
+    else:
+        requests, asked, tokens, spent = requests + 1, asked + 1, tokens + amount, spent + amount
+        reason, seconds = "", 0.0
+    left, asks, spends = window - elapsed, None, None
+    if limits.requests is not None:
+        asks = _quota(limits.requests, asked, left + window if requests else left if requests_before else 0.0)
+    if limits.tokens is not None:
+        spends = _quota(limits.tokens, spent, left + window if tokens else left if tokens_before else 0.0)
+    return Verdict(not reason, reason, max(1, math.ceil(seconds)) if reason else 0, asks, spends)
+
+
+def _quota(limit: int, used: float, busy: float) -> Quota:
+    """`busy`: seconds until all of it is free again."""
+    return Quota(limit, int(limit - used) if used < limit else 0, math.ceil(busy))
+
+
+def _wait(now: float, before: float, amount: float, limit: int, elapsed: float, window: float) -> float:
+    """Seconds until `amount` fits, if nothing else comes. An amount above the limit never fits; then it is a window."""
     if amount > limit:
         return window
     room = limit - amount
-    if counted.now <= room:  # within this window, while the one before slides out
-        left = 1 - (room - counted.now) / counted.before if counted.before else 0.0
+    if now <= room:  # within this window, while the one before slides out
+        left = 1 - (room - now) / before if before else 0.0
         return max(0.0, left * window - elapsed)
-    left = 1 - room / counted.now  # in the next window, while this one slides out
+    left = 1 - room / now  # in the next window, while this one slides out
     return window - elapsed + left * window
-
-
-def judged(requests: Counted, tokens: Counted, limits: Limits, amount: float, elapsed: float, window: float) -> Verdict:
-    """The verdict on one request of `amount` tokens, by what was counted before it. The quotas of one that is admitted
-    are those that are left after it."""
-    still = 1 - elapsed / window  # of the window before, what lies within the last minute
-    requests_used, tokens_used = requests.now + requests.before * still, tokens.now + tokens.before * still
-    reason: Reason = ""
-    if limits.requests is not None and requests_used + 1 > limits.requests:
-        reason, counted, one, limit = "requests", requests, 1.0, limits.requests
-    elif limits.tokens is not None and tokens_used + amount > limits.tokens:
-        reason, counted, one, limit = "tokens", tokens, amount, limits.tokens
-    if reason:
-        seconds = wait(counted, one, limit, elapsed, window)
-        asks = _quota(requests, requests_used, limits.requests, elapsed, window)
-        spends = _quota(tokens, tokens_used, limits.tokens, elapsed, window)
-        return Verdict(False, reason, max(1, math.ceil(seconds)), asks, spends)
-    requests, tokens = Counted(requests.now + 1, requests.before), Counted(tokens.now + amount, tokens.before)
-    asks = _quota(requests, requests_used + 1, limits.requests, elapsed, window)
-    spends = _quota(tokens, tokens_used + amount, limits.tokens, elapsed, window)
-    return Verdict(True, "", 0, asks, spends)
-
-
-def _quota(counted: Counted, used: float, limit: int | None, elapsed: float, window: float) -> Quota | None:
-    if not limit:
-        return None
-    left = int(limit - used) if used < limit else 0
-    busy = 2 * window - elapsed if counted.now else window - elapsed if counted.before else 0.0
-    return Quota(limit, left, math.ceil(busy))
