@@ -6,13 +6,16 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nexus_gateway.errors import INVALID_API_KEY, MISSING_SCOPE, Refusal
 from nexus_gateway.exchange import RequestHead
 from nexus_gateway.key_ring import KeyRing
 from nexus_gateway.keys import Key, digest
-from nexus_gateway.tokens.claims import Claims
-from nexus_gateway.tokens.verify import TokenVerifier
+
+if TYPE_CHECKING:
+    from nexus_gateway.tokens.claims import Claims
+    from nexus_gateway.tokens.verify import TokenVerifier
 
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="nexus"'),)
 

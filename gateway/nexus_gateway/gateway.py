@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from prometheus_client.core import Metric
@@ -31,7 +31,6 @@ from nexus_gateway.kept_responses.place import KEPT_SECONDS, Places
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.parallel import Parallel
-from nexus_gateway.limits.shared import RedisLimiter
 from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
@@ -51,10 +50,12 @@ from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.telemetry.request_line import request_line, request_text
 from nexus_gateway.telemetry.sampling import sample_rate
-from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.upstreams.certificates import Certificates
 from nexus_gateway.upstreams.protocol import Upstream
 from nexus_gateway.upstreams.schemes import SCHEMES, open_upstream
+
+if TYPE_CHECKING:
+    from nexus_gateway.tokens.jwks import Jwks
 
 
 class Gateway:
@@ -246,7 +247,7 @@ class Gateway:
         return {"pid": os.getpid(), "revision": self.served.current.revision, "refusal": refusal}
 
     def _state(self) -> Iterator[Metric]:
-        served, shared = self.served, self.limiter if isinstance(self.limiter, RedisLimiter) else None
+        served = self.served
         yield families.CONFIG.told({(served.current.revision,): 1})
         yield families.CONFIG_REFUSED.told({(): 1 if served.refused else 0})
         yield families.CONFIG_REFUSALS.told({(): served.refusals})
@@ -257,8 +258,8 @@ class Gateway:
         yield families.DECISIONS_DROPPED.told({(): self.decisions.dropped if self.decisions else 0})
         yield families.SPANS_DROPPED.told({(): self.spans.dropped if self.spans else 0})
         yield families.RETRIES_REFUSED.told({(): self.retries.refused})
-        yield families.LIMITER_SHARED.told({(): 1 if shared and shared.up else 0})
-        yield families.CORRECTIONS_LOST.told({(): shared.lost if shared else 0})
+        yield families.LIMITER_SHARED.told({(): 1 if self.limiter.shared else 0})
+        yield families.CORRECTIONS_LOST.told({(): self.limiter.lost})
         yield families.IDEMPOTENCY_SHARED.told({(): 1 if self.under_way.store.shared else 0})
         yield families.JWKS_KEYS.told({(): self._jwks.status.keys if self._jwks else 0})
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})

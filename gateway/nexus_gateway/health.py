@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-
-import httpx
+from importlib import import_module
 
 from nexus_gateway.endpoints import Endpoints
 from nexus_gateway.routes import Endpoint, Upstream
 from nexus_gateway.routes_file import HealthFile
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.upstreams.certificates import Certificates, UpstreamTls
-from nexus_gateway.upstreams.transport import PoolTransport
 
 FAILURES = 2
 """In a row, before an endpoint counts as unwell: one lost answer is no illness."""
@@ -86,6 +84,11 @@ async def _answers(
     snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint, check: HealthFile, tls: UpstreamTls
 ) -> bool:
     """A connection of its own for each check: one that stays open says nothing of who wants a new one."""
+    await asyncio.to_thread(import_module, "nexus_gateway.upstreams.transport")  # nothing else waits meanwhile
+    import httpx
+
+    from nexus_gateway.upstreams.transport import PoolTransport
+
     headers = {"authorization": upstream.authorization.decode()} if upstream.authorization else {}
     transport = PoolTransport(tls, snapshot.resolve)
     try:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -17,17 +18,14 @@ from nexus_gateway.decisions.decision_log import DecisionLog
 from nexus_gateway.garbage_collection import settle
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.memory import MemoryStore
-from nexus_gateway.idempotency.shared import SharedStore
 from nexus_gateway.idempotency.store import Store
 from nexus_gateway.idempotency.under_way import UnderWay
 from nexus_gateway.kept_responses.memory import MemoryPlaces
 from nexus_gateway.kept_responses.place import Places
-from nexus_gateway.kept_responses.shared import SharedPlaces
 from nexus_gateway.key_ring import KeyRing, KeyWatcher
 from nexus_gateway.keys import DEV_KEY, Keys, digest, keys_of_environment, read_keys
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
-from nexus_gateway.limits.shared import RedisLimiter
 from nexus_gateway.ports import Ports
 from nexus_gateway.served import Served, Watcher, first
 from nexus_gateway.server import make_server
@@ -41,10 +39,11 @@ from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.collector import spans_of_environment
 from nexus_gateway.telemetry.logs import LogWriter, event_line
 from nexus_gateway.telemetry.record import RequestRecord
-from nexus_gateway.tokens.fetch import http_fetch
-from nexus_gateway.tokens.jwks import Jwks
 from nexus_gateway.tokens.settings import TokenSettings, read_token_settings
-from nexus_gateway.tokens.verify import TokenVerifier
+
+if TYPE_CHECKING:
+    from nexus_gateway.tokens.jwks import Jwks
+    from nexus_gateway.tokens.verify import TokenVerifier
 
 
 def run(start: Start) -> int:
@@ -65,10 +64,10 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     logs = LogWriter(sys.stdout, masking=settings.masking, lock=worker.log_lock if worker else None)
     salt = settings.salt.encode() or secrets.token_bytes(32)
     audited = _audit(settings, start.audit, salt)
-    jwks = Jwks(tokens.jwks_url, http_fetch()) if tokens and tokens.jwks_url else None
+    jwks = _jwks(tokens)
     spans = _spans(start.environ, logs)
     ring = KeyRing(known)
-    credentials = Credentials(ring, TokenVerifier(tokens, jwks) if tokens else None)
+    credentials = Credentials(ring, _verifier(tokens, jwks))
     limiter = _limiter(settings, logs)
     under_way = UnderWay(_answers(settings, logs), settings.idempotency)
     gateway = Gateway(
@@ -116,7 +115,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     finally:
         for part in (*watchers, *writers):
             part.stop()
-        lost = limiter.lost if isinstance(limiter, RedisLimiter) else 0
+        lost = limiter.lost
         logs.write(event_line("stopped", corrections_lost=lost) if lost else event_line("stopped"))
         logs.stop()
 
@@ -126,9 +125,27 @@ def _configured(start: Start, settings: Settings, keys: Keys) -> tuple[Source | 
     return source, _served(settings, keys, source, start.resolve, start.state), read_token_settings(start.environ)
 
 
+def _jwks(tokens: TokenSettings | None) -> Jwks | None:
+    if tokens is None or tokens.jwks_url is None:
+        return None
+    from nexus_gateway.tokens.fetch import http_fetch
+    from nexus_gateway.tokens.jwks import Jwks
+
+    return Jwks(tokens.jwks_url, http_fetch())
+
+
+def _verifier(tokens: TokenSettings | None, jwks: Jwks | None) -> TokenVerifier | None:
+    if tokens is None:
+        return None
+    from nexus_gateway.tokens.verify import TokenVerifier  # `cryptography` is 9 MiB, for who takes tokens
+
+    return TokenVerifier(tokens, jwks)
+
+
 def _limiter(settings: Settings, logs: LogWriter) -> Limiter:
     if settings.redis_url is None:
         return MemoryLimiter()
+    from nexus_gateway.limits.shared import RedisLimiter  # redis-py is 8 MiB, for who counts in Redis
 
     def changed(up: bool, reason: str) -> None:
         if up:
@@ -151,6 +168,8 @@ def _answers(settings: Settings, logs: LogWriter) -> Store:
     """Where answers are kept for idempotency keys."""
     if settings.redis_url is None:
         return MemoryStore(settings.idempotency)
+    from nexus_gateway.idempotency.shared import SharedStore  # as above
+
     instead = "answers are kept here alone" if settings.idempotency.fail_open else "requests with a key are refused"
 
     def changed(up: bool, reason: str) -> None:
@@ -166,6 +185,7 @@ def _places(settings: Settings, logs: LogWriter) -> Places:
     """Where it is remembered which engine keeps a response."""
     if settings.redis_url is None:
         return MemoryPlaces(settings.responses_seconds)
+    from nexus_gateway.kept_responses.shared import SharedPlaces  # as above
 
     def changed(up: bool, reason: str) -> None:
         if up:

@@ -23,6 +23,14 @@ class Reservation:
 
 
 class Limiter(Protocol):
+    @property
+    def shared(self) -> bool:
+        """True while all gateways count together."""
+
+    @property
+    def lost(self) -> int:
+        """Corrections that were not taken where all count together."""
+
     async def begin(self) -> None:
         """Before the first request, in the loop."""
 

@@ -43,6 +43,8 @@ class _Bucket:
 class MemoryLimiter:
     """The port `Limiter`, for the loop's thread alone."""
 
+    shared, lost = False, 0
+
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS) -> None:
         """`clock`: seconds, never going back. `window`: seconds."""
         self._clock, self._window = clock, window

@@ -40,7 +40,7 @@ class RedisLimiter:
         """Corrections that Redis did not take."""
 
     @property
-    def up(self) -> bool:
+    def shared(self) -> bool:
         return self._scripts.up
 
     async def begin(self) -> None:

@@ -10,7 +10,6 @@ from urllib.parse import SplitResult
 
 from nexus_gateway.routes_file import TlsFile, UpstreamFile
 from nexus_gateway.surfaces import APIS, Api
-from nexus_gateway.upstreams import litellm
 from nexus_gateway.upstreams.certificates import Certificates, UpstreamTls
 from nexus_gateway.upstreams.http import HttpUpstream
 from nexus_gateway.upstreams.mock import MockUpstream
@@ -62,7 +61,21 @@ def _mock(endpoint: Endpoint, address: str | None, certificates: Certificates) -
 
 
 def _litellm(endpoint: Endpoint, address: str | None, certificates: Certificates) -> Upstream:
-    return litellm.LitellmUpstream(endpoint.url, endpoint.api_base, certificates.of(endpoint.tls))
+    from nexus_gateway.upstreams.litellm import LitellmUpstream
+
+    return LitellmUpstream(endpoint.url, endpoint.api_base, certificates.of(endpoint.tls))
+
+
+def _check_litellm(file: UpstreamFile, url: SplitResult) -> None:
+    from nexus_gateway.upstreams.litellm import check  # with httpx 4 MiB, for who asks hosted providers
+
+    check(file, url)
+
+
+def _prepare_litellm() -> None:
+    from nexus_gateway.upstreams.litellm import prepare
+
+    prepare()
 
 
 def _grpc(endpoint: Endpoint, address: str | None, certificates: Certificates) -> Upstream:
@@ -95,7 +108,7 @@ SCHEMES = {
     "grpcs": Scheme("grpcs://host:port", _grpc, _check_grpc, _prepare_grpc, apis=_GRPC_APIS, tls=True),
     "mock": Scheme("mock://host", _mock, query=True),
     "litellm": Scheme(
-        "litellm://provider/model", _litellm, litellm.check, litellm.prepare, apis=("chat", "embeddings"), tls=True
+        "litellm://provider/model", _litellm, _check_litellm, _prepare_litellm, apis=("chat", "embeddings"), tls=True
     ),
 }
 
