@@ -210,6 +210,9 @@ bench-engines: setup-dev ## write docs/benchmarks-engines.md: one load on all of
 bench: setup-dev setup-bench ## write docs/benchmarks.md: the gateway beside others, by turns; BENCH_FLAGS=--quick for a look
 	$(BIN)/python -m tests.bench.gateways.side_by_side docs/benchmarks.md $(STATE)/benchmarks.json $(BENCH_FLAGS)
 
+bench-stages: setup-dev ## what each stage of a request costs the gateway in user space: the table of docs/architecture.md
+	$(BIN)/python -m tests.bench.gateway_stages
+
 bench-guard: setup-dev ## hold what the gateway costs against the committed ratio to a bare proxy: fails where 10 % is lost
 	$(BIN)/python -m tests.bench.gateways.guard $(BENCH_FLAGS)
 

@@ -62,14 +62,16 @@ def bearer_of(claims: Claims) -> Key:
 
 def _sole_key(head: RequestHead, ring: KeyRing) -> Key | None:
     """Where one header alone has a credential, and that is a key of the ring. None says nothing."""
-    said = head.every(b"authorization")
-    if len(said) != 1 or head.every(b"x-api-key"):
+    firsts = head.firsts
+    if len(firsts) != len(head.headers) or b"x-api-key" in firsts or b"authorization" not in firsts:
         return None
-    return ring.find(digest(_bearer(said[0])), time.time())
+    return ring.find(digest(_bearer(firsts[b"authorization"])), time.time())
 
 
 def _bearer(value: bytes) -> bytes:
     """Raises ValueError for any other scheme."""
+    if value.startswith(b"Bearer ") and (found := value[7:].strip()):  # as all clients write it
+        return found
     scheme, _, token = value.partition(b" ")
     if scheme.lower() != b"bearer" or not token:
         raise ValueError("no bearer token")

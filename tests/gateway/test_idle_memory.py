@@ -12,7 +12,7 @@ NOT_NEEDED = ("cryptography", "grpc", "httpx", "jwt", "litellm", "redis")
 def loaded_with(*modules: str) -> set[str]:
     """Packages of a new process that has imported these."""
     script = f"import sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)  # noqa: S603
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return set(run.stdout.split())
 
 

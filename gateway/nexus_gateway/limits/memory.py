@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.limits.limiter import Reservation
@@ -15,13 +14,12 @@ MOST_BUCKETS = 100_000
 """Above it the bucket that was used longest ago is forgotten. Open: its caller begins anew."""
 
 
-@dataclass(slots=True)
-class _Bucket:
-    window: int
-    requests: float = 0
-    requests_before: float = 0
-    tokens: float = 0
-    tokens_before: float = 0
+class _Bucket(Counted):
+    __slots__ = ("window",)
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
 
     def slide(self, window: int) -> None:
         if window != self.window:
@@ -60,8 +58,7 @@ class MemoryLimiter:
         now = self._clock()
         window, elapsed = int(now // self._window), now % self._window
         found = self._bucket(bucket, window)
-        counted = Counted(found.requests, found.requests_before, found.tokens, found.tokens_before)
-        verdict = judged(counted, limits, tokens, elapsed, self._window)
+        verdict = judged(found, limits, tokens, elapsed, self._window)
         if not verdict.admitted:
             return given((verdict, None))
         found.requests += 1

@@ -31,13 +31,14 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-class Counted(NamedTuple):
+@dataclass(slots=True)
+class Counted:
     """What one bucket has used, in the present window and in the one before."""
 
-    requests: float
-    requests_before: float
-    tokens: float
-    tokens_before: float
+    requests: float = 0
+    requests_before: float = 0
+    tokens: float = 0
+    tokens_before: float = 0
 
 
 class Quota(NamedTuple):
@@ -59,7 +60,8 @@ class Verdict(NamedTuple):
 def judged(counted: Counted, limits: Limits, amount: float, elapsed: float, window: float) -> Verdict:
     """The verdict on one request of `amount` tokens, by what was counted before it. The quotas of one that is admitted
     are those that are left after it. `elapsed`: seconds of the present window, which has `window`."""
-    requests, requests_before, tokens, tokens_before = counted
+    requests, requests_before = counted.requests, counted.requests_before
+    tokens, tokens_before = counted.tokens, counted.tokens_before
     still = 1 - elapsed / window  # of the window before, what lies within the last minute
     asked, spent = requests + requests_before * still, tokens + tokens_before * still
     if limits.requests is not None and asked + 1 > limits.requests:
