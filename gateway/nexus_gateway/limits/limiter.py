@@ -19,6 +19,8 @@ class Reservation:
     """Number of the window that it was counted in."""
     shared: bool = False
     """True where Redis has counted it."""
+    leased: bool = False
+    """True where it was given away of what Redis had counted before (leases.py)."""
     settled: bool = False
 
 

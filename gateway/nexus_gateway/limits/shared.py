@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from nexus_gateway.exchange import Waiter
+from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.limits.leases import LEASE_SECONDS, Leases
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.windows import WINDOW_SECONDS, Counted, Limits, Verdict, judged
@@ -31,11 +32,13 @@ class RedisLimiter:
         fail_open: bool = True,
         deadline: float = DECISION_SECONDS,
         window: float = WINDOW_SECONDS,
+        lease: float = LEASE_SECONDS,
     ) -> None:
-        """`deadline` of one batch, and `window`, in seconds. Raises ValueError for a URL that is none."""
+        """`deadline` of one batch, `window` and `lease`, in seconds. Raises ValueError for a URL that is none."""
         self._scripts = RedisScripts(url, __package__, ("decide.lua", "correct.lua"), changed, deadline)
         self._fail_open, self._window = fail_open, window
         self._alone = MemoryLimiter(window=window)
+        self._leases = Leases(window, self._add, lease)
         self.lost = 0
         """Corrections that Redis did not take."""
 
@@ -47,10 +50,21 @@ class RedisLimiter:
         await self._scripts.begin()
 
     def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[Decision]:
+        leased = self._leases.take(bucket, limits, tokens)
+        if leased is not None:
+            return given(leased)
         most = [-1 if limit is None else limit for limit in (limits.requests, limits.tokens)]
-        asked = self._scripts.run("decide.lua", _key(bucket), int(self._window * 1000), *most, tokens)
+        more = self._leases.ask(bucket, limits)
+        asked = self._scripts.run("decide.lua", _key(bucket), int(self._window * 1000), *most, tokens, *more)
         decided: Waiter[Decision] = Waiter()
-        asked.then(lambda: decided.give(self._decision(asked, bucket, limits, tokens)))
+
+        def answered() -> None:
+            decision = self._decision(asked, bucket, limits, tokens, more)
+            if any(more):
+                self._leases.answered(bucket)
+            decided.give(decision)
+
+        asked.then(answered)
         return decided
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
@@ -67,30 +81,42 @@ class RedisLimiter:
 
     async def close(self) -> None:
         """Brings the last corrections; those that Redis does not take in time are lost and counted."""
+        self._leases.close()
         await self._scripts.close()
 
     def _correct(self, reservation: Reservation, requests: int, tokens: int) -> None:
         reservation.settled = True
         if not requests and not tokens:
             return
-        told = self._scripts.run("correct.lua", _key(reservation.bucket), reservation.window, requests, tokens)
+        if reservation.leased:
+            self._leases.owe(reservation.bucket, reservation.window, requests, tokens)
+        else:
+            self._add(reservation.bucket, reservation.window, requests, tokens)
+
+    def _add(self, bucket: str, window: int, requests: int, tokens: int) -> None:
+        told = self._scripts.run("correct.lua", _key(bucket), window, requests, tokens)
         told.then(lambda: self._lost(told))
 
     def _lost(self, told: Waiter[Any]) -> None:
         self.lost += told.error is not None
 
-    def _decision(self, asked: Waiter[Any], bucket: str, limits: Limits, tokens: int) -> Decision:
+    def _decision(
+        self, asked: Waiter[Any], bucket: str, limits: Limits, tokens: int, more: tuple[int, int]
+    ) -> Decision:
         try:
             if asked.error is not None:
                 raise asked.error
-            return self._verdict(asked.value, bucket, limits, tokens)
+            return self._verdict(asked.value, bucket, limits, tokens, more)
         except Exception:  # whatever a broken server says, nobody may wait for ever
             return self._without(bucket, limits, tokens)
 
-    def _verdict(self, answer: Any, bucket: str, limits: Limits, tokens: int) -> Decision:
-        admitted, elapsed, requests, requests_before, spent, spent_before, number = map(int, answer)
+    def _verdict(self, answer: Any, bucket: str, limits: Limits, tokens: int, more: tuple[int, int]) -> Decision:
+        admitted, elapsed, requests, requests_before, spent, spent_before, number, leased = map(int, answer)
         counted = Counted(requests, requests_before, spent, spent_before)
         verdict = judged(counted, limits, tokens, elapsed / 1000, self._window)
+        if leased:
+            with_it = Counted(requests + 1, requests_before, spent + tokens, spent_before)
+            self._leases.granted(bucket, limits, with_it, number, elapsed / 1000, more)
         return verdict, Reservation(bucket, tokens, number, shared=True) if admitted else None
 
     def _without(self, bucket: str, limits: Limits, tokens: int) -> Decision:
