@@ -28,6 +28,7 @@ from nexus_gateway.exchange import RequestHead
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.key_ring import KeyRing
 from nexus_gateway.keys import Key, digest
+from nexus_gateway.limited_protocol import LimitedProtocol
 from nexus_gateway.limits.estimate import estimate
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.plain_head import END, plain_head
@@ -68,8 +69,9 @@ def body() -> bytes:
     return json.dumps({"model": "chat", "max_tokens": 64, "temperature": 0.7, "messages": messages}).encode()
 
 
-def request() -> bytes:
-    said = body()
+def request(said: bytes = b"") -> bytes:
+    """With the body above, where none is given."""
+    said = said or body()
     return b"\r\n".join((
         b"POST %b HTTP/1.1" % _PATH.encode(),
         b"host: gateway.test",
@@ -157,7 +159,7 @@ def least(call: Callable[[], object]) -> float:
     return found / _CALLS * 1e6
 
 
-class _Silent(asyncio.Transport):
+class Silent(asyncio.Transport):
     """Takes whatever is written."""
 
     def __init__(self) -> None:
@@ -181,9 +183,9 @@ class _Silent(asyncio.Transport):
     def abort(self) -> None: ...
 
 
-async def whole(shared: Gateway) -> tuple[Stage, Stage]:
-    """From the client's bytes to the engine's socket, and from the engine's bytes to the end of the answer."""
-    protocol, client, engine = Server("wire", shared).connect().protocol, _Silent(), _Silent()
+def connected(shared: Gateway, client: Silent, engine: Silent) -> tuple[LimitedProtocol, Connection]:
+    """A client's connection, and the one to the engine that its requests take."""
+    protocol = Server("wire", shared).connect().protocol
     protocol.connection_made(client)
     endpoint = shared.served.current.table.upstreams["engine"].endpoints[0]
     pool = shared.upstream(shared.served.current, endpoint)
@@ -191,6 +193,13 @@ async def whole(shared: Gateway) -> tuple[Stage, Stage]:
     connection = Connection(pool._put, pool._drop)
     connection.connection_made(engine)
     pool._put(connection)
+    return protocol, connection
+
+
+async def whole(shared: Gateway) -> tuple[Stage, Stage]:
+    """From the client's bytes to the engine's socket, and from the engine's bytes to the end of the answer."""
+    client, engine = Silent(), Silent()
+    protocol, connection = connected(shared, client, engine)
     asked, answered, there, back = request(), answer(), float("inf"), float("inf")
     gc.collect()
     gc.freeze()

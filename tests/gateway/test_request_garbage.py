@@ -1,0 +1,82 @@
+"""Nothing of a request waits for Python's collector: what is free at once is warm for the next one, and a collection
+of what thousands of requests have left holds all of them up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from ..bench.gateway_stages import Silent, answer, connected, gateway, request
+
+_EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "t"}}]}\n\n'
+_EVENTS = (_EVENT, _EVENT, b"data: [DONE]\n\n")
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + b"".join(
+    b"%x\r\n%b\r\n" % (len(event), event) for event in (*_EVENTS,)
+)
+END = b"0\r\n\r\n"
+
+
+def asked(**fields: object) -> bytes:
+    return request(json.dumps({"model": "chat", "messages": [], **fields}).encode())
+
+
+CASES = {
+    "whole": (asked(), (answer(),)),
+    "stream": (asked(stream=True), (STREAM, END)),
+    "refused by the engine": (asked(), (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}",)),
+    "no such model": (asked(model="none"), ()),
+    "no such key": (asked().replace(b"Bearer nxs", b"Bearer not"), ()),
+}
+
+
+def left_by(story: Callable[[], None]) -> Counter[str]:
+    """Types of what only the collector can free."""
+    story()  # what is made once is no garbage
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        story()
+        gc.collect()
+        return Counter(type(one).__qualname__ for one in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_request_leaves_no_garbage(case: str, tmp_path: Path) -> None:
+    said, answers = CASES[case]
+
+    async def whole() -> Counter[str]:
+        client, engine = Silent(), Silent()
+        protocol, connection = connected(gateway(tmp_path), client, engine)
+
+        def story() -> None:
+            before = client.writes
+            protocol.data_received(said)
+            for piece in answers:
+                connection.data_received(piece)
+            assert client.writes > before, "it is answered"
+
+        found = left_by(story)
+        await asyncio.sleep(0)
+        return found
+
+    assert uvloop.run(whole()) == Counter()
+
+
+def test_a_cycle_would_be_seen() -> None:
+    def story() -> None:
+        cycle: list[object] = []
+        cycle.append(cycle)
+
+    assert left_by(story) == Counter({"list": 1})
