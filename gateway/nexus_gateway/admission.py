@@ -25,7 +25,9 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
         record.limited = "parallel"
         raise Refusal(RATE_LIMITED, "max_parallel of this key is under way", ((b"retry-after", b"1"),))
     try:
-        return await _reserve(gateway, request, limits, tokens)
+        if limits.requests is None and limits.tokens is None:
+            return None
+        return _admitted(request, await gateway.limiter.reserve(caller.key.owner, limits, tokens))
     except BaseException:
         gateway.parallel.leave(caller.key.owner)
         raise
@@ -34,13 +36,14 @@ async def admit(gateway: Gateway, request: Request) -> Reservation | None:
 async def admit_again(gateway: Gateway, request: Request) -> None:
     """Of a request that gets another's answer: it counts as a request, and takes no tokens and no place. Raises
     Refusal."""
-    await _reserve(gateway, request, Limits(requests=request.caller.policy.requests_per_minute), 0)
+    limits = Limits(requests=request.caller.limits.requests)
+    if limits.requests is not None:
+        _admitted(request, await gateway.limiter.reserve(request.caller.key.owner, limits, 0))
 
 
-async def _reserve(gateway: Gateway, request: Request, limits: Limits, tokens: int) -> Reservation | None:
-    if limits.requests is None and limits.tokens is None:
-        return None
-    verdict, reservation = await gateway.limiter.reserve(request.caller.key.owner, limits, tokens)
+def _admitted(request: Request, decided: tuple[Verdict, Reservation | None]) -> Reservation:
+    """Raises Refusal."""
+    verdict, reservation = decided
     request.record.limit_headers = headers_of(verdict)
     if reservation is None:
         raise _refusal(verdict, request.record)

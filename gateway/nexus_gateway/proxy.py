@@ -100,7 +100,8 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
 
 async def ask(gateway: Gateway, request: Request) -> None:
     """Calls engines, within the caller's limits. Raises Refusal or ClientGone."""
-    request = await gone_on(gateway, request)
+    if request.asked.previous_response_id is not None:
+        request = await gone_on(gateway, request)
     reservation = await admit(gateway, request)
     try:
         await serve(gateway, request)
