@@ -182,6 +182,13 @@ def test_every_word_of_nexus_has_a_section_of_the_help() -> None:
     assert modules - shared == COMMANDS.keys()
 
 
+@pytest.mark.parametrize("program", ["nexus-gateway", "nexus-worker"])
+def test_every_word_of_the_others_has_a_section_too(program: str) -> None:
+    group = PROGRAMS[program]
+    with click.Context(group) as context:
+        assert sorted(group.list_commands(context)) == sorted(group.commands)
+
+
 DOCTOR = ("nexus", "doctor", "--only", "machine")
 
 
