@@ -32,6 +32,7 @@ class WireExchange:
         "_connection",
         "_ended",
         "_gone",
+        "_head",
         "_pieces",
         "_queue",
         "_reads",
@@ -63,6 +64,8 @@ class WireExchange:
         """What waits until the client has made room."""
         self._clock: asyncio.TimerHandle | None = None
         """Of the body, and later of what waits for room."""
+        self._head = b""
+        """That has not been written: it goes out with the first of the body, in one call of the system."""
         self._seconds = 0.0
         """For the client to make room, as the story said last."""
         self._started = self._chunked = self._ended = self._whole = self._gone = False
@@ -87,28 +90,25 @@ class WireExchange:
     def start(self, status: int, headers: Headers) -> None:
         if self._started:  # the client would take it for the answer of its next request
             raise RuntimeError("the answer has begun already")
-        parts = [STATUS_LINE[status]]
-        self._chunked, lines = True, 2
-        for name, value in (*self._connection.server_state.default_headers, *headers):
+        lines = [STATUS_LINE[status]]
+        self._chunked = True
+        for header in (*self._connection.server_state.default_headers, *headers):
+            name = header[0]
             if name == b"content-length":
                 self._chunked = False
             elif name == b"connection":  # it says `close`, and nothing else is ever said
                 self.keeps = False
                 continue
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
+            lines.append(b"%b: %b\r\n" % header)
         if not self.keeps:
-            parts.append(b"connection: close\r\n")
-            lines += 1
+            lines.append(b"connection: close\r\n")
         if self._chunked:
-            parts.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
-        head = b"".join((*parts, b"\r\n"))
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * lines:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines):
             raise ValueError("a header of the answer has a line's end or another control character in it")
-        self._started = True
-        self._put(head)
-        self._look_flowing()
+        self._started, self._head = True, head
 
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         if framed and self.flowing:
@@ -118,15 +118,15 @@ class WireExchange:
         self._must_have_begun()
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        waiter, self._seconds = self._put(data), seconds
+        waiter, self._seconds = self._put_behind_head(data), seconds
         if not waiter.settled:
             self._wait_for_room()
         return waiter
 
     def end(self) -> None:
         self._must_have_begun()
-        if self._chunked:
-            self._put(b"0\r\n\r\n")
+        if self._chunked or self._head:
+            self._put_behind_head(b"0\r\n\r\n" if self._chunked else b"")
         self._ended, self.flowing = True, False
         if not self._look_whole():
             self._wait_for_room()  # else a client that takes nothing keeps the connection, and all that waits in it
@@ -137,6 +137,7 @@ class WireExchange:
         if error is not None:
             self._connection.logger.error("A request has failed, and nobody could be told", exc_info=error)
         if not self._ended and not self._gone:
+            self._put(self._head)  # if nothing has come after it
             self._connection.transport.close()
 
     # --- what the connection tells ---------------------------------------------------------------------------------
@@ -192,13 +193,21 @@ class WireExchange:
     # --- both ------------------------------------------------------------------------------------------------------
 
     def _look_flowing(self) -> None:
-        begun = self._started and self._chunked and not (self._ended or self._gone)
+        begun = self._started and self._chunked and not (self._head or self._ended or self._gone)
         self.flowing = begun and not self._queue and not self._connection.flow.write_paused
 
     def _must_have_begun(self) -> None:
         """Else a body would stand where the client reads a head."""
         if not self._started and not self._gone:
             raise RuntimeError("the answer has not begun")
+
+    def _put_behind_head(self, data: bytes) -> Waiter[None]:
+        if not self._head:
+            return self._put(data)
+        data, self._head = self._head + data, b""
+        waiter = self._put(data)
+        self._look_flowing()
+        return waiter
 
     def _put(self, data: bytes) -> Waiter[None]:
         """Settled once it is with the transport, which says when it holds too much."""

@@ -16,6 +16,7 @@ from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.families import Family, Labels
 from nexus_gateway.telemetry.merged import Figures, add, figures_of, told
 from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.telemetry.usual import Kind, Usual
 
 if TYPE_CHECKING:
     from nexus_gateway.siblings import Told
@@ -23,18 +24,29 @@ if TYPE_CHECKING:
 CLIENT_GONE = 499
 
 
+Cell = list[float]
+"""One figure, that is counted in place."""
+
+
 class Counter:
     """A prometheus_client child costs several times what this dictionary does, on each request."""
 
     def __init__(self, family: Family) -> None:
         self._family = family
-        self.values: dict[Labels, float] = {}
+        self._cells: dict[Labels, Cell] = {}
 
     def add(self, labels: Labels, amount: float = 1) -> None:
-        self.values[labels] = self.values.get(labels, 0) + amount
+        self.cell(labels)[0] += amount
+
+    def cell(self, labels: Labels) -> Cell:
+        """Who counts the same again and again keeps it."""
+        cell = self._cells.get(labels)
+        if cell is None:
+            cell = self._cells[labels] = [0]
+        return cell
 
     def family(self) -> Metric:
-        return self._family.told(self.values.copy())
+        return self._family.told({labels: cell[0] for labels, cell in list(self._cells.items())})
 
 
 class Histogram:
@@ -44,13 +56,13 @@ class Histogram:
         """One count for each bound, one for what is above all, and the sum."""
 
     def observe(self, labels: Labels, value: float) -> None:
-        counts = self._of(labels)
+        counts = self.of(labels)
         counts[bisect_left(self._bounds, value)] += 1
         counts[-1] += value
 
     def merge(self, labels: Labels, counts: Sequence[int], total: float) -> None:
         """Adds what was counted elsewhere by the same bounds, and its sum."""
-        ours = self._of(labels)
+        ours = self.of(labels)
         for place, count in enumerate(counts):
             ours[place] += count
         ours[-1] += total
@@ -65,7 +77,7 @@ class Histogram:
             family.add_metric(labels, buckets, counts[-1])
         return family
 
-    def _of(self, labels: Labels) -> list[float]:
+    def of(self, labels: Labels) -> list[float]:
         counts = self.values.get(labels)
         if counts is None:
             counts = self.values[labels] = [0.0] * (len(self._bounds) + 2)
@@ -105,9 +117,34 @@ class Metrics:
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
         self._state, self._lag = state, lag
+        self._usual: dict[Kind, Usual] = {}
+        """As many as there are series of the counters."""
 
     def count(self, record: RequestRecord) -> None:
         """Adds a finished request."""
+        if _is_usual(record):
+            self._count_usual(record)
+        else:
+            self._count_any(record)
+
+    def _count_usual(self, record: RequestRecord) -> None:
+        """The same by figures that were looked up once for all answers of this kind: else a dozen names are made and
+        looked up for each."""
+        called = record.tries[0]
+        kind = (record.method, record.path, record.status, record.route, record.release, called.upstream, called.status)
+        usual = self._usual.get(kind)
+        if usual is None:
+            usual = self._usual[kind] = Usual(self, kind)
+        usual.count(record.ended - record.started, record.first_byte - record.started, called.ended - called.started)
+        if record.gaps is not None:
+            self.inter_token.merge(usual.made_by, record.gaps.counts, record.gaps.total)
+        if record.prompt_tokens or record.completion_tokens:
+            tenant = usual.tokens_of(self, record.tenant)
+            tenant.add(record.prompt_tokens, record.completion_tokens)
+        if record.cached_tokens:
+            self._count_tokens(record, usual.made_by, "cached", record.cached_tokens)
+
+    def _count_any(self, record: RequestRecord) -> None:
         seconds = record.ended - record.started
         self.requests.add((record.method, record.path, str(record.status)))
         self.latency.observe((record.method, record.path), seconds)
@@ -206,3 +243,11 @@ class _Given(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return iter(self._metrics)
+
+
+def _is_usual(record: RequestRecord) -> bool:
+    """An answer by the first engine that was asked, of which nothing else is counted."""
+    if not record.first_byte or not record.route or len(record.tries) != 1 or record.path in KEPT:
+        return False
+    special = record.retries or record.fallback_model or record.idempotency or record.masked or record.limited
+    return not (special or record.drawn or record.tries[0].opened_circuit)

@@ -1,0 +1,68 @@
+"""The figures of one kind of answer, looked up once: what most requests are counted in."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from nexus_gateway.telemetry import families
+
+if TYPE_CHECKING:
+    from nexus_gateway.telemetry.metrics import Metrics
+
+Kind = tuple[str, str, int, str, str, str, str]
+"""Method, path, status, route, release, upstream, the engine's own status."""
+
+
+class Usual:
+    __slots__ = ("_answers", "_asked", "_first_byte", "_latency", "_requests", "_tenants", "_tried",
+                 "_upstream_latency", "made_by")  # fmt: skip
+
+    def __init__(self, metrics: Metrics, kind: Kind) -> None:
+        method, path, status, route, release, upstream, engine_status = kind
+        self.made_by = (route, release)
+        self._requests = metrics.requests.cell((method, path, str(status)))
+        self._latency = metrics.latency.of((method, path))
+        self._answers = metrics.answers.cell((route, release, str(status)))
+        self._tried = metrics.tried.of((route,))
+        self._asked = metrics.asked.cell((upstream, engine_status))
+        self._upstream_latency = metrics.upstream_latency.of((upstream,))
+        self._first_byte = metrics.first_byte.of(self.made_by)
+        self._tenants: dict[str, Tokens] = {}
+
+    def count(self, seconds: float, first_byte: float, called: float) -> None:
+        self._requests[0] += 1
+        self._answers[0] += 1
+        self._asked[0] += 1
+        self._tried[1] += 1  # by one engine: the bounds are 0, 1, ...
+        self._tried[-1] += 1
+        latency, first, engine = self._latency, self._first_byte, self._upstream_latency
+        latency[bisect_left(families.LATENCY.bounds, seconds)] += 1
+        latency[-1] += seconds
+        first[bisect_left(families.FIRST_BYTE.bounds, first_byte)] += 1
+        first[-1] += first_byte
+        engine[bisect_left(families.UPSTREAM_LATENCY.bounds, called)] += 1
+        engine[-1] += called
+
+    def tokens_of(self, metrics: Metrics, tenant: str) -> Tokens:
+        found = self._tenants.get(tenant)
+        if found is None:
+            found = self._tenants[tenant] = Tokens(metrics, tenant, *self.made_by)
+        return found
+
+
+class Tokens:
+    """Of one tenant by one release."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, metrics: Metrics, tenant: str, route: str, release: str) -> None:
+        self._cells = tuple(
+            (metrics.tokens.cell((route, release, kind)), metrics.tenant_tokens.cell((tenant, route, release, kind)))
+            for kind in ("prompt", "completion")
+        )
+
+    def add(self, *counts: int) -> None:
+        for (all_of_them, tenants), tokens in zip(self._cells, counts, strict=True):
+            all_of_them[0] += tokens
+            tenants[0] += tokens
