@@ -62,6 +62,8 @@ class Seen(NamedTuple):
     well: bool
     resting: bool
     in_flight: int
+    chosen: bool = False
+    """By the strategy of its upstream, where that has one of its own."""
 
 
 def choose(seen: Sequence[Seen]) -> str | None:
@@ -73,7 +75,8 @@ def choose(seen: Sequence[Seen]) -> str | None:
 
 
 def least_loaded(seen: Sequence[Seen]) -> str | None:
-    """Those that rest last, then the fewest calls under way; among equals the first in turn."""
+    """Those that rest last, then the one that is chosen, then the fewest calls under way; among equals the first in
+    turn."""
     if not seen:
         return None
-    return min(seen, key=lambda one: (one.resting, one.in_flight)).id
+    return min(seen, key=lambda one: (one.resting, not one.chosen, one.in_flight)).id

@@ -31,11 +31,15 @@ from nexus_gateway.kept_responses.place import KEPT_SECONDS, Places
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.parallel import Parallel
+from nexus_gateway.placing.placements import Placements
+from nexus_gateway.placing.scrapes import Scrapes
+from nexus_gateway.prefix_routing.load import Scrape
 from nexus_gateway.request import Request
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routes import Endpoint
 from nexus_gateway.routes_file import TlsFile
 from nexus_gateway.served import Served
+from nexus_gateway.service_names import ServiceNames
 from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
 from nexus_gateway.siblings import Siblings
@@ -100,6 +104,9 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: tuple[asyncio.Task[None], ...] = ()
         self.endpoints, self.retries = Endpoints(), RetryBudget()
+        self.placements = Placements()
+        self.names: ServiceNames | None = None
+        """Who asks where the pods of headless Services are."""
         self.shadows = Shadows(logs)
         self.certificates = Certificates(self._changed_certificate)
         self._pools: dict[_Place, Upstream] = {}
@@ -184,7 +191,14 @@ class Gateway:
         await self.places.begin()
         self.certificates.keep(_named(self.served.current).tls)
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self.certificates, self._changed_health)
-        self._looking = (loop.create_task(checks.run()), loop.create_task(self.certificates.run()))
+        self.placements.keep(self.served.current.table.choosing, time.monotonic())
+        scrapes = Scrapes(lambda: self.served.current, self.certificates, self._scraped)
+        runs = (checks.run(), self.certificates.run(), scrapes.run())
+        self._looking = tuple(map(loop.create_task, runs))
+
+    def _scraped(self, upstream: routes.Upstream, endpoint: Endpoint, scrape: Scrape | None) -> None:
+        self.metrics.scrapes.add((upstream.name, "failed" if scrape is None else "taken"))
+        self.placements.scraped(endpoint.id, scrape, self.endpoints.of(endpoint.id).in_flight)
 
     def _changed_health(self, endpoint: str, well: bool) -> None:
         message = "endpoint is well" if well else "endpoint is unwell"
@@ -205,6 +219,7 @@ class Gateway:
         self.certificates.keep(named.tls)
         self.breakers.keep(named.endpoints)
         self.endpoints.keep(named.endpoints)
+        self.placements.keep(named.choosing, time.monotonic())
         self.logs.write(event_line("configuration taken", revision=named.revision))
 
     def finish(self, record: RequestRecord) -> None:
@@ -265,6 +280,10 @@ class Gateway:
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
         upstreams = served.current.table.upstreams.values()
         yield from self.certificates.metrics(one for one in upstreams if SCHEMES[one.endpoints[0].scheme].tls)
+        services = [one for one in served.current.table.upstreams.values() if one.service]
+        known, failed = (self.names.addresses, self.names.failed) if self.names is not None else ({}, ())
+        yield families.SERVICE_ENDPOINTS.told({(one.name,): len(known.get(one.service, ())) for one in services})
+        yield families.SERVICE_UNRESOLVED.told({(one.name,): one.service in failed for one in services})
         yield families.CIRCUIT_STATE.told(
             {
                 (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]
@@ -294,6 +313,7 @@ class _Named:
     places: set[_Place]
     endpoints: set[str]
     tls: set[TlsFile]
+    choosing: tuple[routes.Upstream, ...]
 
 
 def _named(snapshot: Snapshot) -> _Named:
@@ -304,11 +324,12 @@ def _named(snapshot: Snapshot) -> _Named:
         {_place(snapshot, endpoint) for endpoint in endpoints},
         {endpoint.id for endpoint in endpoints},
         {endpoint.tls for endpoint in endpoints if SCHEMES[endpoint.scheme].tls},
+        snapshot.table.choosing,
     )
 
 
 def _place(snapshot: Snapshot, endpoint: Endpoint) -> _Place:
-    return _Place(endpoint, snapshot.resolve.get(_host_port(endpoint.url)))
+    return _Place(endpoint, endpoint.address or snapshot.resolve.get(_host_port(endpoint.url)))
 
 
 @lru_cache(4096)  # asked with each call of an engine

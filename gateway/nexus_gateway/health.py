@@ -13,7 +13,7 @@ from importlib import import_module
 from nexus_gateway.endpoints import Endpoints
 from nexus_gateway.routes import Endpoint, Upstream
 from nexus_gateway.routes_file import HealthFile
-from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.snapshot import Snapshot, resolved
 from nexus_gateway.upstreams.certificates import Certificates, UpstreamTls
 
 FAILURES = 2
@@ -90,7 +90,7 @@ async def _answers(
     from nexus_gateway.upstreams.transport import PoolTransport
 
     headers = {"authorization": upstream.authorization.decode()} if upstream.authorization else {}
-    transport = PoolTransport(tls, snapshot.resolve)
+    transport = PoolTransport(tls, resolved(snapshot, endpoint))
     try:
         async with (
             asyncio.timeout(check.timeout_seconds),
@@ -110,7 +110,7 @@ async def _serves(
 
     tls = certificates.of(endpoint.tls) if endpoint.scheme == "grpcs" else None
     host = endpoint.url.partition("://")[2]
-    engine = GrpcUpstream(endpoint.url, endpoint.tls, tls, snapshot.resolve.get(host))
+    engine = GrpcUpstream(endpoint.url, endpoint.tls, tls, endpoint.address or snapshot.resolve.get(host))
     headers = [(b"authorization", upstream.authorization)] if upstream.authorization else []
     try:
         return await engine.well(check.timeout_seconds, headers)

@@ -31,6 +31,7 @@ from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.once import once
 from nexus_gateway.kept_responses.fetch import asked_about, fetch
 from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
+from nexus_gateway.placing.look import answering, look_for, placed_at
 from nexus_gateway.policy import Caller, hold_to, route_for
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
@@ -147,7 +148,7 @@ def to_ask(gateway: Gateway, request: Request) -> Iterable[Candidate]:
     table, wanted = request.snapshot.table, request.wanted
     request.record.drawn = drawn(table, wanted)
     found = candidates if considered is None else considered.candidates
-    return found(table, wanted, gateway.look)
+    return found(table, wanted, look_for(gateway, request))
 
 
 async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> None:
@@ -169,6 +170,8 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         await enter(gateway, request, candidate.upstream)
     called.started = time.monotonic()
     gateway.endpoints.begun(endpoint)
+    if (placed := placed_at(record, endpoint)) is not None:
+        gateway.placements.begun(placed)
     try:
         # The last thing before the call is sent: a half-open circuit's only probe is then taken.
         if not gateway.breakers.admits(endpoint, called.started):
@@ -176,7 +179,8 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         record.tries.append(called)
         call = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, masking).send(told)
         exchange.closed.then(lambda: call.abort(ClientGone()))
-        await relay(request, call, candidate.route.timeouts, called, noting(gateway, request, candidate))
+        first = answering(gateway, placed, noting(gateway, request, candidate))
+        await relay(request, call, candidate.route.timeouts, called, first)
         gateway.breakers.succeeded(endpoint)
     except TryFailed as failure:
         judge(gateway, endpoint, failure, called)
@@ -191,6 +195,8 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
     finally:
         called.ended = time.monotonic()
         gateway.endpoints.ended(endpoint)
+        if placed is not None:
+            gateway.placements.ended(placed, record.prompt_tokens, record.cached_tokens)
         gateway.leave(candidate.upstream)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
 from nexus_gateway import routing
 from nexus_gateway.config_errors import ConfigRefused, first_error
 from nexus_gateway.masking import recognizers
+from nexus_gateway.prefix_routing.choice import Parameters
+from nexus_gateway.prefix_routing.parameters_file import PrefixFile
+from nexus_gateway.prefix_routing.rendezvous import seed_of
 from nexus_gateway.routes_file import (
     CanaryFile,
     DirectFile,
@@ -40,6 +45,10 @@ class Endpoint:
     tls: TlsFile
     api_base: str = ""
     """Of a hosted provider; empty where that is its known one."""
+    address: str = ""
+    """`address:port` to connect to instead of the URL's; of a service's endpoints alone."""
+    seed: int = 0
+    """By which prompts are spread; see `prefix_routing/rendezvous.py`."""
 
     @property
     def scheme(self) -> str:
@@ -61,6 +70,12 @@ class Upstream:
     """Whether each tenant has a prefix cache of its own there."""
     authorization: bytes = field(repr=False)
     """For this upstream's own addresses; empty where it wants none."""
+    service: str = ""
+    """The URL of the headless Service that its endpoints are the addresses of."""
+    prefix: Parameters | None = None
+    """Of the choice by prefix; None where the endpoint with the fewest calls is asked."""
+    choice: PrefixFile | None = None
+    """As the file says it."""
 
 
 def parse(name: str, data: bytes) -> RoutesFile:
@@ -87,14 +102,34 @@ class Table:
     def route(self, model: str) -> Route | None:
         return self.routes.get(model) or self.default
 
+    @cached_property
+    def choosing(self) -> tuple[Upstream, ...]:
+        """Those that choose an endpoint by prefix."""
+        return tuple(one for one in self.upstreams.values() if one.prefix is not None)
+
+    @cached_property
+    def services(self) -> frozenset[str]:
+        """URLs of the headless Services of upstreams."""
+        return frozenset(one.service for one in self.upstreams.values() if one.service)
+
     @property
     def endpoints(self) -> set[str]:
         return {endpoint.id for upstream in self.upstreams.values() for endpoint in upstream.endpoints}
 
 
-def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ: Mapping[str, str] | None) -> Table:
+Addresses = Mapping[str, tuple[str, ...]]
+"""URL of a headless Service -> where its pods are, as `address:port`."""
+
+
+def compile_file(
+    name: str,
+    file: RoutesFile,
+    first_byte_seconds: float,
+    environ: Mapping[str, str] | None,
+    addresses: Addresses = MappingProxyType({}),
+) -> Table:
     """Raises ConfigRefused. `environ` holds the upstreams' credentials; None where they are not wanted (`check`)."""
-    upstreams = {key: _upstream(name, key, upstream, environ) for key, upstream in file.upstreams.items()}
+    upstreams = {key: _upstream(name, key, upstream, environ, addresses) for key, upstream in file.upstreams.items()}
     routes = {alias: _route(name, alias, route, first_byte_seconds) for alias, route in file.routes.items()}
     if environ is not None:
         _load_recognizers(name, file)
@@ -104,8 +139,9 @@ def compile_file(name: str, file: RoutesFile, first_byte_seconds: float, environ
     return Table(upstreams, routes, file.policies, file.subjects, default)
 
 
-def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None) -> Upstream:
-    several = len(file.urls) > 1
+def _upstream(
+    name: str, key: str, file: UpstreamFile, environ: Mapping[str, str] | None, addresses: Addresses
+) -> Upstream:
     check_addresses(f"{name}: upstreams.{key}", file, load=environ is not None)
     if len(set(file.urls)) != len(file.urls):
         raise ConfigRefused(f"{name}: upstreams.{key}.endpoints: an address stands twice")
@@ -119,10 +155,7 @@ def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str
                 f"{name}: upstreams.{key}.credential_env: {file.credential_env} is not set for this process, or is no "
                 "plain text"
             )
-    endpoints = tuple(
-        Endpoint(f"{key} {url}" if several else key, url.rstrip("/"), file.tls, file.api_base or "")
-        for url in file.urls
-    )
+    endpoints = _endpoints(key, file, addresses.get(file.service, ()) if file.service else ())
     return Upstream(
         name=key,
         endpoints=endpoints,
@@ -134,6 +167,22 @@ def _upstream(name: str, key: str, file: UpstreamFile, environ: Mapping[str, str
         health=file.health,
         salted=file.prefix_cache == "tenant",
         authorization=b"Bearer " + token.encode() if token else b"",
+        service=file.service or "",
+        prefix=file.choice.parameters if file.choice else None,
+        choice=file.choice,
+    )
+
+
+def _endpoints(key: str, file: UpstreamFile, addresses: Collection[str]) -> tuple[Endpoint, ...]:
+    """Of a service whose name has not been asked yet, or leads nowhere, the name itself: to connect asks again."""
+    urls = [url.rstrip("/") for url in file.urls]
+    if addresses:
+        places = [(f"{key} {address}", urls[0], address) for address in sorted(addresses)]
+    else:
+        places = [(f"{key} {url}" if len(urls) > 1 else key, url, "") for url in urls]
+    return tuple(
+        Endpoint(name, url, file.tls, file.api_base or "", address, seed_of(address or url))
+        for name, url, address in places
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from nexus_gateway.masking.patterns import Kind
+from nexus_gateway.prefix_routing.parameters_file import PrefixFile
 from nexus_gateway.surfaces import Api
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
@@ -19,6 +21,7 @@ Entity = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,16}(_[A-Z]{1,16}){0
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_SERVICE = re.compile(r"(https?|grpcs?)://[a-z0-9]([a-z0-9.-]*[a-z0-9])?:[0-9]{1,5}")
 
 
 class _Strict(BaseModel):
@@ -58,7 +61,12 @@ class UpstreamFile(_Strict):
     api_base: str | None = None
     """Of `litellm://`: where the provider is asked instead of at its known address."""
     endpoints: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] | None = None
-    """Several of the same, instead of `url`: the one with the fewest calls under way is asked."""
+    """Several of the same, instead of `url`."""
+    service: str | None = None
+    """`http://name:port` of a headless Service, instead of `url`: each address that its name leads to is an endpoint,
+    and the name is asked again every few seconds."""
+    choice: PrefixFile | None = None
+    """Who of several endpoints is asked; where it is not given, the one with the fewest calls under way."""
     release: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Release id that the engine serves; answered as `x-nexus-release`."""
     model: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")] | None = None
@@ -80,8 +88,19 @@ class UpstreamFile(_Strict):
 
     @model_validator(mode="after")
     def _one_place(self) -> UpstreamFile:
-        if (self.url is None) == (self.endpoints is None):
-            raise ValueError("give either url or endpoints")
+        if sum(said is not None for said in (self.url, self.endpoints, self.service)) != 1:
+            raise ValueError("give either url or endpoints or service")
+        if self.service is not None and not _SERVICE.fullmatch(self.service):
+            raise ValueError(f"service: {self.service!r}: write http://name:port, or with https, grpc or grpcs")
+        return self
+
+    @model_validator(mode="after")
+    def _several(self) -> UpstreamFile:
+        if self.choice is not None:
+            if self.url is not None:
+                raise ValueError("choice is between endpoints, or those of a service; one url leaves none")
+            if not all(url.startswith(("http://", "https://")) for url in self.urls):
+                raise ValueError("choice asks engines for their load by GET /metrics: http:// and https:// alone")
         return self
 
     @model_validator(mode="after")
@@ -95,7 +114,8 @@ class UpstreamFile(_Strict):
 
     @property
     def urls(self) -> tuple[str, ...]:
-        return self.endpoints or ((self.url,) if self.url else ())
+        """As they are written; of a service the one of its name."""
+        return self.endpoints or tuple(filter(None, (self.url, self.service)))
 
 
 class TimeoutsFile(_Strict):

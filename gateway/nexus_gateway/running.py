@@ -29,6 +29,7 @@ from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.ports import Ports
 from nexus_gateway.served import Served, Watcher, first
 from nexus_gateway.server import make_server
+from nexus_gateway.service_names import ServiceNames
 from nexus_gateway.settings import Settings, read_settings, routes_of_environment
 from nexus_gateway.siblings import Siblings
 from nexus_gateway.snapshot import Source, build, read_resolve
@@ -52,7 +53,7 @@ def run(start: Start) -> int:
         serve(start, listen(start), None)
         return 0
     settings = read_settings(start.environ)  # what is wrong is told once, and not by each process
-    _configured(start, settings, _keys(settings, start.keys, start.host))
+    _configured(start, settings, _keys(settings, start.keys, start.host), ServiceNames())
     return supervise(start, serve)
 
 
@@ -60,7 +61,9 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     """One process from its start to its end; `worker` where it is one of several. Raises ConfigRefused."""
     settings = read_settings(start.environ)
     known = _keys(settings, start.keys, start.host)
-    source, served, tokens = _configured(start, settings, known)
+    names = ServiceNames()
+    source, served, tokens = _configured(start, settings, known, names)
+    names.wanted = lambda: served.current.table.services
     logs = LogWriter(sys.stdout, masking=settings.masking, lock=worker.log_lock if worker else None)
     salt = settings.salt.encode() or secrets.token_bytes(32)
     audited = _audit(settings, start.audit, salt)
@@ -84,6 +87,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
         _places(settings, logs),
         salt,
     )
+    gateway.names = names
     decided = gateway.decisions = DecisionLog(start.decisions) if start.decisions else None
     if worker is not None:
         end_with_parent()
@@ -92,7 +96,8 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     def tell(message: str, reason: str) -> None:
         logs.write(event_line(message, "error", reason=reason) if reason else event_line(message))
 
-    watchers: list[Watcher | KeyWatcher] = [KeyWatcher(start.keys, ring, tell)] if start.keys else []
+    watchers: list[Watcher | KeyWatcher | ServiceNames] = [KeyWatcher(start.keys, ring, tell)] if start.keys else []
+    watchers.append(names)
     if source is not None:
         state = start.state if worker is None or worker.number == 0 else None  # one of them keeps it for all
         watchers.append(Watcher(source, served, state, changed=gateway.forget_soon, tell=tell))
@@ -120,8 +125,13 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
         logs.stop()
 
 
-def _configured(start: Start, settings: Settings, keys: Keys) -> tuple[Source | None, Served, TokenSettings | None]:
-    source = Source(start.routes, start.resolve, settings.first_byte_seconds, start.environ) if start.routes else None
+def _configured(
+    start: Start, settings: Settings, keys: Keys, names: ServiceNames
+) -> tuple[Source | None, Served, TokenSettings | None]:
+    source = None
+    if start.routes:
+        first_byte = settings.first_byte_seconds
+        source = Source(start.routes, start.resolve, first_byte, start.environ, lambda: names.addresses)
     return source, _served(settings, keys, source, start.resolve, start.state), read_token_settings(start.environ)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.fingerprint import print_of, yaml_files
 from nexus_gateway.garbage_collection import set_aside
 from nexus_gateway.joined import join
-from nexus_gateway.routes import Table, compile_file, parse
+from nexus_gateway.routes import Addresses, Endpoint, Table, compile_file, parse
 from nexus_gateway.standing import Standing
 
 LARGEST = 16 << 20
@@ -32,6 +34,8 @@ class Source:
     first_byte_seconds: float
     environ: Mapping[str, str] | None = field(default=None, repr=False)
     """Holds the upstreams' credentials; None where configuration is only looked at."""
+    addresses: Callable[[], Addresses] = dict
+    """Where the pods of headless Services are now."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,27 @@ class Snapshot:
     files: Mapping[str, bytes]
     tables: Mapping[str, Table] = field(repr=False)
     """By name; what has not changed is not parsed again: of 10,000 files that would take seconds."""
+    addresses: Addresses = field(default_factory=dict)
+    """Of the pods of headless Services, when it was built."""
 
     @cached_property
     def standing(self) -> Standing:
         return Standing(self.table)
 
 
+def resolved(snapshot: Snapshot, endpoint: Endpoint) -> Mapping[str, str]:
+    """Where to connect for an endpoint instead of its URL, as `PoolTransport` takes it."""
+    if not endpoint.address:
+        return snapshot.resolve
+    parts = urlsplit(endpoint.url)
+    return {f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}": endpoint.address}
+
+
 def load(source: Source, before: Snapshot | None = None) -> Snapshot:
     """Raises ConfigRefused. `before` is what was loaded last from the same source."""
     files, resolve = read_files(source.routes), read_resolve(source.resolve)
-    return build(files, resolve, source.first_byte_seconds, source.environ, before)
+    addresses = {**source.addresses(), **read_services(source.resolve)}
+    return build(files, resolve, source.first_byte_seconds, source.environ, before, addresses)
 
 
 def build(
@@ -63,17 +78,24 @@ def build(
     first_byte_seconds: float,
     environ: Mapping[str, str] | None = None,
     before: Snapshot | None = None,
+    addresses: Addresses = MappingProxyType({}),
 ) -> Snapshot:
     """Raises ConfigRefused."""
 
     def of_file(name: str) -> Table:
-        if before is not None and before.files.get(name) == files[name]:
+        if before is not None and before.files.get(name) == files[name] and not moved(before.tables[name], before):
             return before.tables[name]
-        return compile_file(name, parse(name, files[name]), first_byte_seconds, environ)
+        return compile_file(name, parse(name, files[name]), first_byte_seconds, environ, addresses)
+
+    def moved(table: Table, since: Snapshot) -> bool:
+        """Whether pods of its services have come or gone."""
+        return addresses != since.addresses and any(
+            addresses.get(one.service) != since.addresses.get(one.service) for one in table.upstreams.values()
+        )
 
     with set_aside(len(files)):
         tables = {name: of_file(name) for name in sorted(files)}
-        return Snapshot(join(tables.items()), revision(files), resolve, time.time(), files, tables)
+        return Snapshot(join(tables.items()), revision(files), resolve, time.time(), files, tables, addresses)
 
 
 def parts(snapshot: Snapshot) -> list[object]:
@@ -108,22 +130,34 @@ def read_files(path: Path) -> dict[str, bytes]:
 
 
 def read_resolve(path: Path | None) -> dict[str, str]:
-    """Raises ConfigRefused."""
+    """Where to connect instead, by `host:port`. Raises ConfigRefused."""
+    return {key: value for key, value in _resolved(path) if isinstance(value, str)}
+
+
+def read_services(path: Path | None) -> Addresses:
+    """The same of the Services that have several pods, by their URL. Raises ConfigRefused."""
+    several = [(key, tuple(value)) for key, value in _resolved(path) if not isinstance(value, str)]
+    return {f"{scheme}://{key}": pods for key, pods in several for scheme in ("http", "https", "grpc", "grpcs")}
+
+
+def _resolved(path: Path | None) -> list[tuple[str, str | list[str]]]:
     if path is None:
-        return {}
+        return []
     try:
         table = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return {}
+        return []
     except (OSError, ValueError) as error:
         raise ConfigRefused(f"{path}: {error}") from None
     pairs = table.items() if isinstance(table, dict) else [(None, None)]
     for key, value in pairs:
-        if not all(isinstance(text, str) and text.rpartition(":")[2].isdigit() for text in (key, value)):
-            raise ConfigRefused(f'{path}: {key!r}: {value!r}: write "host:port": "address:port"')
-    return dict(pairs)
+        texts = (key, *(value if isinstance(value, list) and value else [value]))
+        if not all(isinstance(text, str) and text.rpartition(":")[2].isdigit() for text in texts):
+            raise ConfigRefused(f'{path}: {key!r}: {value!r}: write "host:port": "address:port", or a list of such')
+    return list(pairs)
 
 
 def fingerprint(source: Source) -> tuple[object, ...]:
-    """Changes whenever what the paths lead to changes."""
-    return (print_of(source.routes), print_of(source.resolve) if source.resolve else None)
+    """Changes whenever what the paths or the names of Services lead to changes."""
+    addresses = tuple(sorted(source.addresses().items()))
+    return (print_of(source.routes), print_of(source.resolve) if source.resolve else None, addresses)

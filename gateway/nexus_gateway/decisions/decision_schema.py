@@ -45,6 +45,7 @@ class EndpointSeen(_Line):
     well: bool = Field(description="By its health check; true without one.")
     resting: bool = Field(description="It had asked for rest by retry-after.")
     in_flight: Count = Field(description="Calls under way, of this process.")
+    chosen: bool = Field(default=False, description="True for the one that the choice by prefix has named.")
 
 
 class AskedThen(_Line):

@@ -76,6 +76,7 @@ def _choice(choice: Choice, failure: str | None, record: RequestRecord, consider
             "well": seen.well,
             "resting": seen.resting,
             "in_flight": seen.in_flight,
+            **({"chosen": True} if seen.chosen else {}),
         }
         for seen in choice.seen
     ]

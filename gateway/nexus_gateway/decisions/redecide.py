@@ -122,4 +122,4 @@ class _Then:
 def _seen(name: str, then: EndpointSeen | None) -> Seen:
     if then is None:
         return Seen(name, "closed", admits=True, well=True, resting=False, in_flight=0)
-    return Seen(name, then.circuit, then.admits, then.well, then.resting, then.in_flight)
+    return Seen(name, then.circuit, then.admits, then.well, then.resting, then.in_flight, then.chosen)

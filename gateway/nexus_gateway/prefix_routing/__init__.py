@@ -6,5 +6,6 @@ rendezvous hashing in two steps, without state that gateways would have to share
     choice = choose(keys, tokens, places, width, parameters)   # choice.py
 
 No function here reads a clock, draws by chance or does I/O: time and load are given, so that the benchmark drives the
-very same code. `load.py` makes one figure of a scrape and of our own calls since, `learned.py` of what engines say of
-their caches."""
+very same code. `load.py` makes one figure of a scrape (`figures.py` reads it) and of our own calls since, `learned.py`
+of what engines say of their caches, `prompt.py` finds a prompt's beginning in a body. The gateway itself is in
+`placing/`."""

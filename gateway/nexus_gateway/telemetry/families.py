@@ -137,6 +137,25 @@ MASKED = Family(
     "Different values that were masked in a request or an answer, each once a request.",
     ("direction", "data"),
 )
+PLACED = Family(
+    "gateway_prefix_choices_total",
+    "counter",
+    "Requests whose endpoint was chosen by the beginning of their prompt, by why it was asked.",
+    ("route", "why"),
+)
+SCRAPES = Family(
+    "gateway_engine_scrapes_total", "counter", "Looks at the load of an engine's endpoint.", ("upstream", "outcome")
+)
+SERVICE_ENDPOINTS = Family(
+    "gateway_service_endpoints",
+    "gauge",
+    "Addresses that the name of an upstream's headless Service leads to; 0 where none is known.",
+    ("upstream",),
+    over="max",
+)
+SERVICE_UNRESOLVED = Family(
+    "gateway_service_unresolved", "gauge", "1 while its name leads nowhere; else 0.", ("upstream",), over="max"
+)
 IDEMPOTENCY_SHARED = Family(
     "gateway_idempotency_shared", "gauge", "1 while answers are kept in Redis, for all gateways; else 0.", over="max"
 )
@@ -217,7 +236,9 @@ LABELS = {
     "`no_endpoint` or `api_not_served`.",
     "limit": "`requests`, `tokens` or `parallel`.",
     "outcome": "`first` (an engine was called, its answer is kept), `unkept` (called, and not kept), `replayed`, "
-    "`joined`, `conflict` or `unavailable`.",
+    "`joined`, `conflict` or `unavailable`. Of a look at an engine: `taken`, or `failed`: it is then unknown.",
+    "why": "`home`, `holder` (it has answered the conversation lately), `next` (home had no room), `beyond` (nobody in "
+    "the group's width had), `full` (nobody had) or `short`.",
     "tenant": "Who the routes name in `policies` or `subjects`; `other` is everybody else.",
     "from_model": "The route that was asked for.",
     "to_model": "The route that answered.",

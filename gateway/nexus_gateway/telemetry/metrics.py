@@ -114,6 +114,8 @@ class Metrics:
         self.drawn_endings = Counter(families.DRAWN_ENDINGS)
         self.idempotency = Counter(families.IDEMPOTENCY)
         self.masked = Counter(families.MASKED)
+        self.placed = Counter(families.PLACED)
+        self.scrapes = Counter(families.SCRAPES)
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
         self._state, self._lag = state, lag
@@ -162,6 +164,8 @@ class Metrics:
             self.fallbacks.add((record.model, record.fallback_model))
         if record.idempotency:
             self.idempotency.add((record.idempotency,))
+        if record.placed is not None:
+            self.placed.add((record.route, record.placed.why))
         for direction, kinds in record.masked.items():
             for kind, values in kinds.items():
                 self.masked.add((direction, kind), values)

@@ -11,6 +11,7 @@ from nexus_gateway.telemetry.gaps import Gaps
 
 if TYPE_CHECKING:
     from nexus_gateway.decisions.considered import Considered
+    from nexus_gateway.placing.placements import Placed
     from nexus_gateway.routes import Upstream
 
 
@@ -109,6 +110,8 @@ class RequestRecord:
     drawn: Upstream | None = None
     """The one that the split of the route that was asked for has drawn; None where nothing was split, or a header or an
     earlier response has decided."""
+    placed: Placed | None = None
+    """How the endpoint that was asked last was chosen; None where its upstream does not choose by prefix."""
     tries: list[Try] = field(default_factory=list)
     retries: tuple[str, ...] = ()
     """For each engine that was asked after another: the code of what the one before failed of."""

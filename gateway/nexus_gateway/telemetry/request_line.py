@@ -46,6 +46,8 @@ def request_line(record: RequestRecord, rate: float) -> dict[str, Any]:
         line["longest_gap_ms"] = round(record.gaps.longest * 1000, 3)
     if record.idempotency:
         line["idempotency"] = record.idempotency
+    if record.placed is not None:
+        line["placed"] = record.placed.why
     if record.masked:
         line["masked_values"] = sum(sum(kinds.values()) for kinds in record.masked.values())
     if record.code:
@@ -62,6 +64,8 @@ def request_text(record: RequestRecord, rate: float) -> bytes | None:
     more = b',"first_byte_ms":%.3f' % ((first - started) * 1000) if first else b""
     if gaps is not None:
         more += b',"longest_gap_ms":%.3f' % (gaps.longest * 1000)
+    if record.placed is not None:
+        more += b',"placed":"%b"' % record.placed.why.encode()
     return _LINE % (
         timestamp(time.time()).encode(),
         record.request_id.encode(),  # both are ids by their form (trace.py): no character of theirs is escaped

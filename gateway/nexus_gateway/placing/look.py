@@ -1,0 +1,81 @@
+"""How the story asks for an endpoint where its upstream chooses by prefix: the choice is made with the look at the
+endpoints, and marked there, so that the decision log has it and `replay` comes to the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from nexus_gateway.candidates import Look
+from nexus_gateway.endpoints import Seen
+from nexus_gateway.exchange import Waiter
+from nexus_gateway.gateway import Gateway
+from nexus_gateway.placing.placements import Placed
+from nexus_gateway.prefix_cache import keeps_prompts
+from nexus_gateway.prefix_routing.keys import Keys, keys_of
+from nexus_gateway.prefix_routing.prompt import prompt_of
+from nexus_gateway.request import Request
+from nexus_gateway.routes import Upstream
+from nexus_gateway.telemetry.record import RequestRecord
+
+SESSION = b"x-nexus-session"
+
+
+def look_for(gateway: Gateway, request: Request) -> Look:
+    """The gateway's own, which costs nothing more, where no upstream chooses by prefix."""
+    if not gateway.placements.active or not keeps_prompts(request.surface):
+        return gateway.look
+    found: list[Keys] = []
+
+    def look(upstream: Upstream, tried: Collection[str]) -> Sequence[Seen]:
+        seen = gateway.look(upstream, tried)
+        if upstream.prefix is None:
+            return seen
+        if not found:
+            found.append(keys_for(request))
+        placed = gateway.placements.place(
+            upstream, upstream.prefix, found[0], len(request.body), seen, time.monotonic()
+        )
+        request.record.placed = placed
+        if placed is None:
+            return seen
+        return [one._replace(chosen=True) if one.id == placed.endpoint else one for one in seen]
+
+    return look
+
+
+def keys_for(request: Request) -> Keys:
+    """By the tenant, so that nobody's names or prompts meet another's; and by the client's own `cache_salt`, since an
+    engine keeps apart what differs in it."""
+    asked = request.asked
+    prompt = prompt_of(
+        request.surface,
+        request.body,
+        tenant=request.caller.key.owner,
+        model=request.route.name,
+        adapter=f"{asked.model}\0{asked.cache_salt or ''}",
+        session=request.exchange.head.first(SESSION).decode("latin-1"),
+        user=asked.speaker(request.surface),
+    )
+    return keys_of(prompt)
+
+
+def placed_at(record: RequestRecord, endpoint: str) -> Placed | None:
+    """The choice that has led to a call; None where none has, and then the record has none either."""
+    if record.placed is not None and record.placed.endpoint != endpoint:
+        record.placed = None
+    return record.placed
+
+
+def answering(
+    gateway: Gateway, placed: Placed | None, first: Callable[[Mapping[str, object]], Waiter[None]]
+) -> Callable[[Mapping[str, object]], Waiter[None]]:
+    """`first`, after which the prompt waits no longer."""
+    if placed is None:
+        return first
+
+    def answered(document: Mapping[str, object]) -> Waiter[None]:
+        gateway.placements.answered(placed)
+        return first(document)
+
+    return answered

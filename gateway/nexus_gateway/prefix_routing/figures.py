@@ -1,0 +1,39 @@
+"""What an engine's own metrics say of its load: text in, figures out."""
+
+from __future__ import annotations
+
+import re
+
+from nexus_gateway.prefix_routing.load import Scrape
+
+_WAITING = ("vllm:num_requests_waiting", "sglang:num_queue_reqs")
+_RUNNING = ("vllm:num_requests_running", "sglang:num_running_reqs")
+_CACHE_USED = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage")
+_PREFILL = ("nexus:prefill_queue_tokens",)
+"""Of mock engines; vLLM has no such figure."""
+_LINE = re.compile(
+    rb"^(%s)(?:\{[^\n}]*\})? ([0-9.eE+-]+)" % "|".join((*_WAITING, *_RUNNING, *_CACHE_USED, *_PREFILL)).encode(),
+    re.MULTILINE,
+)
+
+
+class NoFigures(Exception):
+    """The text has no load of an engine in it."""
+
+
+def scrape_of(exposition: bytes) -> Scrape:
+    """Of Prometheus's text. Requests of several engines behind one address are added, of their caches the fullest
+    counts. Raises NoFigures."""
+    found: dict[str, list[float]] = {}
+    for name, value in _LINE.findall(exposition):
+        try:
+            found.setdefault(name.decode(), []).append(float(value))
+        except ValueError:
+            raise NoFigures(f"{name.decode()} is no number") from None
+    waiting, running, used, prefill = (
+        next((found[name] for name in names if name in found), [])
+        for names in (_WAITING, _RUNNING, _CACHE_USED, _PREFILL)
+    )
+    if not waiting or not running:
+        raise NoFigures("neither vLLM's nor SGLang's figures of requests are in it")
+    return Scrape(sum(waiting), sum(running), max(used, default=0.0), sum(prefill) if prefill else None)
