@@ -105,7 +105,7 @@ class Gateway:
         self._looking: tuple[asyncio.Task[None], ...] = ()
         self.endpoints, self.retries = Endpoints(), RetryBudget()
         self.placements = Placements()
-        self.names: ServiceNames | None = None
+        self.names = ServiceNames()
         """Who asks where the pods of headless Services are."""
         self.shadows = Shadows(logs)
         self.certificates = Certificates(self._changed_certificate)
@@ -280,10 +280,7 @@ class Gateway:
         yield families.QUEUE_DEPTH.told({(name,): gate.waiting for name, gate in self._gates.items()})
         upstreams = served.current.table.upstreams.values()
         yield from self.certificates.metrics(one for one in upstreams if SCHEMES[one.endpoints[0].scheme].tls)
-        services = [one for one in served.current.table.upstreams.values() if one.service]
-        known, failed = (self.names.addresses, self.names.failed) if self.names is not None else ({}, ())
-        yield families.SERVICE_ENDPOINTS.told({(one.name,): len(known.get(one.service, ())) for one in services})
-        yield families.SERVICE_UNRESOLVED.told({(one.name,): one.service in failed for one in services})
+        yield from self.names.metrics(served.current.table.upstreams.values())
         yield families.CIRCUIT_STATE.told(
             {
                 (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]

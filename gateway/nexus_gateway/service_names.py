@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
-from nexus_gateway.routes import Addresses
+from prometheus_client.core import Metric
+
+from nexus_gateway.routes import Addresses, Upstream
+from nexus_gateway.telemetry import families
 
 LOOK_SECONDS = 2.0
 """Between two questions. Cluster DNS answers from its own memory for up to 30 seconds, 5 as most are set."""
@@ -46,6 +49,12 @@ class ServiceNames:
     def stop(self) -> None:
         """Waits for nobody: a resolver may take a quarter of a minute over a name."""
         self._stop.set()
+
+    def metrics(self, upstreams: Iterable[Upstream]) -> Iterator[Metric]:
+        of_services = [one for one in upstreams if one.service]
+        known, failed = self.addresses, self.failed
+        yield families.SERVICE_ENDPOINTS.told({(one.name,): len(known.get(one.service, ())) for one in of_services})
+        yield families.SERVICE_UNRESOLVED.told({(one.name,): one.service in failed for one in of_services})
 
     def look(self) -> None:
         """Asks for each name once."""

@@ -43,9 +43,12 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
         "cached": {"url": engine.url("cached"), "release": OTHER, "max_parallel": 4},
         "slow": {"url": "mock://slow?itl=0.06", "release": RELEASE},
     }
+    choice = {"strategy": "prefix", "prefill_tokens_per_second": 1000, "ttft_penalty_seconds": 1}
+    upstreams["several"] = {"endpoints": [engine.url("ok"), engine.url("cached")], "choice": choice}
+    upstreams["named"] = {"service": "http://localhost:1"}
     certificate, key = map(str, Authority(folder / "ours").certificate("gateway"))
     upstreams["proved"] = {"url": "https://127.0.0.1:1", "tls": {"certificate": certificate, "key": key}}
-    routes = {name: route(name) for name in ("ok", "cached", "slow")} | {"500": route("500", "ok")}
+    routes = {name: route(name) for name in ("ok", "cached", "slow", "several")} | {"500": route("500", "ok")}
     routes["hidden"] = route("ok") | {"masking": {}}
     routes["copied"] = route("ok") | {"shadow": {"upstream": "cached", "percent": 100}}
     routes["uncopied"] = route("ok") | {"shadow": {"upstream": "500", "percent": 100}}
@@ -57,7 +60,8 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     gateway = Gateway(folder, *flags, env=env).wait()
     for model, stream in (("ok", False), ("ok", True), ("cached", False), ("cached", True), ("slow", True)):
         assert gateway.ask(model, stream=stream).status_code == 200
-    assert gateway.ask("split", stream=True).status_code == 200
+    assert [gateway.ask(model, stream=True).status_code for model in ("split", "several")] == [200, 200]
+    until(lambda: samples(gateway, "gateway_engine_scrapes_total"), "an engine's load was looked at")
     assert gateway.ask("500").headers["x-fallback-model"] == "ok"
     assert gateway.ask("ok", headers={"idempotency-key": "one"}).status_code == 200
     assert gateway.ask("hidden", user="kim@example.org").status_code == 200
@@ -200,7 +204,8 @@ def test_retries_are_counted_by_what_the_engine_before_failed_of(busy: Gateway) 
 
 def test_a_circuit_s_state_is_told_for_each_endpoint_that_was_thought_of(busy: Gateway) -> None:
     states = samples(busy, "gateway_circuit_state")
-    assert states == {("1", "500"): 2, ("1", "ok"): 0, ("1", "cached"): 0, ("1", "slow"): 0}  # endpoint, upstream
+    closed = [("1", "ok"), ("1", "cached"), ("1", "slow"), ("1", "several"), ("2", "several")]  # endpoint, upstream
+    assert states == {("1", "500"): 2, **dict.fromkeys(closed, 0)}
 
 
 def test_no_address_of_an_engine_is_told_to_whoever_may_scrape(engine: Engine, tmp_path: Path) -> None:
