@@ -37,6 +37,7 @@ from nexus_release.pod_settings import StepPods
 from nexus_release.prices import Prices
 from nexus_release.promotion.settings import Approvals, Promotion
 from nexus_release.redis_settings import RedisSettings
+from nexus_release.routing_settings import PrefixRouting
 from nexus_release.steps.evaluate import QualityGate
 from nexus_release.steps.inspect import ArtifactGate
 from nexus_release.steps.validate import DataGate
@@ -169,6 +170,8 @@ class Settings(Section):
     """What each engine is started for."""
     disaggregated: Disaggregated
     """Models whose prompts and answers are computed by different pods."""
+    prefix_routing: PrefixRouting
+    """Models whose pods are chosen by the beginning of a prompt."""
     timeouts: Timeouts
     """Deadlines of each model's route."""
     retain: int = Field(ge=0)
@@ -246,6 +249,7 @@ class Settings(Section):
     def _takes_apart_what_it_can(self) -> Settings:
         with_gpus = self.gpu.enabled and self.image is not None
         self.disaggregated.hold_to(self.runtime, self.gpu.count if with_gpus else 0)
+        self.prefix_routing.hold_to(self.disaggregated, in_cluster=self.in_cluster)
         return self
 
     @model_validator(mode="after")

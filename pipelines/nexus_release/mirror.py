@@ -194,7 +194,7 @@ class _Judged:
         name = service_name(model, release)
         if name not in upstreams:
             raise Missing(f"{path}: commit {commit[:12]} has no upstream {name}; that tree was not rendered")
-        return str(upstreams[name]["url"])
+        return str(upstreams[name].get("url") or upstreams[name]["service"])
 
 
 def _named(history: History, environment: str) -> Iterator[Named]:

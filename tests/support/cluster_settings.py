@@ -51,6 +51,14 @@ CHOICES: dict[str, dict[str, Any]] = {
             },
         },
     },
+    "pods by the beginning of a prompt": {
+        "prefix_routing": {
+            "models": {
+                "pydoc-chat": {"prefill_tokens_per_second": 15928, "ttft_penalty_seconds": 2},
+                "acme/Llama-4:8B@chat": {"prefill_tokens_per_second": 39065, "ttft_penalty_seconds": 0.5, "slack": 8},
+            }
+        }
+    },
 }
 """Name -> what stands over an environment's settings."""
 

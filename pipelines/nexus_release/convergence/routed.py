@@ -39,7 +39,7 @@ def _models(data: bytes, name: str) -> Iterator[RoutedModel]:
     upstreams = document.get("upstreams") or {}
     for model in document.get("routes") or {}:
         releases = [
-            RoutedRelease(service=service, model=model, release=said["release"], url=said["url"])
+            RoutedRelease(service=service, model=model, release=said["release"], url=said.get("url") or said["service"])
             for service, said in upstreams.items()
             if "release" in said
         ]

@@ -15,6 +15,7 @@ from nexus_release.manifests.gateway_doors import gateway_doors
 from nexus_release.manifests.gateway_pods import GATEWAY, gateway_pods
 from nexus_release.manifests.gateway_watch import gateway_watch
 from nexus_release.manifests.objects import Object, application, wave
+from nexus_release.manifests.pods_by_name import choice_of, pods_url
 from nexus_release.manifests.smoke import smoke
 from nexus_release.names import model_slug, service_name
 from nexus_release.plan import Plan
@@ -112,9 +113,12 @@ def _upstream(plan: Plan, release: str, settings: Settings) -> tuple[str, Object
     url = f"http://{name}-predictor.{settings.namespace}.{settings.domain}"
     if disaggregation(plan.model, release, settings) is not None:
         url = route_url(plan.model, release, settings)
+    place: Object = {"url": url}
+    if (choice := choice_of(plan.model, release, settings)) is not None:
+        place = {"service": pods_url(name, settings), "choice": {"strategy": "prefix", **choice.model_dump()}}
     engine = ENGINES[settings.runtime]
     apart = {"prefix_cache": "tenant"} if engine.salts and settings.serving.prefix_cache == "tenant" else {}
-    return name, {"url": url, "release": release, "apis": list(engine.apis), **apart}
+    return name, {**place, "release": release, "apis": list(engine.apis), **apart}
 
 
 def _generator(files: list[str], settings: Settings) -> Object:

@@ -18,6 +18,7 @@ from nexus_release.manifests.inference import inference_service
 from nexus_release.manifests.namespace import namespace
 from nexus_release.manifests.network import network
 from nexus_release.manifests.objects import Object, application
+from nexus_release.manifests.pods_by_name import pods_by_name
 from nexus_release.manifests.presync import presync
 from nexus_release.manifests.redis import redis
 from nexus_release.manifests.runtimes import cache_claim, serving_runtime
@@ -161,7 +162,7 @@ def _served(record: Record, settings: Settings) -> dict[str, Object]:
     service = service_name(model, release)
     if disaggregation(model, release, settings) is None:
         one_kind = {f"{service}.yaml": inference_service(record, settings)}
-        return one_kind | scaled_object(service, model, settings)
+        return one_kind | scaled_object(service, model, settings) | pods_by_name(model, release, settings)
     return {f"{service}.yaml": llm_inference_service(record, settings)} | halves_network(model, release, settings)
 
 
