@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 from nexus_gateway.candidates import in_order, speaks
 from nexus_gateway.endpoints import choose
 from nexus_gateway.errors import MODEL_NOT_ALLOWED, MODEL_NOT_FOUND
 from nexus_gateway.masking.plan import plan_of
+from nexus_gateway.placing.told import choice_told
 from nexus_gateway.policy import Caller, place_of
+from nexus_gateway.prefix_routing.load import Load
 from nexus_gateway.question import Decided, Question, decide, well_but
 from nexus_gateway.routes import Table, Upstream
 from nexus_gateway.routing import BUCKETS, Route, Shadow
@@ -19,8 +22,14 @@ from nexus_gateway.snapshot import Snapshot
 NOT_FOUND = "no route has that name, and there is no default"
 
 
-def explain(snapshot: Snapshot, question: Question, open_circuits: Collection[str] = ()) -> dict[str, Any]:
-    """`open_circuits`: upstreams that are taken to have failed, as patterns. Raises Refusal for a body that is none."""
+def explain(
+    snapshot: Snapshot,
+    question: Question,
+    open_circuits: Collection[str] = (),
+    loads: Mapping[str, Load | None] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """`open_circuits`: upstreams that are taken to have failed, as patterns. `loads`: of endpoints, where they were
+    asked for it. Raises Refusal for a body that is none."""
     table = snapshot.table
     decided = decide(question, table)
     told: dict[str, Any] = {
@@ -49,7 +58,10 @@ def explain(snapshot: Snapshot, question: Question, open_circuits: Collection[st
     able = [(one, upstream) for one, upstream in asked if choose(look(upstream, ())) is not None]
     told |= {
         "tries": decided.route.tries,
-        "asked_in_order": [_engine(one, upstream, decided.caller) for one, upstream in able],
+        "asked_in_order": [
+            _engine(one, upstream, decided.caller) | _choice(question, decided, upstream, loads)
+            for one, upstream in able
+        ],
         "passed_over": [
             *_passed(order, asked, f"does not speak {question.surface.api}"),
             *_passed(asked, able, "its circuit is open"),
@@ -101,6 +113,13 @@ def _engine(route: Route, upstream: Upstream, caller: Caller) -> dict[str, Any]:
     }
 
 
+def _choice(
+    question: Question, decided: Decided, upstream: Upstream, loads: Mapping[str, Load | None]
+) -> dict[str, Any]:
+    told = choice_told(question, decided, upstream, loads)
+    return {} if told is None else {"choice": told}
+
+
 def _passed(
     before: list[tuple[Route, Upstream]], after: list[tuple[Route, Upstream]], because: str
 ) -> Iterator[dict[str, str]]:
@@ -138,6 +157,7 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         release = f", release {one['release'][:12]}" if one["release"] else ""
         masked = f"; masked: {', '.join(one['masked'])}" if one["masked"] else ""
         yield f"{number:<9} {one['upstream']}{release} of {one['route']}: {', '.join(one['endpoints'])}{masked}"
+        yield from _choice_lines(one.get("choice"))
     for one in told["passed_over"]:
         yield f"not       {one['upstream']} of {one['route']}: {one['because']}"
     for name in told["left_out"]:
@@ -145,3 +165,17 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     if "copied_to" in told:
         copy = told["copied_to"]
         yield f"copy      {copy['percent']:g} % to {copy['upstream']}: {copy['when']}"
+
+
+def _choice_lines(choice: Mapping[str, Any] | None) -> Iterator[str]:
+    if choice is None:
+        return
+    yield f"  key     {choice['key']}: group {choice['group']}, conversation {choice['conversation']}"
+    yield f"  home    {choice['home']}, one of {choice['width']} of the group"
+    yield f"  asked   {choice['asked']} ({choice['why']}): {choice['because']}"
+    for one in choice["loads"]:
+        said = "" if one["known"] else "; it says nothing of its load, and is taken for as loaded as the others"
+        yield (
+            f"  load    {one['endpoint']}: {one['queued_tokens']} tokens wait, {one['requests']:g} requests, "
+            f"{one['cache_used']:.0%} of its KV cache in use{said}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import sys
@@ -34,6 +35,7 @@ _APIS = ("chat", "completions", "embeddings", "responses", "messages", "rerank")
 @click.option(
     "--open", "open_circuits", multiple=True, metavar="UPSTREAM", help="It has failed; * stands for any text."
 )
+@click.option("--scrape", is_flag=True, help="Ask the engines for their load, where they are chosen by prefix.")
 @click.option("--repository", type=_PATH, default=Path(), help="Of a COMMIT:PATH [default: this folder].")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def explain(
@@ -50,6 +52,7 @@ def explain(
     max_tokens: int | None,
     size: int,
     open_circuits: tuple[str, ...],
+    scrape: bool,
     repository: Path,
     as_json: bool,
 ) -> None:
@@ -62,6 +65,7 @@ def explain(
     from nexus_gateway.explanation import explain as explained
     from nexus_gateway.explanation import lines
     from nexus_gateway.named_routes import routes_named
+    from nexus_gateway.placing.asked_once import loads_of
 
     if not model and body is None:
         raise click.UsageError("what is asked for? give --model, or --body FILE")
@@ -69,7 +73,10 @@ def explain(
     try:
         caller = _caller(key_id, keys, subject, token_models)
         asked = _question(caller, api, model, body.read() if body else None, max_tokens, given, size)
-        told = explained(routes_named(routes, repository), asked, open_circuits)
+        snapshot, loads = routes_named(routes, repository), {}
+        if scrape:
+            snapshot, loads = asyncio.run(loads_of(snapshot))
+        told = explained(snapshot, asked, open_circuits, loads)
     except (ConfigRefused, Refusal) as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         sys.exit(2)

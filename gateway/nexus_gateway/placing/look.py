@@ -11,14 +11,12 @@ from nexus_gateway.endpoints import Seen
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.placing.placements import Placed
+from nexus_gateway.placing.prompt_keys import keys_for
 from nexus_gateway.prefix_cache import keeps_prompts
-from nexus_gateway.prefix_routing.keys import Keys, keys_of
-from nexus_gateway.prefix_routing.prompt import prompt_of
+from nexus_gateway.prefix_routing.keys import Keys
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
 from nexus_gateway.telemetry.record import RequestRecord
-
-SESSION = b"x-nexus-session"
 
 
 def look_for(gateway: Gateway, request: Request) -> Look:
@@ -32,7 +30,8 @@ def look_for(gateway: Gateway, request: Request) -> Look:
         if upstream.prefix is None:
             return seen
         if not found:
-            found.append(keys_for(request))
+            head, body = request.exchange.head, request.body
+            found.append(keys_for(request.caller, request.surface, head, request.asked, request.route, body))
         placed = gateway.placements.place(
             upstream, upstream.prefix, found[0], len(request.body), seen, time.monotonic()
         )
@@ -42,22 +41,6 @@ def look_for(gateway: Gateway, request: Request) -> Look:
         return [one._replace(chosen=True) if one.id == placed.endpoint else one for one in seen]
 
     return look
-
-
-def keys_for(request: Request) -> Keys:
-    """By the tenant, so that nobody's names or prompts meet another's; and by the client's own `cache_salt`, since an
-    engine keeps apart what differs in it."""
-    asked = request.asked
-    prompt = prompt_of(
-        request.surface,
-        request.body,
-        tenant=request.caller.key.owner,
-        model=request.route.name,
-        adapter=f"{asked.model}\0{asked.cache_salt or ''}",
-        session=request.exchange.head.first(SESSION).decode("latin-1"),
-        user=asked.speaker(request.surface),
-    )
-    return keys_of(prompt)
 
 
 def placed_at(record: RequestRecord, endpoint: str) -> Placed | None:

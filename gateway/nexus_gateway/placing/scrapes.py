@@ -19,8 +19,25 @@ from nexus_gateway.upstreams.certificates import Certificates, UpstreamTls
 from nexus_gateway.upstreams.transport import PoolTransport
 
 _LARGEST = 4 << 20  # bytes of an exposition
-_LONGEST_SECONDS = 1.0  # that an engine has for an answer, or its interval where that is shorter
+LONGEST_SECONDS = 1.0
+"""That an engine has for an answer, or its interval where that is shorter."""
 _LOOK_SECONDS = 0.05  # between two looks at what is due
+
+
+async def scraped(client: httpx.AsyncClient, upstream: Upstream, endpoint: Endpoint, seconds: float) -> Scrape | None:
+    """What an engine says within that time; None where it says nothing."""
+    headers = {"authorization": upstream.authorization.decode()} if upstream.authorization else {}
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await client.get(endpoint.url + "/metrics", headers=headers)
+        return scrape_of(answer.content) if answer.status_code == 200 else None
+    except (httpx.HTTPError, OSError, NoFigures):  # a TimeoutError is an OSError
+        return None
+
+
+def client_of(snapshot: Snapshot, endpoint: Endpoint, tls: UpstreamTls) -> httpx.AsyncClient:
+    transport = PoolTransport(tls, resolved(snapshot, endpoint), largest=_LARGEST)
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=LONGEST_SECONDS)
 
 
 class Scrapes:
@@ -65,22 +82,13 @@ class Scrapes:
 
     async def _ask(self, snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint) -> None:
         assert upstream.choice is not None  # noqa: S101 - as above
-        headers = {"authorization": upstream.authorization.decode()} if upstream.authorization else {}
-        found = None
-        try:
-            async with asyncio.timeout(min(_LONGEST_SECONDS, upstream.choice.scrape_seconds)):
-                answer = await self._client(snapshot, endpoint).get(endpoint.url + "/metrics", headers=headers)
-            if answer.status_code == 200:
-                found = scrape_of(answer.content)
-        except (httpx.HTTPError, OSError, NoFigures):  # a TimeoutError is an OSError
-            pass
-        self._tell(upstream, endpoint, found)
+        seconds = min(LONGEST_SECONDS, upstream.choice.scrape_seconds)
+        self._tell(upstream, endpoint, await scraped(self._client(snapshot, endpoint), upstream, endpoint, seconds))
 
     def _client(self, snapshot: Snapshot, endpoint: Endpoint) -> httpx.AsyncClient:
         if endpoint not in self._clients:
             tls = self._certificates.of(endpoint.tls) if endpoint.scheme == "https" else UpstreamTls()
-            transport = PoolTransport(tls, resolved(snapshot, endpoint), largest=_LARGEST)
-            self._clients[endpoint] = httpx.AsyncClient(transport=transport, trust_env=False, timeout=_LONGEST_SECONDS)
+            self._clients[endpoint] = client_of(snapshot, endpoint, tls)
         return self._clients[endpoint]
 
     async def _forget(self, named: set[Endpoint]) -> None:

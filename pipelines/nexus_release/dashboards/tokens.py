@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from nexus_release.dashboards.board import (
+    ENVIRONMENT,
     GATEWAY,
     RELEASE,
     RELEASES,
+    ROUTE,
     ROUTES,
     WINDOW,
     Board,
@@ -17,6 +19,7 @@ from nexus_release.dashboards.board import (
     share,
 )
 from nexus_release.dashboards.links import ROUTE_LINES, kibana_dashboard
+from nexus_release.watching.prompt_cache import CACHED
 
 _QUANTILES = (0.5, 0.95, 0.99)
 
@@ -66,6 +69,18 @@ def _amounts() -> tuple[Panel, ...]:
             "Prompt tokens that engines had kept from before, and did not compute again.",
             (Query(share(_kind("cached"), _kind("prompt")), "{{route}}"),),
             "percentunit",
+        ),
+        Panel(
+            "Share of prompts from the cache by configuration",
+            "The same by the routes that were served: whether a change of them has helped.",
+            (Query(f"{CACHED}{{{ENVIRONMENT}}}", "{{route}} {{revision}}"),),
+            "percentunit",
+        ),
+        Panel(
+            "Why endpoints were asked",
+            "Where they are chosen by the beginning of the prompt; `next`, `beyond` and `full`: home had no room.",
+            (Query(per_second("gateway_prefix_choices_total", ROUTE, "why"), "{{why}}"),),
+            "short",
         ),
         Panel(
             "Tokens of an answer",

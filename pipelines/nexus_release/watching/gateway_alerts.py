@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from nexus_release.config import Settings
 from nexus_release.manifests.gateway_pods import GATEWAY
+from nexus_release.watching.prompt_cache import prompt_cache_records
 from nexus_release.watching.revision import blaming, revision_records
 from nexus_release.watching.rules import Alert, Group, Place, Rule
 
@@ -24,6 +25,7 @@ def gateway_group(place: Place, settings: Settings) -> Group:
     gateway = gateway_selector(place)
     rules: tuple[Rule, ...] = (
         *revision_records(gateway, place),
+        *prompt_cache_records(gateway),
         *_seen_by_callers(gateway, place, settings),
         *_behind_it(gateway, place, settings),
         *_within(gateway, place, settings),
