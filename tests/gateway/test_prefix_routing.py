@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ..support.gateway import PLAIN, Gateway, free_port, until, write_routes
+from nexus_gateway.explanation import explain
+from nexus_gateway.keys import Key
+from nexus_gateway.named_routes import routes_named
+from nexus_gateway.placing.asked_once import loads_of
+from nexus_gateway.question import BY_API, Question
+
+from ..support.gateway import BIN, PLAIN, Gateway, free_port, until, write_routes
 from ..support.worker import Worker
 
 SYSTEM = "You answer for Initech, by its rules, which are these. " * 60
@@ -210,15 +221,85 @@ def asked(gateway: Gateway, engines: Sequence[Worker], text: str) -> list[bool]:
     return [queried(one) > was for one, was in zip(engines, before, strict=True)]
 
 
+def looked_at(gateway: Gateway, outcome: str) -> bool:
+    return figure(gateway, "gateway_engine_scrapes_total", outcome=outcome) > 0
+
+
 def test_what_is_asked_again_after_a_failure_is_asked_of_another(engines: list[Worker], tmp_path: Path) -> None:
     """Of two endpoints one is dead, and home of half of the prompts: each is answered."""
     write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, f"http://127.0.0.1:{free_port()}"])})
     gateway = Gateway(tmp_path, "--routes", str(tmp_path / "routes")).wait()
     try:
         for outcome in ("failed", "taken"):
-            until(lambda: figure(gateway, "gateway_engine_scrapes_total", outcome=outcome) > 0, outcome)  # noqa: B023
+            until(partial(looked_at, gateway, outcome), outcome)
         for number in range(12):
             chat(gateway, f"again {number} {SYSTEM}", "hello")
         assert figure(gateway, "gateway_retries_total") > 0
     finally:
         gateway.stop()
+
+
+async def explained(folder: Path, *texts: str) -> list[dict[str, Any]]:
+    """As `nexus-gateway explain --scrape` has it, of one look at the engines."""
+    snapshot, loads = await loads_of(routes_named(str(folder / "routes"), Path()))
+    key = Key("dev-key", None, admin=False)
+    told = []
+    for text in texts:
+        body = json.dumps({"model": "chat", "messages": [{"role": "system", "content": text}]}).encode()
+        told.append(explain(snapshot, Question(key, BY_API["chat"], body), (), loads)["asked_in_order"][0]["choice"])
+    return told
+
+
+def test_explain_names_the_key_and_the_home_that_the_gateway_asks(
+    gateway: Gateway, engines: list[Worker], tmp_path: Path
+) -> None:
+    write_routes(tmp_path / "routes", {"chat": routes([one.url for one in engines])})
+    texts = [f"told {number} {gateway.port} {SYSTEM}" for number in range(4)]
+    for text, told in zip(texts, asyncio.run(explained(tmp_path, *texts)), strict=True):
+        before = [queried(one) for one in engines]
+        chat(gateway, text)
+        (served,) = (one.url for one, was in zip(engines, before, strict=True) if queried(one) > was)
+        assert [told["home"], told["asked"]] == [f"chat-1 {served}"] * 2
+        assert (told["key"], told["why"]) == ("the beginning of the prompt", "home")
+
+
+def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], tmp_path: Path) -> None:
+    """Of two homes one is a server whose engine says that a thousand requests wait."""
+    with Stuck() as stuck:
+        write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, stuck.url], ttft_penalty_seconds=0.1)})
+        told = asyncio.run(explained(tmp_path, *(f"{number} {SYSTEM}" for number in range(24))))
+    assert {one["asked"] for one in told} == {f"chat-1 {engines[0].url}"}
+    moved = [one for one in told if one["home"] == f"chat-1 {stuck.url}"]
+    assert {one["because"] for one in moved} == {"1000000 tokens wait at home, and 2000 may"}
+
+
+def test_the_command_asks_engines_and_tells_people(engines: list[Worker], tmp_path: Path) -> None:
+    write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, f"http://127.0.0.1:{free_port()}"])})
+    command = [str(BIN / "nexus-gateway"), "explain", str(tmp_path / "routes"), "--model", "chat", "--scrape"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "(short): the prompt is taken to have less than 500 tokens" in done.stdout
+    assert "it says nothing of its load, and is taken for as loaded as the others" in done.stdout
+
+
+class Stuck:
+    """An engine that says that it has much to do."""
+
+    def __enter__(self) -> Stuck:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"vllm:num_requests_waiting 1000\nvllm:num_requests_running 0\n")
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """The test says what matters."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
