@@ -73,9 +73,8 @@ def explain(
     try:
         caller = _caller(key_id, keys, subject, token_models)
         asked = _question(caller, api, model, body.read() if body else None, max_tokens, given, size)
-        snapshot, loads = routes_named(routes, repository), {}
-        if scrape:
-            snapshot, loads = asyncio.run(loads_of(snapshot))
+        found = routes_named(routes, repository)
+        snapshot, loads = asyncio.run(loads_of(found)) if scrape else (found, {})
         told = explained(snapshot, asked, open_circuits, loads)
     except (ConfigRefused, Refusal) as error:
         click.echo(f"nexus-gateway: {error}", err=True)
