@@ -9,6 +9,7 @@ from nexus_gateway.limits.estimate import BYTES_A_TOKEN, estimate, hold_to_whole
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.limits.windows import Limits, Quota, Verdict
 from nexus_gateway.request import Request
+from nexus_gateway.routes_file import PolicyFile
 from nexus_gateway.telemetry.record import RequestRecord
 
 _REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
@@ -57,9 +58,8 @@ def release(gateway: Gateway, request: Request, reservation: Reservation | None)
     if reservation is None:
         return
     record = request.record
-    counted = record.prompt_tokens + record.completion_tokens
-    if counted:
-        gateway.limiter.settle(reservation, counted)
+    if record.prompt_tokens + record.completion_tokens:
+        gateway.limiter.settle(reservation, counted(request.caller.policy, record))
     elif record.first_byte and record.stream:
         gateway.limiter.settle(reservation, len(request.body) // BYTES_A_TOKEN + record.events)
     elif record.first_byte and record.status == 200:
@@ -68,6 +68,12 @@ def release(gateway: Gateway, request: Request, reservation: Reservation | None)
         gateway.limiter.settle(reservation, 0)
     else:
         gateway.limiter.refund(reservation)
+
+
+def counted(policy: PolicyFile, record: RequestRecord) -> int:
+    """Tokens that an answer takes of its caller's limit, by the engine's account: cached ones are prompt tokens too."""
+    saved = record.cached_tokens * (100.0 - policy.cached_tokens_percent) / 100.0
+    return record.prompt_tokens + record.completion_tokens - int(saved)
 
 
 def kept_free(request: Request) -> int:

@@ -236,6 +236,8 @@ class PolicyFile(_Strict):
     models: tuple[Name, ...] | None = None
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
+    cached_tokens_percent: Percent = 100.0
+    """Of a prompt token that the engine had kept from before, how much counts in `tokens_per_minute`."""
     max_parallel: Count | None = None
     """Requests at once, in each gateway process."""
     priority: Annotated[int, Field(ge=0, le=100)] = 50

@@ -14,11 +14,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexus_gateway.admission import counted
 from nexus_gateway.keys import digest
 from nexus_gateway.limits import memory
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.limits.windows import Limits, Verdict
+from nexus_gateway.routes_file import PolicyFile
+from nexus_gateway.telemetry.record import RequestRecord
 
 from ..support.gateway import Gateway, code, until, write_routes
 from ..support.upstream import USAGE, Engine
@@ -318,3 +321,10 @@ def test_the_seed_s_limit_of_each_key_holds(tmp_path: Path) -> None:
     other = {"authorization": "Bearer other-key"}
     assert [gateway.ask("mock", headers=other).status_code for _ in range(3)] == [200, 200, 429]
     assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize(("percent", "tokens"), [(100.0, 150), (10.0, 78), (0.0, 70)])
+def test_cached_tokens_count_as_much_as_the_policy_says(percent: float, tokens: int) -> None:
+    record = RequestRecord("POST", "/v1/chat/completions", "", 0.0)
+    record.prompt_tokens, record.completion_tokens, record.cached_tokens = 100, 50, 80
+    assert counted(PolicyFile(cached_tokens_percent=percent), record) == tokens

@@ -29,8 +29,6 @@ class PrefixFile(BaseModel):
     """In which an endpoint that has come is given more and more of its conversations."""
     scrape_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     """Between two looks at each endpoint's load, by GET /metrics."""
-    remember_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
-    """For which Redis remembers who has answered a conversation; 0: nothing is remembered."""
 
     @property
     def parameters(self) -> Parameters:
