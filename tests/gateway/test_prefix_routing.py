@@ -287,10 +287,14 @@ class Stuck:
 
     def __enter__(self) -> Stuck:
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
+                said = b"vllm:num_requests_waiting 1000\nvllm:num_requests_running 0\n"
                 self.send_response(200)
+                self.send_header("content-length", str(len(said)))
                 self.end_headers()
-                self.wfile.write(b"vllm:num_requests_waiting 1000\nvllm:num_requests_running 0\n")
+                self.wfile.write(said)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """The test says what matters."""
