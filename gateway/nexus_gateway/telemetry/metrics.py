@@ -128,6 +128,8 @@ class Metrics:
             self._count_usual(record)
         else:
             self._count_any(record)
+        if record.placed is not None:
+            self.placed.add((record.route, record.placed.why))
 
     def _count_usual(self, record: RequestRecord) -> None:
         """The same by figures that were looked up once for all answers of this kind: else a dozen names are made and
@@ -164,8 +166,6 @@ class Metrics:
             self.fallbacks.add((record.model, record.fallback_model))
         if record.idempotency:
             self.idempotency.add((record.idempotency,))
-        if record.placed is not None:
-            self.placed.add((record.route, record.placed.why))
         for direction, kinds in record.masked.items():
             for kind, values in kinds.items():
                 self.masked.add((direction, kind), values)
