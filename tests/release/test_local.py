@@ -13,7 +13,8 @@ import pytest
 
 from nexus_release.errors import DigestMismatch, NexusError, Unreachable
 from nexus_release.local.cluster import Cluster
-from nexus_release.local.probes import serves_model
+from nexus_release.local.gateway import KEY
+from nexus_release.local.probes import get_json, serves_model
 from nexus_release.local.routes import linked_routes
 from nexus_release.local.state import wait_until
 from nexus_release.local.supervise import Follower
@@ -68,6 +69,23 @@ def test_a_first_release_answers_through_the_gateway(laptop: Laptop, cluster: Cl
     assert (engine.model, engine.release) == (MODEL, first.release)
     assert serves_model(engine.address, MODEL)
     assert registry.pointed == {(MODEL, "local"): 1}
+
+
+def test_the_console_shows_the_release_that_is_applied(laptop: Laptop, cluster: Cluster) -> None:
+    first = laptop.release(1)
+    cluster.apply(laptop.plan(admitted(None, MODEL, first)))
+    admin = {"Authorization": f"Bearer {KEY}"}
+    told = get_json(f"{cluster.state.gateway}/admin/releases", admin)
+    assert isinstance(told, dict)
+    assert told["problem"] is None
+    ((release, places),) = [(one["release"], one["places"]) for one in told["releases"]]
+    assert (release, places) == (first.release, [{"environment": "local", "role": "stable", "weight": None}])
+    prices = get_json(f"{cluster.state.gateway}/admin/prices", admin)
+    assert isinstance(prices, dict)
+    assert prices["prices"]["currency"] == "EUR"
+    cluster.apply(laptop.plan(admitted(None, MODEL, laptop.release(2))))
+    (shown,) = (laptop.home / "local").glob("shown-*")
+    assert (laptop.home / "local" / "shown").resolve() == shown
 
 
 def test_the_alias_moves_only_after_the_gateway_serves_the_release(

@@ -26,6 +26,7 @@ from nexus_release.local.processes import Program, free_port, wait_ready
 from nexus_release.local.proved import prove_engines
 from nexus_release.local.reconcile import plan
 from nexus_release.local.routes import drop_other_routes, link_routes, linked_routes, put_resolve, put_routes
+from nexus_release.local.shown import keep_shown, show
 from nexus_release.local.state import EngineState, LocalState, write_state
 from nexus_release.local.waiting import wait_until
 from nexus_release.mirror import mirror
@@ -102,6 +103,7 @@ class Cluster:
         self._fresh = {}
         self._retire(todo.stop)
         self._trim(desired)
+        show(self.paths, commit)
         self._mirror(commit)
         self.note(applied=commit, refused="", last_problem="")
         _log.info("commit %s is applied; the gateway serves %s", commit[:12], desired.revision[:12])
@@ -150,6 +152,7 @@ class Cluster:
             desired = read_desired(Path(folder), self._tools.repository.checkout(Path(folder), commit))
             fresh = plan(desired.engines, self._engines).start
             prove_engines(fresh, Path(folder), self._tools.store, self._tools.signatures)
+            keep_shown(self.paths, commit, Path(folder))
             return desired
 
     def _bring_up(self, engines: Iterable[DesiredEngine]) -> None:

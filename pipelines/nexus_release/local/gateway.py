@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nexus_release.local.desired import ENVIRONMENT
 from nexus_release.local.engines import beside_python
 from nexus_release.local.paths import Paths
 from nexus_release.local.probes import get_json
@@ -30,6 +31,7 @@ def gateway_program(paths: Paths, port: int) -> Program:
             *("--routes", str(paths.routes), "--resolve", str(paths.resolve), "--state", str(paths.gateway)),
             *("--decisions", str(paths.decisions)),
         ),
+        {"GATEWAY_CONSOLE_CHECKOUT": str(paths.shown), "GATEWAY_CONSOLE_ENVIRONMENT": ENVIRONMENT},
     )
 
 

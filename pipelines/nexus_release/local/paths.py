@@ -54,5 +54,10 @@ class Paths:
         return self.local / "decisions"
 
     @property
+    def shown(self) -> Path:
+        """A link to `shown-<commit>`: what the gateway's console shows of Git."""
+        return self.local / "shown"
+
+    @property
     def mlflow(self) -> Path:
         return self.home / "mlflow"
