@@ -19,8 +19,9 @@ from nexus_release.config import load_settings
 from nexus_release.prices import pod_hour
 from nexus_release.record import record_path
 
-from ..support.gateway import PLAIN, RELEASE, Gateway, code, free_port, write_routes
+from ..support.gateway import PLAIN, RELEASE, Gateway, code, free_port, until, write_routes
 from ..support.gateway_command import command
+from ..support.redis_server import RedisServer
 from ..support.releases import MODELS, make_plan, make_pointer, make_record, plant_repository
 from ..support.repository import ROOT
 
@@ -226,6 +227,28 @@ def test_limits_left_are_told_and_looking_takes_nothing(gateway: Gateway) -> Non
     unlimited = gateway.get("/v1/limits", key="narrow-key").json()
     assert (unlimited["left"], unlimited["policy"]) == ({"requests": None, "tokens": None}, None)
     assert gateway.get("/v1/limits", key=None).status_code == 401
+
+
+@pytest.mark.services
+def test_limits_left_are_those_of_all_gateways_and_looking_takes_nothing_in_redis_either(tmp_path: Path) -> None:
+    """Of a limit so large that Redis lends some of it to a gateway that asks."""
+    document = {**ROUTES["chat"], "policies": {"dev-key": {"requests_per_minute": 100_000}}}
+    server = RedisServer(tmp_path).start()
+    flags = ("--routes", str(write_routes(tmp_path / "routes", {"chat": document})))
+    running = Gateway(tmp_path, *flags, env={"GATEWAY_REDIS_URL": server.url}).wait()
+    try:
+        for _ in range(20):
+            told = running.get("/v1/limits").json()
+            assert told["left"] == {"requests": {"limit": 100_000, "remaining": 100_000, "reset": 0}, "tokens": None}
+        assert server.keys() == []
+        assert running.ask("chat").status_code == 200
+        until(
+            lambda: running.get("/v1/limits").json()["left"]["requests"]["remaining"] == 99_999,
+            "what was lent and not used is given back",
+        )
+    finally:
+        assert running.stop() == 0
+        server.kill()
 
 
 def test_releases_are_told_the_newest_first_with_where_they_are(gateway: Gateway) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from nexus_gateway.explanation import policy_name
 from nexus_gateway.gateway import Gateway
-from nexus_gateway.limits.windows import Limits, Quota
+from nexus_gateway.limits.windows import Quota
 from nexus_gateway.policy import Caller
 from nexus_gateway.routes import Table
 
@@ -19,8 +19,8 @@ async def limits_left(gateway: Gateway, caller: Caller, table: Table) -> dict[st
     left: dict[str, Quota | None] = {"requests": None, "tokens": None}
     if limits.requests is not None or limits.tokens is not None:
         most = limits.tokens or 0
-        verdict, _ = await gateway.limiter.reserve(caller.key.owner, Limits(limits.requests, most), most + 1)
-        left = {"requests": verdict.requests, "tokens": verdict.tokens}
+        verdict, _ = await gateway.limiter.reserve(caller.key.owner, replace(limits, tokens=most), most + 1)
+        left = {"requests": verdict.requests, "tokens": None if limits.tokens is None else verdict.tokens}
     return {
         "key_id": caller.key.id,
         "tenant": caller.tenant,
