@@ -48,7 +48,8 @@ def installed(path: Path, target: str = "services setup-clients") -> None:
     """Skips where `make TARGET` has not made `path`, and fails where CI must have it."""
     if path.exists():
         return
-    mend = f"{path.relative_to(ROOT)} is not there: run `make {target}`"
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    mend = f"{shown} is not there: run `make {target}`"
     if os.environ.get("CI") == "true":
         pytest.fail(mend)
     pytest.skip(mend)
