@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_gateway.prefix_routing.choice import Parameters, Place, choose, limit_of
+from nexus_gateway.prefix_routing.choice import WORTH_NEXT, Parameters, Place, choose, lightest, limit_of
 from nexus_gateway.prefix_routing.keys import BLOCK, Keys, Prompt, keys_of
-from nexus_gateway.prefix_routing.learned import Learned
+from nexus_gateway.prefix_routing.learned import Gain, Learned
 from nexus_gateway.prefix_routing.load import Load, Own, Scrape, load_of, with_unknown
 from nexus_gateway.prefix_routing.rendezvous import LARGEST, scores, seed_of
 from nexus_gateway.prefix_routing.width import NARROW, Widths, moved, need_of
@@ -77,28 +78,39 @@ def test_nobody_is_asked_beyond_its_bound_while_somebody_has_room(
 ) -> None:
     among = [one._replace(load=load) for one, load in zip(places(len(given_loads)), given_loads, strict=True)]
     choice = choose(Keys(group, conversation), LONG, among, bar, PARAMETERS)
-    limit = limit_of(given_loads, PARAMETERS)
-    room = {n for n, load in enumerate(given_loads) if load.tokens < PARAMETERS.tau and load.requests < limit}
-    assert choice.place in room if room else choice.why == "full"
-    assert (choice.place == choice.home) == (choice.why == "home") or choice.why == "full"
+    asked = given_loads[choice.place]
+    assert asked.requests < limit_of(given_loads, PARAMETERS) or choice.place == lightest(range(len(among)), among)
+    assert (choice.place == choice.home) == (choice.why == "home")
 
 
-def test_a_home_without_room_gives_to_the_lighter_of_the_next_two() -> None:
-    among = places(4)
-    order = []
-    for _ in range(4):  # the order is what is left when the first is taken away
-        order.append(choose(keys(1), LONG, left := [one for one in among if one not in order], 0, PARAMETERS))
-        order[-1] = left[order[-1].place]  # type: ignore[call-overload]
-    busy, light = Load(PARAMETERS.tau, 1), Load(10, 1)
-    loaded = {order[0].id: busy, order[1].id: Load(20, 1), order[2].id: light, order[3].id: IDLE}  # type: ignore[attr-defined]
-    choice = choose(keys(1), LONG, [one._replace(load=loaded[one.id]) for one in among], 0, PARAMETERS)
-    assert (among[choice.place], choice.why) == (order[2], "next")
+@pytest.mark.parametrize(("gain", "saves"), [(Gain(1.0, 1.0), LONG), (Gain(0.2, 0.9), 0.2 * LONG)])
+def test_home_is_left_for_the_next_when_that_pays(gain: Gain, saves: float) -> None:
+    """Without the cap of tau, which a route sets."""
+    parameters = replace(PARAMETERS, ttft_penalty_seconds=1e6)
+    among, home = places(4), choose(keys(1), LONG, places(4), 0, parameters).home
+    for more, why in ((-1.0, "home"), (1.0, "next")):
+        waits = Load(100 + WORTH_NEXT * saves + more, 1)
+        loaded = [one._replace(load=waits if n == home else Load(100, 1)) for n, one in enumerate(among)]
+        assert choose(keys(1), LONG, loaded, 0, parameters, gain=gain).why == why
 
 
-def test_a_home_whose_cache_is_full_of_what_runs_has_no_room() -> None:
-    home = choose(keys(1), LONG, places(3), 0, PARAMETERS).home
-    among = [one._replace(load=Load(0, 0, 0.97)) if number == home else one for number, one in enumerate(places(3))]
-    assert choose(keys(1), LONG, among, 0, PARAMETERS).why == "next"
+def test_nobody_waits_longer_for_home_than_the_largest_penalty() -> None:
+    among, home = places(4), choose(keys(1), 1e9, places(4), NARROW, PARAMETERS).home
+    for waits, why in ((PARAMETERS.tau - 1, "home"), (PARAMETERS.tau + 1, "beyond")):
+        loaded = [one._replace(load=Load(waits, 1)) if n == home else one for n, one in enumerate(among)]
+        assert choose(keys(1), 1e9, loaded, NARROW, PARAMETERS).why == why
+
+
+def test_most_stay_at_home_while_all_engines_have_more_to_do_than_they_can() -> None:
+    """Else all compute what others have cached, and never come out of it."""
+    among = [one._replace(load=Load(100 * PARAMETERS.tau, 60)) for one in places(5)]
+    assert {choose(keys(number), LONG, among, NARROW, PARAMETERS).why for number in range(50)} == {"home"}
+
+
+def test_what_is_hardly_found_again_goes_to_the_lightest() -> None:
+    among = [one._replace(load=Load(number, 1)) for number, one in enumerate(reversed(places(5)))]
+    found = {choose(keys(number), LONG, among, 0, PARAMETERS, gain=Gain(0.2, 0.2)).place for number in range(50)}
+    assert found == {0}
 
 
 def test_a_short_prompt_goes_to_the_lightest() -> None:
@@ -142,18 +154,23 @@ def test_who_has_answered_is_asked_again_while_it_has_room() -> None:
 @given(scores_=st.lists(numbers, min_size=1, max_size=32, unique=True), need=st.floats(0, 40), bar=numbers)
 def test_a_bar_lets_in_as_many_as_are_needed(scores_: list[int], need: float, bar: int) -> None:
     used = max(1, sum(score >= moved(bar, scores_, need) for score in scores_))
-    assert used >= min(need, len(scores_))
+    assert used >= min(int(need), len(scores_))
     assert moved(moved(bar, scores_, need), scores_, need) == moved(bar, scores_, need)
 
 
-def test_a_hot_group_grows_with_the_load_and_narrows_again() -> None:
+def test_a_group_uses_more_as_its_share_grows_and_narrows_again() -> None:
     by_group, widths = scores(1, [one.seed for one in places(8)]), Widths()
 
-    def used(requests: float, now: float) -> int:
-        bar = widths.of(1, by_group, need_of(requests, 8, 4), 1.0, now)
+    def used() -> int:
+        bar = widths.of(1, by_group, need_of(8), 1.0, 0.0)
         return max(1, sum(score >= bar for score in by_group))
 
-    assert [used(requests, now) for now, requests in enumerate((2, 100, 1000, 2))] == [1, 7, 8, 1]
+    alone = [used() for _ in range(100)]
+    assert alone[0] < 3
+    assert alone[-1] == 8
+    for number in range(20_000):
+        widths.of(2 + number % 500, by_group, need_of(8), 1.0, 0.0)
+    assert used() == 1
 
 
 def test_a_group_of_a_tenth_of_the_load_has_one_endpoint_of_eight() -> None:
@@ -220,9 +237,18 @@ def test_an_endpoint_that_nothing_is_known_of_is_as_loaded_as_the_others_and_nev
 
 def test_what_engines_say_of_their_caches_is_learned() -> None:
     learned = Learned()
-    for _ in range(400):
+    for _ in range(2000):
         learned.told(size=3000, prompt_tokens=1000, cached_tokens=900, warm=True)
+        learned.told(size=3000, prompt_tokens=1000, cached_tokens=500, warm=False, near=True)
     assert learned.tokens(3000) == pytest.approx(1000, rel=0.01)
     assert learned.uncached(1000, warm=True) == pytest.approx(100, rel=0.05)
+    assert learned.uncached(1000, warm=False, near=True) == pytest.approx(500)
     assert learned.uncached(1000, warm=False) == 1000
-    assert learned.mean_uncached == pytest.approx(100)
+    assert learned.gain == pytest.approx((0.4, 0.9), abs=0.01)
+
+
+def test_what_home_saves_is_not_forgotten_while_caches_are_empty() -> None:
+    learned = Learned(hit_ratio=0.9)
+    for number in range(300):
+        learned.told(3000, 1000, 900 if number % 6 == 0 else 0, warm=True)
+    assert learned.gain.beyond > 0.6

@@ -2,10 +2,10 @@
 
 1. The group's scores put the endpoints in order, and its bar says which it may use (`width.py`).
 2. Among those the conversation's own scores do: the first is its home.
-3. Who has no room is passed over: it has room while its queue of uncached tokens is below tau, which is the peak
-   prefill rate times the largest allowed penalty, its requests are below bound * mean + slack, and its KV cache is
-   not full. Of the next two with room the lighter is asked; then the same of the group's other endpoints; where none
-   has room, the lightest.
+3. Each of these, and the first that the group does not use, costs the uncached tokens that wait there and, unless it
+   is home, what home would save, several times: to compute a prompt anew also delays those behind it and throws
+   something out. The cheapest is asked. So under any load most stay, and home is left when that pays.
+4. Who is far above the mean of requests is passed over.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from nexus_gateway.prefix_routing.keys import Keys
+from nexus_gateway.prefix_routing.learned import Gain
 from nexus_gateway.prefix_routing.load import Load
 from nexus_gateway.prefix_routing.rendezvous import LARGEST, scores
 from nexus_gateway.prefix_routing.width import NARROW
 
 Why = Literal["home", "holder", "next", "beyond", "full", "short"]
-"""`home`; `holder`: it has answered this conversation lately; `next`: home had no room; `beyond`: nobody in the group's
-width had; `full`: nobody at all had; `short`: the prompt is too short to be worth a home."""
+"""`home`; `holder`: it has answered this conversation lately; `next`: another of the group's cost less; `beyond`: one
+that the group does not use did; `full`: all of these were far above the mean; `short`: the prompt is too short, or too
+little of it is found again, to be worth a home."""
 WARM: Collection[Why] = ("home", "holder")
 """Where the prompt's beginning is expected in the cache."""
-FULL_CACHE = 0.95
-"""Of an endpoint's KV cache in use by what runs: it would soon have to throw out a request that it has begun."""
+WORTH_NEXT, WORTH_BEYOND = 5.0, 12.0
+"""Tokens that may wait at home for one that it saves, over what waits elsewhere: at the next of the group, and at one
+that would keep the group's beginning from now on as well, in place of another's. As measured
+(docs/benchmarks-routing.md)."""
+ALL = Gain()
+LEAST_SHARED = 0.3
+"""Of a prompt that home saves. Where it is less the lightest is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,9 @@ class Parameters:
     prefill_tokens_per_second: float
     """Peak rate of one endpoint."""
     ttft_penalty_seconds: float
-    """The longest that a request may wait for its home."""
-    bound: float = 1.25
-    slack: float = 4.0
+    """The longest that a request may wait for its home more than elsewhere."""
+    bound: float = 2.0
+    slack: float = 16.0
     """Requests beyond `bound` times the mean that an endpoint may have."""
     least_tokens: float = 500.0
     """Prompts below that go to the lightest endpoint."""
@@ -45,7 +52,7 @@ class Parameters:
 
     @property
     def tau(self) -> float:
-        """Uncached tokens that may wait at home."""
+        """Uncached tokens that may wait at home more than elsewhere, whatever it saves."""
         return self.prefill_tokens_per_second * self.ttft_penalty_seconds
 
 
@@ -69,6 +76,11 @@ class Choice(NamedTuple):
     """Endpoints that the group may use."""
 
     @property
+    def near(self) -> bool:
+        """At another endpoint of the group."""
+        return self.why == "next"
+
+    @property
     def warm(self) -> bool:
         return self.why in WARM
 
@@ -81,9 +93,11 @@ def choose(
     parameters: Parameters,
     holders: Collection[str] = (),
     group_scores: Sequence[int] | None = None,
+    gain: Gain = ALL,
 ) -> Choice:
     """Of at least one place. `tokens`: of the prompt; `bar`: of its group; `holders`: ids that have answered the
-    conversation lately, where that is remembered; `group_scores`: of these places, where the caller has them."""
+    conversation lately, where that is remembered; `group_scores`: of these places, where the caller has them;
+    `gain`: what home saves, as learned."""
     by_group = scores(keys.group, [one.seed for one in places]) if group_scores is None else group_scores
     open_to_it = started(keys, places, parameters.slow_start_seconds)
     first = max(open_to_it, key=by_group.__getitem__)
@@ -91,27 +105,30 @@ def choose(
     inside = inside or [first]
     order = _by_conversation(keys, places, inside)
     home = order[0]
-    if tokens < parameters.least_tokens:
-        return Choice(lightest(range(len(places)), places), home, "short", len(inside))
-    limit, tau = limit_of([one.load for one in places], parameters), parameters.tau
+    if tokens < parameters.least_tokens or gain.beyond < LEAST_SHARED:
+        found = lightest(range(len(places)), places)
+        return Choice(found, home, "home" if found == home else "short", len(inside))
+    limit = limit_of([one.load for one in places], parameters)
+    holding = {one for one in open_to_it if places[one].id in holders} or {home}
+    outside = max((one for one in open_to_it if one not in inside), key=by_group.__getitem__, default=home)
 
-    def room(one: int) -> bool:
+    def cost(one: int) -> tuple[float, float]:
         load = places[one].load
-        return load.tokens < tau and load.requests < limit and load.cache_used < FULL_CACHE
+        lost = 0.0 if one in holding else WORTH_NEXT * gain.next if one in inside else WORTH_BEYOND * gain.beyond
+        return load.tokens + min(lost * tokens, parameters.tau), load.requests
 
-    held = [one for one in open_to_it if places[one].id in holders and room(one)] if holders else []
-    if held:
-        return Choice(lightest(held, places), home, "home" if held == [home] else "holder", len(inside))
-    if room(home):
-        return Choice(home, home, "home", len(inside))
-    following = [one for one in order[1:] if room(one)]
-    if following:
-        return Choice(lightest(following[:2], places), home, "next", len(inside))
-    others = sorted((one for one in open_to_it if one not in inside), key=by_group.__getitem__, reverse=True)
-    beyond = [one for one in others if room(one)]
-    if beyond:
-        return Choice(lightest(beyond[:2], places), home, "beyond", len(inside))
-    return Choice(lightest(range(len(places)), places), home, "full", len(inside))
+    known = [*order, *(one for one in holding if one not in inside), outside]
+    able = [one for one in known if places[one].load.requests < limit]
+    found = min(able, key=cost) if able else lightest(range(len(places)), places)
+    return Choice(found, home, _why(found, home, holding, inside, full=not able), len(inside))
+
+
+def _why(found: int, home: int, holding: Collection[int], inside: Collection[int], *, full: bool) -> Why:
+    if found == home:
+        return "home"
+    if full:
+        return "full"
+    return "holder" if found in holding else "next" if found in inside else "beyond"
 
 
 def limit_of(loads: Sequence[Load], parameters: Parameters) -> float:

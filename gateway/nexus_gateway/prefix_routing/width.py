@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp
+from math import exp
 
 from nexus_gateway.prefix_routing.rendezvous import LARGEST
 
 MOST_GROUPS = 4096
 """That are remembered; the one that was asked for longest ago is forgotten, and starts narrow again."""
-MEASURED_SECONDS = 30.0
+MEASURED_SECONDS = 60.0
 """Over which shares are."""
 NARROW = LARGEST
 """The bar that only a group's first endpoint is taken at."""
+GROUPS = 8
+_AS_IF = 30  # requests of others had come before the first: the share of the first few says little
 _WELL_BELOW = 0.7
 
 
@@ -42,10 +44,10 @@ class Widths:
         return len(self._groups)
 
     def of(self, group: int, scores: Sequence[int], need: float, weight: float, now: float) -> int:
-        """The group's bar. `scores`: of the endpoints for the group; `need`: endpoints that all of the model's load
-        would fill (see `need_of`); `weight`: of this request, which is counted."""
+        """The group's bar. `scores`: of the endpoints for the group; `need`: see `need_of`;
+        `weight`: of this request, which is counted."""
         found = self._counted(group, weight, now)
-        found.bar = moved(found.bar, scores, need * found.weight / self._total if self._total else 0.0)
+        found.bar = moved(found.bar, scores, need * found.weight / (self._total + _AS_IF * weight))
         return found.bar
 
     def share(self, group: int) -> float:
@@ -72,18 +74,18 @@ class Widths:
         return found
 
 
-def need_of(requests: float, endpoints: int, slack: float) -> float:
-    """Endpoints that `requests` under way would fill, each up to the mean and the slack (`choice.limit_of`). At little
-    load the slack holds many requests, so that a popular prompt stays on one endpoint; at much load a group has its
-    share of the endpoints."""
-    return requests / (requests / endpoints + slack) if endpoints else 0.0
+def need_of(endpoints: int) -> float:
+    """What a group would use that made all of the load: it uses its share of that, so that an endpoint keeps the
+    beginnings of about `GROUPS` groups. Of few groups all are everywhere, which balances best and costs little cache;
+    many stay apart."""
+    return float(GROUPS * endpoints)
 
 
 def moved(bar: int, scores: Sequence[int], need: float) -> int:
     """The bar for a group whose load fills `need` endpoints. It lets more in at once, and fewer only when the load is
     well below them, so that it stays while the load goes up and down a little, or an endpoint comes."""
     used = max(1, sum(score >= bar for score in scores))
-    if used < need or need < _WELL_BELOW * (used - 1):
-        wanted = min(len(scores), max(1, ceil(need)))
+    if used + 1 <= need or need < _WELL_BELOW * (used - 1):
+        wanted = min(len(scores), max(1, int(need)))
         return NARROW if wanted == 1 else sorted(scores, reverse=True)[wanted - 1]
     return bar

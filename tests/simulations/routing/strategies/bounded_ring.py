@@ -8,6 +8,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import chain, islice
 
 from ..gateways import Seen, Stateless
 from ..texts import Question
@@ -24,10 +25,11 @@ class BoundedRing(Stateless):
     def choose(self, question: Question, endpoints: Sequence[Seen], now: float) -> Seen:
         self._follow([one.name for one in endpoints])
         by_name = {one.name: one for one in endpoints}
-        bound = FACTOR * (sum(one.calls for one in endpoints) + 1) / len(endpoints)
+        calls = sum(one.calls for one in endpoints)
+        bound = FACTOR * (calls + 1) / len(endpoints) if calls else 1
         begin = bisect_left(self._ring, (_hash(question.start), ""))
-        order = [by_name[name] for _, name in (*self._ring[begin:], *self._ring[:begin])]
-        return next((one for one in order if one.calls + 1 <= bound), order[0])
+        order = (by_name[name] for _, name in chain(islice(self._ring, begin, None), self._ring))
+        return next((one for one in order if one.calls + 1 <= bound), by_name[self._ring[begin % len(self._ring)][1]])
 
     def _follow(self, names: list[str]) -> None:
         if names != self._names:

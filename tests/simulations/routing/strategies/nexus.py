@@ -15,7 +15,8 @@ from nexus_gateway.prefix_routing.width import Widths, need_of
 from ..gateways import Seen
 from ..texts import BYTES, Question
 
-PENALTY_SECONDS = 2.0
+PENALTY_SECONDS = 18.0
+"""llm-d's default."""
 
 
 class Nexus:
@@ -30,10 +31,9 @@ class Nexus:
         keys, tokens = _keys(question), self._learned.tokens(question.prompt * BYTES)
         places = self._places(endpoints, now)
         by_group = scores(keys.group, [one.seed for one in places])
-        requests = sum(one.load.requests for one in places)
-        need = need_of(requests, len(places), parameters.slack)
-        bar = self._widths.of(keys.group, by_group, need, 1.0, now)
-        choice = choose(keys, tokens, places, bar, parameters, group_scores=by_group)
+        bar = self._widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
+        gain = self._learned.gain
+        choice = choose(keys, tokens, places, bar, parameters, group_scores=by_group, gain=gain)
         self._sent(question, endpoints[choice.place].name, choice, tokens)
         return endpoints[choice.place]
 
@@ -55,7 +55,7 @@ class Nexus:
         return self._seeds[name]
 
     def _sent(self, question: Question, name: str, choice: Choice, tokens: float) -> None:
-        uncached = self._learned.uncached(tokens, choice.warm)
+        uncached = self._learned.uncached(tokens, choice.warm, choice.near)
         own = self._own_of(name)
         own.calls += 1
         own.tokens += uncached
@@ -64,7 +64,7 @@ class Nexus:
     def begun(self, question: Question, endpoint: Seen, cached: int) -> None:
         choice, uncached = self._under_way.pop(id(question))
         self._own_of(endpoint.name).tokens -= uncached
-        self._learned.told(question.prompt * BYTES, question.prompt, cached, choice.warm)
+        self._learned.told(question.prompt * BYTES, question.prompt, cached, choice.warm, choice.near)
 
     def ended(self, question: Question, endpoint: Seen) -> None:
         self._own_of(endpoint.name).calls -= 1

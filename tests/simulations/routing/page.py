@@ -1,0 +1,88 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nexus_gateway.prefix_routing.width import MOST_GROUPS
+
+from ...bench.page import machine
+from .grid import ORACLE, STRATEGIES, Cell, Changed, Figures, Size
+from .workloads import LOADS, by_name, saturation
+
+POINTS, TIMES, NOISE = 0.02, 10.0, 1.05
+
+
+def page(
+    found: Mapping[Cell, Figures],
+    size: Size,
+    changes: Mapping[tuple[str, str], Changed],
+    cost: Mapping[str, list[float]],
+) -> str:
+    return (Path(__file__).parent / "page.md").read_text(encoding="utf-8").format(
+        date=datetime.datetime.now(datetime.UTC).date(),
+        machine=machine(),
+        questions=size.questions,
+        loads=" / ".join(f"`{load}`" for load in size.loads),
+        gateways=" / ".join(map(str, size.gateways)),
+        groups=MOST_GROUPS,
+        workloads="\n".join(_workload_rows(size)),
+        wanted="\n".join(_wanted_rows(found, size)),
+        rows="\n".join(_rows(found, size)),
+        changes="\n".join(_change_rows(changes)),
+        cost="\n".join(f"| {name} | {one[0]:.0f} | {one[1]:.0f} |" for name, one in cost.items()),
+    )  # fmt: skip
+
+
+def _workload_rows(size: Size) -> Iterator[str]:
+    for one in by_name(size.workloads):
+        rates = " / ".join(f"{LOADS[load] * saturation(one):.0f}" for load in size.loads)
+        yield f"| {one.name} | {one.says} | {rates} | {one.patience:g} s |"
+
+
+def _wanted_rows(found: Mapping[Cell, Figures], size: Size) -> Iterator[str]:
+    for workload in size.workloads:
+        for load in size.loads:
+            known = found[Cell(workload, load, ORACLE, size.gateways[0])]
+            ours = [found[Cell(workload, load, "Nexus", n)] for n in size.gateways_of("Nexus", load)]
+            least = [found[Cell(workload, load, "least load", n)] for n in size.gateways_of("least load", load)]
+            behind = max(known.hits - one.hits for one in ours)
+            worst = max(one.p99 / other.p99 for one, other in zip(ours, least, strict=True))
+            better = min(other.p50 / one.p50 for one, other in zip(ours, least, strict=True))
+            yield (
+                f"| {workload} | {load} | {behind * 100:+.1f} {_said(behind <= POINTS)} |"
+                f" {worst:.2f} {_said(worst <= NOISE)} | {better:.1f} |"
+            )
+
+
+def _said(reached: bool) -> str:
+    return "" if reached else "**missed**"
+
+
+def _rows(found: Mapping[Cell, Figures], size: Size) -> Iterator[str]:
+    for workload in size.workloads:
+        for load in size.loads:
+            for strategy in (*STRATEGIES, ORACLE):
+                many = size.gateways_of(strategy, load)
+                ours = [found[Cell(workload, load, strategy, n)] for n in many]
+                cells = (
+                    " / ".join(f"{one.hits * 100:.1f}" for one in ours),
+                    " / ".join(_seconds(one.p50) for one in ours),
+                    " / ".join(_seconds(one.p99) for one in ours),
+                    " / ".join(f"{one.goodput:.1f}" for one in ours),
+                    " / ".join(f"{one.spread:.2f}" for one in ours),
+                    f"{ours[0].remembered[0]:,} to {ours[0].remembered[1]:,}",
+                )
+                yield f"| {workload} | {load} | {strategy} | {' | '.join(cells)} |"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _change_rows(changes: Mapping[tuple[str, str], Changed]) -> Iterator[str]:
+    for (workload, strategy), one in changes.items():
+        ratios = " / ".join(f"{value * 100:.1f}" for value in one.hits)
+        yield f"| {workload} | {strategy} | {ratios} | {' / '.join(_seconds(value) for value in one.p99)} |"
