@@ -216,6 +216,7 @@ bench-stages: setup-dev ## what each stage of a request costs the gateway in use
 bench-guard: setup-dev ## hold what the gateway costs against the committed ratio to a bare proxy: fails where 10 % is lost
 	$(BIN)/python -m tests.bench.gateways.guard $(BENCH_FLAGS)
 
+.PHONY: bench-routing
 bench-routing: setup-dev ## write docs/benchmarks-routing.md: hit ratios and waits by strategy, load and number of gateways (5 min of CPU; BENCH_FLAGS=--quick PAGE=...)
 	$(BIN)/python -m tests.simulations.routing $(or $(PAGE),docs/benchmarks-routing.md) $(or $(PICTURES),docs/pictures) $(BENCH_FLAGS)
 

@@ -28,6 +28,8 @@ def page(
         loads=" / ".join(f"`{load}`" for load in size.loads),
         gateways=" / ".join(map(str, size.gateways)),
         groups=MOST_GROUPS,
+        hits="![Hit ratio at saturation, by the number of gateways](pictures/routing-hits.svg)",
+        first_token="![TTFT p99 at saturation, by the number of gateways](pictures/routing-first-token.svg)",
         workloads="\n".join(_workload_rows(size)),
         wanted="\n".join(_wanted_rows(found, size)),
         rows="\n".join(_rows(found, size)),
