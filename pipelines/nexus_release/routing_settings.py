@@ -13,13 +13,12 @@ class PrefixChoice(Section):
     """Of one model. What is not said is the gateway's own default (gateway/routes.schema.json)."""
 
     prefill_tokens_per_second: float = Field(gt=0, le=10_000_000)
-    """Prompt tokens that one pod computes in a second at its best, as measured: with the next one the bound of a pod's
-    queue, above which another pod is asked."""
+    """Prompt tokens that one pod computes in a second at its best, as measured."""
     ttft_penalty_seconds: float = Field(gt=0, le=600)
-    """The longest that a request waits for the pod which knows its beginning."""
-    bound: float = Field(default=1.25, ge=1, le=10)
+    """The longest that a request waits more for the pod which knows its beginning, whatever that saves."""
+    bound: float = Field(default=2, ge=1, le=10)
     """Times the mean of requests under way that a pod may have, and"""
-    slack: float = Field(default=4, ge=1, le=10_000)
+    slack: float = Field(default=16, ge=1, le=10_000)
     """so many requests more."""
     least_tokens: float = Field(default=500, ge=0, le=1_000_000)
     """Shorter prompts go to the pod with the least to do."""

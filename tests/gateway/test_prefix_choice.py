@@ -248,7 +248,7 @@ def test_what_engines_say_of_their_caches_is_learned() -> None:
 
 
 def test_what_home_saves_is_not_forgotten_while_caches_are_empty() -> None:
-    learned = Learned(hit_ratio=0.9)
+    learned = Learned(saved=0.9)
     for number in range(300):
         learned.told(3000, 1000, 900 if number % 6 == 0 else 0, warm=True)
     assert learned.gain.beyond > 0.6

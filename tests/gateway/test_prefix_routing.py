@@ -271,7 +271,9 @@ def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], 
         told = asyncio.run(explained(tmp_path, *(f"{number} {SYSTEM}" for number in range(24))))
     assert {one["asked"] for one in told} == {f"chat-1 {engines[0].url}"}
     moved = [one for one in told if one["home"] == f"chat-1 {stuck.url}"]
-    assert {one["because"] for one in moved} == {"1000000 tokens wait at home, and 2000 may"}
+    assert {one["because"] for one in moved} == {
+        "1000000 tokens wait at home: more than elsewhere by more than it saves"
+    }
 
 
 def test_the_command_asks_engines_and_tells_people(engines: list[Worker], tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ class Placed:
     upstream: str
     endpoint: str
     home: str
-    """Where it would be asked if there were room."""
+    """Where it is asked unless leaving pays."""
     why: Why
     warm: bool
+    near: bool
     source: Source
     width: int
     load: Load
@@ -105,22 +106,22 @@ class Placements:
         ]
         tokens = learned.tokens(size)
         by_group = scores(keys.group, [one.seed for one in places])
-        need = need_of(sum(load.requests for load in loads), len(places), parameters.slack)
         widths = self._widths.setdefault(upstream.name, Widths())
-        bar = widths.of(keys.group, by_group, need, tokens, now)
-        choice = choose(keys, tokens, places, bar, parameters, holders, by_group)
+        bar = widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
+        choice = choose(keys, tokens, places, bar, parameters, holders, by_group, learned.gain)
         return Placed(
             upstream.name,
             places[choice.place].id,
             places[choice.home].id,
             choice.why,
             choice.warm,
+            choice.near,
             keys.source,
             choice.width,
             loads[choice.place],
             loads[choice.home],
             size,
-            learned.uncached(tokens, choice.warm),
+            learned.uncached(tokens, choice.warm, choice.near),
         )
 
     def begun(self, placed: Placed) -> None:
@@ -139,7 +140,7 @@ class Placements:
         self.answered(placed)
         learned = self._learned.get(placed.upstream)
         if learned is not None:
-            learned.told(placed.size, prompt_tokens, cached_tokens, placed.warm)
+            learned.told(placed.size, prompt_tokens, cached_tokens, placed.warm, placed.near)
 
     def _own(self, endpoint: str) -> Own:
         return self._owns.setdefault(endpoint, Own())

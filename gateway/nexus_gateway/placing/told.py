@@ -7,12 +7,12 @@ from typing import Any
 
 from nexus_gateway.placing.prompt_keys import keys_for
 from nexus_gateway.prefix_cache import keeps_prompts
-from nexus_gateway.prefix_routing.choice import FULL_CACHE, Place, choose, limit_of
+from nexus_gateway.prefix_routing.choice import Place, choose, limit_of
 from nexus_gateway.prefix_routing.keys import Source
 from nexus_gateway.prefix_routing.learned import Learned
 from nexus_gateway.prefix_routing.load import Load, with_unknown
 from nexus_gateway.prefix_routing.rendezvous import scores
-from nexus_gateway.prefix_routing.width import NARROW, moved, need_of
+from nexus_gateway.prefix_routing.width import NARROW
 from nexus_gateway.question import Decided, Question
 from nexus_gateway.routes import Upstream
 
@@ -28,7 +28,8 @@ def choice_told(
     question: Question, decided: Decided, upstream: Upstream, loads: Mapping[str, Load | None]
 ) -> dict[str, Any] | None:
     """None where nothing is chosen by prefix. `loads` by endpoint; None for one that said nothing, idle where there is
-    no entry. A group is taken to have all of the model's load: what share it has, a running gateway alone knows."""
+    no entry. A group is taken to be one of many, with one endpoint: what share of the load it has, a
+    running gateway alone knows."""
     parameters = upstream.prefix
     if parameters is None or decided.route is None or not keeps_prompts(question.surface):
         return None
@@ -38,8 +39,7 @@ def choice_told(
     places = [Place(one.id, one.seed, load) for one, load in zip(upstream.endpoints, known, strict=True)]
     tokens = Learned().tokens(max(len(question.body), question.size))
     by_group = scores(keys.group, [one.seed for one in places])
-    need = need_of(sum(load.requests for load in known), len(places), parameters.slack)
-    choice = choose(keys, tokens, places, moved(NARROW, by_group, need), parameters, group_scores=by_group)
+    choice = choose(keys, tokens, places, NARROW, parameters, group_scores=by_group)
     home, limit = places[choice.home], limit_of(known, parameters)
     return {
         "key": NAMED[keys.source],
@@ -49,7 +49,7 @@ def choice_told(
         "home": home.id,
         "asked": places[choice.place].id,
         "why": choice.why,
-        "because": _because(choice.why, home.load, parameters.tau, limit, parameters.least_tokens),
+        "because": _because(choice.why, home.load, limit, parameters.least_tokens),
         "width": choice.width,
         "loads": [
             {
@@ -64,15 +64,13 @@ def choice_told(
     }
 
 
-def _because(why: str, home: Load, tau: float, limit: float, least: float) -> str:
+def _because(why: str, home: Load, limit: float, least: float) -> str:
     if why == "short":
         return f"the prompt is taken to have less than {least:g} tokens: the one with the least to do"
     if why == "home":
-        return "home has room"
-    if home.tokens >= tau:
-        full = f"{home.tokens:.0f} tokens wait at home, and {tau:.0f} may"
-    elif home.requests >= limit:
-        full = f"home has {home.requests:.0f} requests, and {limit:.1f} may be there"
+        return "nobody else is worth leaving home for"
+    if home.requests >= limit:
+        left = f"home has {home.requests:.0f} requests, and {limit:.1f} may be there"
     else:
-        full = f"{home.cache_used:.0%} of home's KV cache are in use, and {FULL_CACHE:.0%} may be"
-    return f"{full}{': so has everybody' if why == 'full' else ''}"
+        left = f"{home.tokens:.0f} tokens wait at home: more than elsewhere by more than it saves"
+    return f"{left}{': so it is with all that know the beginning' if why == 'full' else ''}"

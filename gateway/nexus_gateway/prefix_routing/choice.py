@@ -31,7 +31,7 @@ WORTH_NEXT, WORTH_BEYOND = 5.0, 12.0
 that would keep the group's beginning from now on as well, in place of another's. As measured
 (docs/benchmarks-routing.md)."""
 ALL = Gain()
-LEAST_SHARED = 0.3
+LEAST_SHARED = 0.35
 """Of a prompt that home saves. Where it is less the lightest is asked."""
 
 
@@ -107,7 +107,10 @@ def choose(
     home = order[0]
     if tokens < parameters.least_tokens or gain.beyond < LEAST_SHARED:
         found = lightest(range(len(places)), places)
-        return Choice(found, home, "home" if found == home else "short", len(inside))
+        at_home = (
+            found == home and tokens >= parameters.least_tokens
+        )  # so that it is learned when home saves more again
+        return Choice(found, home, "home" if at_home else "short", len(inside))
     limit = limit_of([one.load for one in places], parameters)
     holding = {one for one in open_to_it if places[one].id in holders} or {home}
     outside = max((one for one in open_to_it if one not in inside), key=by_group.__getitem__, default=home)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _UP, _DOWN = 0.1, 0.005
 _NEXT_STEP = 0.1  # few answers come from there
 _STEP = 0.02  # about the last fifty answers
-LEAST_GAIN = 0.1
+LEAST_GAIN, _AT_LEAST = 0.1, 0.02
 _LEAST_BYTES, _MOST_BYTES = 1.0, 16.0  # of a token; beyond that an account is no account of this body
 
 
@@ -25,9 +25,14 @@ class Gain(NamedTuple):
 @dataclass(slots=True)
 class Learned:
     bytes_a_token: float = 4.0
-    hit_ratio: float = 1.0
+    hit_ratio: float = 0.0
+    """Of prompts that were answered where their beginning was expected, on average. 0 until told: a queue is better
+    taken for too long."""
+    saved: float = 1.0
     """What home saves of a prompt when it has kept it: it rises quickly and falls slowly. By the mean, caches that were
     emptied by a rush would look useless, nobody would stay at home, and they would never fill again."""
+    homes: int = 8
+    """Answers that it falls by, until there are many; so many as if it had been told 1."""
     next_ratio: float = 1.0
     """The mean of what is found at another endpoint of the group."""
     nexts: int = 1
@@ -37,9 +42,9 @@ class Learned:
 
     @property
     def gain(self) -> Gain:
-        """Less than `LEAST_GAIN` over the next is chance."""
-        over_next = self.hit_ratio - self.next_ratio
-        return Gain(over_next if over_next >= LEAST_GAIN else 0.0, self.hit_ratio)
+        """A small difference is chance. But home is never left for nothing: what has not been told yet may be much."""
+        over_next = self.saved - self.next_ratio
+        return Gain(over_next if over_next >= LEAST_GAIN else _AT_LEAST, self.saved)
 
     def tokens(self, size: int) -> float:
         """Of a body of so many bytes."""
@@ -60,7 +65,9 @@ class Learned:
         self.bytes_a_token += _STEP * (measured - self.bytes_a_token)
         found = cached / prompt_tokens
         if warm:
-            self.hit_ratio += (_UP if found > self.hit_ratio else _DOWN) * (found - self.hit_ratio)
+            self.hit_ratio += _STEP * (found - self.hit_ratio)
+            self.homes += 1
+            self.saved += (_UP if found > self.saved else max(_DOWN, 1 / self.homes)) * (found - self.saved)
         if near:
             self.nexts += 1
             self.next_ratio += max(_NEXT_STEP, 1 / self.nexts) * (found - self.next_ratio)

@@ -19,9 +19,9 @@ class PrefixFile(BaseModel):
     """Prompt tokens that one endpoint computes in a second at its best, as measured."""
     ttft_penalty_seconds: Annotated[float, Field(gt=0, le=600)]
     """The longest that a request waits for the endpoint which knows its beginning; then another is asked."""
-    bound: Annotated[float, Field(ge=1, le=10)] = 1.25
+    bound: Annotated[float, Field(ge=1, le=10)] = 2.0
     """Times the mean of requests under way that an endpoint may have, and"""
-    slack: Annotated[float, Field(ge=1, le=10_000)] = 4.0
+    slack: Annotated[float, Field(ge=1, le=10_000)] = 16.0
     """so many requests more."""
     least_tokens: Annotated[float, Field(ge=0, le=1_000_000)] = 500.0
     """Shorter prompts go to the endpoint with the least to do."""

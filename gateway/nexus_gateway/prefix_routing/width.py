@@ -15,12 +15,13 @@ from nexus_gateway.prefix_routing.rendezvous import LARGEST
 
 MOST_GROUPS = 4096
 """That are remembered; the one that was asked for longest ago is forgotten, and starts narrow again."""
-MEASURED_SECONDS = 60.0
+MEASURED_SECONDS = 300.0
 """Over which shares are."""
 NARROW = LARGEST
 """The bar that only a group's first endpoint is taken at."""
 GROUPS = 8
 _AS_IF = 30  # requests of others had come before the first: the share of the first few says little
+_FEW = 10  # of its own tell nothing of its share
 _WELL_BELOW = 0.7
 
 
@@ -47,7 +48,8 @@ class Widths:
         """The group's bar. `scores`: of the endpoints for the group; `need`: see `need_of`;
         `weight`: of this request, which is counted."""
         found = self._counted(group, weight, now)
-        found.bar = moved(found.bar, scores, need * found.weight / (self._total + _AS_IF * weight))
+        share = found.weight / (self._total + _AS_IF * weight) if found.weight > _FEW * weight else 0.0
+        found.bar = moved(found.bar, scores, need * share)
         return found.bar
 
     def share(self, group: int) -> float:

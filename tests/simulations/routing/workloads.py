@@ -100,7 +100,7 @@ def hot() -> Workload:
         return one_question(only(0), number, 6016, rng.randint(400, 800), rng.randint(50, 150))
 
     says = "one system prompt of 6k tokens that every question begins with"
-    return Workload("hot", says, ONE_GPU, session, filling=20, rising=10, patience=2)
+    return Workload("hot", says, ONE_GPU, session, filling=60, rising=10, patience=2)
 
 
 def little() -> Workload:
@@ -110,7 +110,7 @@ def little() -> Workload:
         return one_question(few(rng.randrange(20)), number, 512, rng.randint(1000, 1920), rng.randint(50, 150))
 
     says = "prompts of 2k tokens of which the first 26 % are one of 20 beginnings, the rest is nobody else's"
-    return Workload("little", says, ONE_GPU, session, filling=30, rising=15, patience=2)
+    return Workload("little", says, ONE_GPU, session, filling=60, rising=30, patience=2)
 
 
 def agents() -> Workload:
