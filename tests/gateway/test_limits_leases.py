@@ -148,3 +148,16 @@ def test_other_limits_end_a_lease(redis: RedisServer) -> None:
         assert not verdict.admitted
 
     run(redis, 1, story)
+
+
+def test_corrections_that_redis_does_not_take_are_counted_and_a_lease_s_rest_is_not(redis: RedisServer) -> None:
+    async def story(limiter: Counting) -> None:
+        reservations = [(await decided(limiter, LARGE, 10))[1] for _ in range(3)]
+        redis.kill()
+        for one in reservations:
+            assert one is not None
+            limiter.settle(one, 4)
+        await limiter.close()
+        assert limiter.lost == 3
+
+    run(redis, 1, story)

@@ -19,8 +19,9 @@ LEASE_SECONDS = 0.1
 _PART = 1000  # of a limit: so much of it one gateway holds
 _LEAST = 8  # requests or tokens; a lease of fewer spares nothing
 
-Correct = Callable[[str, int, int, int], None]
-"""(bucket, number of the window, requests, tokens): adds to what Redis has counted."""
+Correct = Callable[[str, int, int, int, int], None]
+"""(bucket, number of the window, requests, tokens, corrections): adds to what Redis has counted. `corrections`: of so
+many requests. What is given back of a lease is none: where that is lost, requests are only refused too early."""
 
 
 class _Lease:
@@ -48,7 +49,7 @@ class Leases:
         self._held: dict[str, _Lease] = {}
         self._asked: dict[str, float] = {}
         """Bucket -> when."""
-        self._owed: dict[tuple[str, int], tuple[int, int]] = {}
+        self._owed: dict[tuple[str, int], tuple[int, int, int]] = {}
         self._clock: asyncio.TimerHandle | None = None
 
     def take(self, bucket: str, limits: Limits, tokens: int) -> tuple[Verdict, Reservation] | None:
@@ -73,7 +74,7 @@ class Leases:
         lease.requests -= not owes_request
         lease.tokens -= 0 if owes_tokens else tokens
         if owes_request or owes_tokens:
-            self.owe(bucket, lease.window, int(owes_request), tokens if owes_tokens else 0)
+            self.owe(bucket, lease.window, int(owes_request), tokens if owes_tokens else 0, corrections=0)
         return verdict, Reservation(bucket, tokens, lease.window, shared=True, leased=True)
 
     def ask(self, bucket: str, limits: Limits) -> tuple[int, int]:
@@ -103,10 +104,10 @@ class Leases:
         lease.tokens += more[1]
         self._start_clock()
 
-    def owe(self, bucket: str, window: int, requests: int, tokens: int) -> None:
+    def owe(self, bucket: str, window: int, requests: int, tokens: int, *, corrections: int = 1) -> None:
         """To be told to Redis soon, with all else of the same bucket."""
-        before = self._owed.get((bucket, window), (0, 0))
-        self._owed[bucket, window] = (before[0] + requests, before[1] + tokens)
+        before = self._owed.get((bucket, window), (0, 0, 0))
+        self._owed[bucket, window] = (before[0] + requests, before[1] + tokens, before[2] + corrections)
         self._start_clock()
 
     def close(self) -> None:
@@ -120,13 +121,13 @@ class Leases:
     def _end(self, bucket: str) -> None:
         lease = self._held.pop(bucket, None)
         if lease is not None and (lease.requests or lease.tokens):
-            self.owe(bucket, lease.window, -lease.requests, -lease.tokens)
+            self.owe(bucket, lease.window, -lease.requests, -lease.tokens, corrections=0)
 
     def _tell(self) -> None:
         owed, self._owed = self._owed, {}
-        for (bucket, window), (requests, tokens) in owed.items():
+        for (bucket, window), (requests, tokens, corrections) in owed.items():
             if requests or tokens:
-                self._correct(bucket, window, requests, tokens)
+                self._correct(bucket, window, requests, tokens, corrections)
 
     def _start_clock(self) -> None:
         if self._clock is None:

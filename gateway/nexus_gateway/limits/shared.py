@@ -91,14 +91,15 @@ class RedisLimiter:
         if reservation.leased:
             self._leases.owe(reservation.bucket, reservation.window, requests, tokens)
         else:
-            self._add(reservation.bucket, reservation.window, requests, tokens)
+            self._add(reservation.bucket, reservation.window, requests, tokens, 1)
 
-    def _add(self, bucket: str, window: int, requests: int, tokens: int) -> None:
+    def _add(self, bucket: str, window: int, requests: int, tokens: int, corrections: int) -> None:
         told = self._scripts.run("correct.lua", _key(bucket), window, requests, tokens)
-        told.then(lambda: self._lost(told))
 
-    def _lost(self, told: Waiter[Any]) -> None:
-        self.lost += told.error is not None
+        def answered() -> None:
+            self.lost += corrections if told.error is not None else 0
+
+        told.then(answered)
 
     def _decision(
         self, asked: Waiter[Any], bucket: str, limits: Limits, tokens: int, more: tuple[int, int]
