@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nexus_gateway.upstreams.careful_answer import LARGEST_HEAD, CarefulAnswer
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.upstreams.plain_answer import plain_answer
-from nexus_gateway.upstreams.protocol import UpstreamFault
+from nexus_gateway.upstreams.protocol import ResponseHead, UpstreamFault
 
 from ..support.edges import Transport
 
@@ -102,17 +102,20 @@ def carefully(data: bytes) -> Told:
     found: dict[str, object] = {"body": b""}
 
     class Told:
-        def began(self, head: object) -> None:
+        def began(self, head: ResponseHead) -> None:
             found["head"] = head
 
         def came(self, piece: bytes) -> None:
             found["body"] = found["body"] + piece  # type: ignore[operator]  # both are bytes
 
+        def came_in_frames(self, payloads: list[bytes], framed: bytes) -> None:
+            raise AssertionError("it knows of no frames")
+
         def ended(self, *, keep: bool) -> None:
             found["kept"] = keep
 
     try:
-        CarefulAnswer(Told()).feed(data)  # type: ignore[arg-type]  # all that it asks of a connection
+        CarefulAnswer(Told()).feed(data)
     except UpstreamFault as fault:
         return 0, [], b"", fault.reason, False
     if "kept" not in found:
@@ -203,6 +206,24 @@ def test_what_came_before_the_end_of_a_connection_is_taken_first() -> None:
         connection.go_on()
         assert sink.data == b"abcd"
         assert isinstance(sink.told[0], UpstreamFault)
+
+    asyncio.run(told())
+
+
+def test_a_frame_behind_the_end_is_nobodys() -> None:
+    async def told() -> None:
+        connection, transport, idle = await connected()
+        sink = Sink(connection)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        sink.room = 1
+        connection.pour(sink)
+        connection.data_received(b"2\r\nab\r\n")
+        connection.data_received(b"2\r\ncd\r\n0\r\n\r\n")
+        connection.data_received(b"2\r\nno\r\n")
+        assert transport.cut
+        sink.room = 1 << 30
+        connection.go_on()
+        assert (sink.data, sink.told, idle) == (b"abcd", [None], [])
 
     asyncio.run(told())
 

@@ -11,7 +11,7 @@ from nexus_gateway.upstreams.plain_answer import FRAMING
 from nexus_gateway.upstreams.protocol import ResponseHead, UpstreamFault
 
 if TYPE_CHECKING:
-    from nexus_gateway.upstreams.connection import Connection
+    from nexus_gateway.upstreams.answer_reader import Hearer
 
 LARGEST_HEAD = 32 << 10  # bytes; engines send a few hundred
 _BEGUN = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -20,9 +20,9 @@ _BEGUN = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 class CarefulAnswer:
     """From the first byte of an answer on, or, of one in frames, from the beginning of any of them."""
 
-    def __init__(self, connection: Connection, *, begun: bool = False, keeps: bool = True) -> None:
+    def __init__(self, hearer: Hearer, *, begun: bool = False, keeps: bool = True) -> None:
         """`begun`: its head was plain and is told already; `keeps` is then what it said of the connection."""
-        self._connection, self._keeps, self._whole = connection, keeps, False
+        self._hearer, self._keeps, self._whole = hearer, keeps, False
         self._headers: Headers = []
         self._head_bytes = 0
         self._barren = 0
@@ -65,14 +65,14 @@ class CarefulAnswer:
             return
         self._barren = 0
         headers = [header for header in self._headers if header[0] not in FRAMING]
-        self._connection.began(ResponseHead(status, headers))
+        self._hearer.began(ResponseHead(status, headers))
 
     def on_body(self, data: bytes) -> None:
         self._barren = 0
-        self._connection.came(data)
+        self._hearer.came(data)
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
             return
         self._whole, self._barren = True, 0
-        self._connection.ended(keep=self._keeps and self._parser.should_keep_alive())
+        self._hearer.ended(keep=self._keeps and self._parser.should_keep_alive())

@@ -1,8 +1,7 @@
 """One HTTP/1.1 connection to an upstream: bytes in, waiters settled or a taker told, no task.
 
-What is read here by hand is what engines nearly always send: a plain head, and then a body of a known length or in
-frames. With the first byte that is anything else `CarefulAnswer` reads on. The relay of a stream takes what comes from
-the socket's own callback (`pour`): a waiter and a step of the story for each piece cost more than the piece.
+The relay of a stream takes what comes from the socket's own callback (`pour`): a waiter and a step of the story for
+each piece cost more than the piece.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from collections import deque
 from collections.abc import Callable
 
 from nexus_gateway.exchange import Waiter
-from nexus_gateway.upstreams.careful_answer import CarefulAnswer
-from nexus_gateway.upstreams.frames import BadFrame, Frames
-from nexus_gateway.upstreams.plain_answer import END, LARGEST_PLAIN, plain_answer
+from nexus_gateway.upstreams.answer_reader import AnswerReader
+from nexus_gateway.upstreams.late_timer import LateTimer
 from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
 
 HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket is left alone
@@ -26,36 +24,9 @@ _ONE_WRITE = 16 << 10
 class Connection(asyncio.Protocol):
     """Belongs to one call at a time. `idle` is called when it may take another."""
 
-    __slots__ = (
-        "_buffered",
-        "_careful",
-        "_chunks",
-        "_fault",
-        "_frames",
-        "_head",
-        "_held",
-        "_idle",
-        "_keep",
-        "_left",
-        "_loop",
-        "_lost",
-        "_open",
-        "_paused",
-        "_released",
-        "_rings",
-        "_taker",
-        "_timer",
-        "_too_late",
-        "_transport",
-        "_until",
-        "_waiting",
-        "_whole",
-        "alive",
-        "heard",
-        "owner",
-        "tls",
-        "used",
-    )
+    __slots__ = ("_buffered", "_chunks", "_fault", "_head", "_held", "_idle", "_keep", "_loop", "_lost", "_open",
+                 "_paused", "_reader", "_released", "_taker", "_timer", "_too_late", "_transport", "_until",
+                 "_waiting", "_whole", "alive", "heard", "owner", "tls", "used")  # fmt: skip
 
     def __init__(
         self,
@@ -67,11 +38,9 @@ class Connection(asyncio.Protocol):
         self._idle, self._lost, self.tls = idle, lost, tls
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames()
+        self._reader = AnswerReader(self)
         self._chunks: deque[bytes] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings = 0.0
-        """Time of the loop at which `_timer` does."""
+        self._timer = LateTimer(self._loop, self._rang)
         self._too_late = ""
         self.used = False
         """True once it has carried a call: its end then may be only the other side's idle timeout."""
@@ -82,10 +51,7 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self._head: Waiter[ResponseHead] = Waiter()
-        self._careful: CarefulAnswer | None = None
-        """Reads the answer, once it is no plain one."""
-        self._left: int | None = None
-        """Bytes of the body to come; -1 where they come in frames, None until the head has."""
+        self._reader.begin()
         self._chunks.clear()
         self._buffered = 0
         self._waiting: Waiter[bytes] | None = None
@@ -192,8 +158,7 @@ class Connection(asyncio.Protocol):
             self._open_transport().resume_reading()
 
     def _look_open(self) -> None:
-        framed = self._careful is None and self._left == -1 and self._frames.between
-        self._open = self._taker if framed and not self._held else None
+        self._open = self._taker if self._reader.between_frames and not self._held else None
 
     def _end_taking(self) -> None:
         """Tells the taker that nothing more comes, once it has everything that came before."""
@@ -211,10 +176,8 @@ class Connection(asyncio.Protocol):
     # --- its time --------------------------------------------------------------------------------------------------
 
     def _bound(self, seconds: float, reason: str) -> None:
-        """One timer, that is set again when it rings too early: one for each piece costs more than the piece."""
         self._until, self._too_late = self._loop.time() + seconds, reason
-        if self._timer is None or self._rings > self._until:
-            self._set_timer(self._until)
+        self._timer.ring_by(self._until)
 
     def look_at_time(self) -> None:
         """Of a taker, whose patience is asked for when the timer rings, and not at each piece."""
@@ -225,22 +188,15 @@ class Connection(asyncio.Protocol):
         except UpstreamSlow as slow:
             self.abort(slow)
             return
-        if self._timer is None or self._rings > rings:
-            self._set_timer(rings)
-
-    def _set_timer(self, rings: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings, self._timer = rings, self._loop.call_at(rings, self._rang)
+        self._timer.ring_by(rings)
 
     def _rang(self) -> None:
-        self._timer = None
         if self._taker is not None:
             self.look_at_time()
         if self._until is None:
             return
         if self._until > self._loop.time():
-            self._set_timer(self._until)
+            self._timer.ring_by(self._until)
         else:
             self.abort(UpstreamSlow(self._too_late))
 
@@ -269,89 +225,38 @@ class Connection(asyncio.Protocol):
             return
         self.heard = True
         try:
-            if self._careful is not None:
-                self._careful.feed(data)
-            elif self._left is None:
-                self._read_head(data)
-            elif self._left < 0:
-                self._read_frames(data)
-            else:
-                self._read_body(data)
+            self._reader.feed(data)
         except UpstreamFault as fault:
             self.abort(fault)
+            return
+        if self._taker is not None:
+            self._look_open()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.stop()
         if not self._whole:
             self._fail(UpstreamFault("it closed the connection before its answer was whole"))
         self._lost(self)
 
     # --- the answer ------------------------------------------------------------------------------------------------
 
-    def _read_head(self, data: bytes) -> None:
-        """Of an answer whose head has not come at once, all is read with care."""
-        end = data.find(END, 0, LARGEST_PLAIN)
-        plain = plain_answer(data[: end + 2]) if end >= 0 else None
-        if plain is None:
-            self._read_carefully(CarefulAnswer(self), data)
-            return
-        rest, self._keep = data[end + len(END) :], plain.keeps
-        self._left = -1 if plain.length is None else plain.length
-        # The body first: the story then finds it with the head, and is not stepped once for each.
-        self._until = None
-        if self._left < 0:
-            self._frames.begin()
-            if rest:
-                self._read_frames(rest)
-        else:
-            self._read_body(rest)
-        self._head.give(plain.head)
-
-    def _read_body(self, data: bytes) -> None:
-        left = self._left = (self._left or 0) - len(data)
-        if left < 0:
-            raise UpstreamFault("it sent more than one answer")
-        if data:
-            self.came(data)
-        if not left:
-            self.ended(keep=self._keep)
-
-    def _read_frames(self, data: bytes) -> None:
-        frames = self._frames
-        try:
-            payloads, framed = frames.walk(data)
-        except BadFrame as bad:
-            self._came_together(bad.before, b"")
-            self._read_carefully(CarefulAnswer(self, begun=True, keeps=self._keep), bad.rest)
-            return
-        self._came_together(payloads, framed)
-        self._look_open()
-        if frames.ended:
-            self.ended(keep=self._keep)
-
-    def _came_together(self, payloads: list[bytes], framed: bytes) -> None:
-        """One after the other to who asks for the beginning: an answer that begins well and goes on badly has begun,
-        however many frames the socket brings at once."""
-        if self._taker is not None and not self._held and payloads:
-            self.came(b"".join(payloads), framed)
-        else:
-            for payload in payloads:
-                self.came(payload)
-
-    def _read_carefully(self, careful: CarefulAnswer, data: bytes) -> None:
-        self._careful, self._open = careful, None
-        careful.feed(data)
-
     def began(self, head: ResponseHead) -> None:
         self._until = None
         self._head.give(head)
 
-    def came(self, data: bytes, framed: bytes = b"") -> None:
-        """Some of the body. `framed`: the same as it came, where that is whole frames; empty where it is not."""
+    def came_in_frames(self, payloads: list[bytes], framed: bytes) -> None:
+        """One after the other to who asks for the beginning: an answer that begins well and goes on badly has begun,
+        however many frames the socket brings at once."""
+        if self._taker is None or self._held:
+            for payload in payloads:
+                self.came(payload)
+        elif payloads:
+            self._taker.take(b"".join(payloads), framed)
+
+    def came(self, data: bytes) -> None:
         if self._taker is not None and not self._held:
-            self._taker.take(data, framed)
+            self._taker.take(data, b"")
         elif self._waiting is not None and not self._waiting.settled:
             waiter, self._waiting = self._waiting, None
             self._until = None
@@ -364,7 +269,6 @@ class Connection(asyncio.Protocol):
                 self._open_transport().pause_reading()
 
     def ended(self, *, keep: bool) -> None:
-        """The answer is whole."""
         if self._fault is not None:
             return  # who took its last bytes has given it up
         self._whole, self._keep, self._until = True, keep, None

@@ -42,6 +42,8 @@ class Frames:
     def walk(self, data: bytes) -> tuple[list[bytes], bytes]:
         """The payloads in it, and the same in the frames in which it came, where they are whole; else empty. Raises
         BadFrame, and UpstreamFault for what is no HTTP."""
+        if self.ended:
+            raise UpstreamFault("it sent more than one answer")
         whole = self.between
         data, self._carry = self._carry + data, b""
         place, pieces = 0, list[bytes]()
