@@ -27,9 +27,12 @@ class Plan:
     rounds: int
     slow_rounds: int
     """The first of them, in which slow gateways take part."""
-    measured_seconds: float
+    seconds: float
+    """That are measured in each case, of each gateway."""
+    slow_seconds: float
+    """The same for slow ones, which answer little in a second."""
     warm_seconds: float
 
 
-WHOLE = Plan(rounds=5, slow_rounds=3, measured_seconds=1.0, warm_seconds=0.25)
-QUICK = Plan(rounds=3, slow_rounds=1, measured_seconds=0.6, warm_seconds=0.2)
+WHOLE = Plan(rounds=5, slow_rounds=3, seconds=1.0, slow_seconds=3.0, warm_seconds=0.25)
+QUICK = Plan(rounds=3, slow_rounds=1, seconds=0.6, slow_seconds=2.0, warm_seconds=0.2)

@@ -1,4 +1,4 @@
-"""Both ends of a gateway: the clients and the engine of `both_ends.c`, compiled, started, and asked for runs."""
+"""Both ends of a gateway: the clients and the engine of `both_ends/`, compiled, started, and asked for runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "sk-bench-0123456789abcdef"
 EVENTS = 200
 """Of a stream."""
 
-_SOURCE = Path(__file__).parent / "both_ends.c"
+_SOURCES = Path(__file__).parent / "both_ends"
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 _TOOLS = {"cc": "a C compiler (Debian: gcc and libc6-dev)", "taskset": "util-linux"}
 
@@ -65,9 +65,11 @@ def compiled(folder: Path) -> Path:
         if not shutil.which(tool):
             raise NexusError(f"{tool} is not here: install {package}")
     made = folder / "both_ends"
-    done = subprocess.run(["cc", *_FLAGS, "-o", made, _SOURCE], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["cc", *_FLAGS, "-o", made, *sorted(_SOURCES.glob("*.c"))], capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        raise NexusError(f"{_SOURCE.name} does not compile: {done.stderr.strip()[-2000:]}")
+        raise NexusError(f"{_SOURCES.name} does not compile: {done.stderr.strip()[-2000:]}")
     return made
 
 
@@ -77,15 +79,12 @@ class BothEnds:
     def __init__(self, program: Path, core: int) -> None:
         self.port = free_port()
         """The engine's."""
-        self._process = subprocess.Popen(
-            ["taskset", "-c", str(core), program, str(self.port), MODEL, KEY],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._argv = ("taskset", "-c", str(core), str(program), str(self.port), MODEL, KEY)
+        self._process = self._started()
 
     def run(self, port: int, case: Case, pids: Sequence[int], *, warm: float, measured: float) -> Run:
-        """Asks 127.0.0.1:`port`; times are seconds. Raises NexusError where both ends gave up."""
+        """Asks 127.0.0.1:`port`; times are seconds. Raises NexusError where the gateway takes no connection;
+        what asks the next one is then started anew."""
         words = {
             "gateway": port, "clients": case.clients, "events": case.events, "rate": f"{case.rate:g}",
             "pooled": case.pooled, "warm_ms": f"{1000 * warm:.0f}", "measured_ms": f"{1000 * measured:.0f}",
@@ -97,8 +96,13 @@ class BothEnds:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise NexusError(f"{case.name}: the load generator ended with {self._process.wait()}")
+            self._process.communicate()
+            self._process = self._started()
+            raise NexusError(f"{case.name}: it took no connection any more")
         return Run(**json.loads(line))
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> BothEnds:
         return self

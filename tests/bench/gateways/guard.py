@@ -29,8 +29,8 @@ from .rounds import compared
 
 BASELINE = Path(__file__).parent / "baseline.json"
 ALLOWED_LOSS = 0.10
-_CASES = (REQUEST, STREAMS_32, STREAMS_256)
-_PLAN = Plan(rounds=9, slow_rounds=0, measured_seconds=0.7, warm_seconds=0.2)
+CASES = (REQUEST, STREAMS_32, STREAMS_256)
+_PLAN = Plan(rounds=9, slow_rounds=0, seconds=0.7, slow_seconds=0.0, warm_seconds=0.2)
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ def measured_ratios() -> dict[str, list[float]]:
         tempfile.TemporaryDirectory(prefix="nexus-bench-") as folder,
         BothEnds(compiled(Path(folder)), ends_core) as ends,
     ):
-        outcome = compared([KNOWN[ECHO], KNOWN[NEXUS]], _CASES, _PLAN, ends, Path(folder), gateway_core)
+        outcome = compared([KNOWN[ECHO], KNOWN[NEXUS]], CASES, _PLAN, ends, Path(folder), gateway_core)
     if outcome.left_out:
         raise NexusError("; ".join(f"{name}: {why}" for name, why in outcome.left_out.items()))
     measured = Measured(outcome.cells)
-    found = {case.name: measured.each_round(NEXUS, ECHO, case) for case in _CASES}
+    found = {case.name: measured.each_round(NEXUS, ECHO, case) for case in CASES}
     if few := [case for case, ratios in found.items() if len(ratios) < _PLAN.rounds / 2]:
         raise NexusError(f"{', '.join(few)}: too many rounds had requests that failed")
     return found

@@ -67,8 +67,15 @@ class Measured:
 
     def errors(self) -> dict[tuple[str, str], int]:
         """(gateway, case) -> requests that failed, where any did."""
-        counted = {of: sum(run.errors for run in runs.values()) for of, runs in self._runs.items()}
-        return {of: errors for of, errors in counted.items() if errors}
+        return self._counted(lambda run: run.errors)
+
+    def stalls(self) -> dict[tuple[str, str], int]:
+        """The same of events that a gateway kept so long that the next was sent without it."""
+        return self._counted(lambda run: run.stalls)
+
+    def _counted(self, of: Callable[[Run], int]) -> dict[tuple[str, str], int]:
+        counted = {place: sum(map(of, runs.values())) for place, runs in self._runs.items()}
+        return {place: count for place, count in counted.items() if count}
 
     def _of(self, gateway: str, case: Case) -> dict[int, Run]:
         return self._runs.get((gateway, case.name), {})

@@ -31,6 +31,7 @@ class Setting:
     gateway_core: int
     load_before: float
     load_after: float
+    minutes: float
 
 
 def page(outcome: Outcome, setting: Setting) -> str:
@@ -41,10 +42,12 @@ def page(outcome: Outcome, setting: Setting) -> str:
         machine=machine(),
         before=f"{setting.load_before:.1f}",
         after=f"{setting.load_after:.1f}",
+        minutes=f"{setting.minutes:.0f}",
         crowded=_CROWDED if setting.load_before > _RESTING else "",
         rounds=setting.plan.rounds,
         slow_rounds=setting.plan.slow_rounds,
-        seconds=setting.plan.measured_seconds,
+        seconds=setting.plan.seconds,
+        slow_seconds=setting.plan.slow_seconds,
         ends_core=setting.ends_core,
         gateway_core=setting.gateway_core,
         events=EVENTS,
@@ -55,7 +58,7 @@ def page(outcome: Outcome, setting: Setting) -> str:
         rules=" | ".join("--- | ---" for _ in COMPARED),
         costs="\n".join(f"| {name} | {' | '.join(_costs(name, measured))} |" for name in ran),
         others="\n".join(f"| {name} | {' | '.join(_others(name, measured))} |" for name in ran),
-        errors="\n".join(_errors(measured)) or "No request failed.",
+        errors="\n".join(_errors(measured)) or "No request failed, and no event was kept.",
     )  # fmt: skip
 
 
@@ -93,6 +96,8 @@ def _others(name: str, measured: Measured) -> Iterator[str]:
 def _errors(measured: Measured) -> Iterator[str]:
     for (gateway, case), errors in measured.errors().items():
         yield f"- {gateway}, {case}: {errors} requests failed; its rounds with errors are not counted."
+    for (gateway, case), stalls in measured.stalls().items():
+        yield f"- {gateway}, {case}: {stalls} events were kept for more than 3 s, and others sent meanwhile."
 
 
 def _spread(found: Spread | None) -> str:

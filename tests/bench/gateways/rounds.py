@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.errors import NexusError
 
-from .cases import ALL, IDLE, LATENCY, SLOW, Plan
+from .cases import IDLE, LATENCY, SLOW, Plan
 from .ends import BothEnds, Case, Run
 from .gateways import Gateway
 from .serving import Serving, quiet, serving
@@ -43,42 +43,43 @@ def compared(
     with ExitStack() as running:
         up: list[Serving] = []
         for gateway in gateways:
-            try:
+            with _left_out_if_it_fails(gateway.name, left_out):
                 served = running.enter_context(serving(gateway, ends, folder / gateway.name, core))
                 quiet(served, ends)
-                idle = served.run(ends, IDLE, warm=0.0, measured=0.05)
-            except NexusError as error:
-                left_out[gateway.name] = str(error)
-                continue
-            up.append(served)
-            cells.append(Cell(gateway.name, IDLE.name, 0, idle))
+                cells.append(Cell(gateway.name, IDLE.name, 0, served.run(ends, IDLE, warm=0.0, measured=0.05)))
+                up.append(served)
         for number in range(plan.rounds):
             for case in cases:
-                cells += _turns(_of_round(up, case, number, plan), case, number, plan, ends)
+                if case == LATENCY:
+                    direct = ends.run(ends.port, case, (), warm=plan.warm_seconds, measured=plan.seconds)
+                    cells.append(Cell(DIRECT, case.name, number, direct))
+                for served in _turns(up, case, number, plan):
+                    if served.gateway.name in left_out:
+                        continue
+                    with _left_out_if_it_fails(served.gateway.name, left_out):
+                        cells.append(Cell(served.gateway.name, case.name, number, _run(served, case, plan, ends)))
                 sys.stderr.write(f"round {number + 1} of {plan.rounds}, {case.name}\n")
-    return Outcome(tuple(cells), left_out)
+    return Outcome(tuple(cell for cell in cells if cell.gateway not in left_out), left_out)
 
 
-def cases_of(gateway: Gateway) -> tuple[Case, ...]:
-    return SLOW if gateway.slow else ALL
+@contextmanager
+def _left_out_if_it_fails(name: str, left_out: dict[str, str]) -> Iterator[None]:
+    try:
+        yield
+    except NexusError as error:
+        left_out[name] = str(error)
 
 
-def _of_round(up: Sequence[Serving], case: Case, number: int, plan: Plan) -> list[Serving]:
-    """In another order each time."""
-    mine = [
-        served
-        for served in up
-        if case in cases_of(served.gateway) and (number < plan.slow_rounds or not served.gateway.slow)
-    ]
+def _turns(up: Sequence[Serving], case: Case, number: int, plan: Plan) -> list[Serving]:
+    """Those that take part in this round, each time in another order."""
+    slow = case in SLOW and number < plan.slow_rounds
+    mine = [served for served in up if slow or not served.gateway.slow]
     turn = number % len(mine) if mine else 0
     return [*mine[turn:], *mine[:turn]]
 
 
-def _turns(up: Sequence[Serving], case: Case, number: int, plan: Plan, ends: BothEnds) -> Iterator[Cell]:
-    if case == LATENCY:
-        direct = ends.run(ends.port, case, (), warm=plan.warm_seconds, measured=plan.measured_seconds)
-        yield Cell(DIRECT, case.name, number, direct)
-    for served in up:
-        run = served.run(ends, case, warm=plan.warm_seconds, measured=plan.measured_seconds)
-        quiet(served, ends)
-        yield Cell(served.gateway.name, case.name, number, run)
+def _run(served: Serving, case: Case, plan: Plan, ends: BothEnds) -> Run:
+    seconds = plan.slow_seconds if served.gateway.slow else plan.seconds
+    run = served.run(ends, case, warm=plan.warm_seconds, measured=seconds)
+    quiet(served, ends)
+    return run

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def main() -> int:
     said = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by the `with` blocks
     plan = QUICK if said.quick else WHOLE
-    before = os.getloadavg()[0]
+    began, before = time.monotonic(), os.getloadavg()[0]
     ends_core, gateway_core = cores()
     try:
         found, missing = there(named(said.gateways))
@@ -53,7 +54,8 @@ def main() -> int:
         parser.error(str(error))
     outcome = Outcome(outcome.cells, {**missing, **outcome.left_out})
     versions = {gateway.name: version for gateway, version in found}
-    setting = Setting(plan, versions, ends_core, gateway_core, before, os.getloadavg()[0])
+    minutes = (time.monotonic() - began) / 60
+    setting = Setting(plan, versions, ends_core, gateway_core, before, os.getloadavg()[0], minutes)
     said.json.parent.mkdir(parents=True, exist_ok=True)
     said.json.write_text(json.dumps(asdict(outcome), indent=1) + "\n", encoding="utf-8")
     said.page.write_text(page(outcome, setting), encoding="utf-8")
