@@ -20,6 +20,7 @@ EVENTS = 200
 
 _SOURCES = Path(__file__).parent / "both_ends"
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
+_NO_CONNECTION = 3
 _TOOLS = {"cc": "a C compiler (Debian: gcc and libc6-dev)", "taskset": "util-linux"}
 
 
@@ -96,9 +97,11 @@ class BothEnds:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
+            status = self._process.wait()
             self._process.communicate()
             self._process = self._started()
-            raise NexusError(f"{case.name}: it took no connection any more")
+            why = "it took no connection" if status == _NO_CONNECTION else f"the load generator ended with {status}"
+            raise NexusError(f"{case.name}: {why}")
         return Run(**json.loads(line))
 
     def _started(self) -> subprocess.Popen[str]:

@@ -44,7 +44,8 @@ def main() -> int:
     began, before = time.monotonic(), os.getloadavg()[0]
     ends_core, gateway_core = cores()
     try:
-        found, missing = there(named(said.gateways))
+        asked = named(said.gateways)
+        found, missing = there(asked)
         with (
             tempfile.TemporaryDirectory(prefix="nexus-bench-") as folder,
             BothEnds(compiled(Path(folder)), ends_core) as ends,
@@ -52,7 +53,8 @@ def main() -> int:
             outcome = compared([gateway for gateway, _ in found], ALL, plan, ends, Path(folder), gateway_core)
     except NexusError as error:
         parser.error(str(error))
-    outcome = Outcome(outcome.cells, {**missing, **outcome.left_out})
+    not_asked = dict.fromkeys(sorted({*DEFAULT.split(",")} - {gateway.name for gateway in asked}), "not asked for")
+    outcome = Outcome(outcome.cells, {**missing, **outcome.left_out, **not_asked})
     versions = {gateway.name: version for gateway, version in found}
     minutes = (time.monotonic() - began) / 60
     setting = Setting(plan, versions, ends_core, gateway_core, before, os.getloadavg()[0], minutes)

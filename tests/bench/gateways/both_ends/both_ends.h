@@ -20,6 +20,7 @@ enum {
     MOST_CLIENTS = 4096,
     MOST_PIDS = 256,
     BUFFER = 65536,
+    NO_CONNECTION = 3, /* how the process ends where the gateway takes none */
 };
 #define MS INT64_C(1000000) /* in nanoseconds, as all times are */
 
@@ -31,13 +32,14 @@ struct connection {
     char *in, *out;
     size_t in_used, in_room, out_from, out_used, out_room;
 
+    struct connection *other; /* of a stream: the engine's side for the client, the client's for the engine */
+
     /* of the engine */
     bool streaming;
     int sent, total, dropped;
     int64_t sent_at;
 
-    /* of a client; `other` is the engine's side of its stream, and the client of the engine's stream */
-    struct connection *other;
+    /* of a client */
     int number, status, received;
     bool asked, head_read, chunked, pooling, heard;
     int64_t due, left; /* `left`: of the body, or of the frame */
@@ -73,6 +75,7 @@ void *have(void *memory, size_t size);
 struct connection *watch(int fd, int kind);
 struct connection *dial(int number);
 void at_once(int fd);
+void unlink_stream(struct connection *c);
 void drop(struct connection *c);
 void free_gone(void);
 void flush(struct connection *c);

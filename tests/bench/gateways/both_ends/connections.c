@@ -45,11 +45,18 @@ struct connection *dial(int number) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(run.gateway)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to)) fail("the gateway takes no connection");
+    if (fd < 0) fail("socket");
+    if (connect(fd, (struct sockaddr *)&to, sizeof to)) exit(NO_CONNECTION);
     at_once(fd);
     struct connection *c = watch(fd, CLIENT);
     c->number = number;
     return c;
+}
+
+/* The two sides of a stream know each other until it ends: a gateway takes another connection for the next one. */
+void unlink_stream(struct connection *c) {
+    if (c->other) c->other->other = NULL;
+    c->other = NULL;
 }
 
 /* Freed at the end of the turn: the poller may have told of it already. */
@@ -57,8 +64,7 @@ void drop(struct connection *c) {
     if (c->gone) return;
     c->gone = true;
     close(c->fd);
-    if (c->other) c->other->other = NULL;
-    c->other = NULL;
+    unlink_stream(c);
     if (c->kind == ENGINE)
         for (int i = 0; i < n_engines; i++)
             if (engines[i] == c) {

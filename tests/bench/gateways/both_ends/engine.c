@@ -5,6 +5,7 @@
 void next_event(struct connection *c) {
     if (c->sent == c->total) {
         say(c, last_event, last_event_size);
+        unlink_stream(c);
         c->streaming = false;
         return;
     }
@@ -36,7 +37,12 @@ static void answer_request(struct connection *c, char *body) {
     c->total = number_of(body, "\"max_tokens\"", run.events);
     c->sent = c->dropped = 0;
     c->streaming = true;
-    if (client && (c->other = client)) client->other = c;
+    unlink_stream(c);
+    if (client) {
+        unlink_stream(client);
+        c->other = client;
+        client->other = c;
+    }
     say(c, head, sizeof head - 1);
     if (run.phase != POOLING) next_event(c); /* else when all of them are here */
 }
