@@ -31,7 +31,7 @@ RUN = Run(
     seconds=1.0, units=1000, errors=0, stalls=0, cpu_us=0.0, rss_kib=0, p50_us=-1, p99_us=-1, own_share=0.5,
     engine_connections=1,
 )  # fmt: skip
-SETTING = Setting(QUICK, {NGINX: "1.22.1", NEXUS: "0.1.0"}, 0, 1, 0.1, 1.2, 9.0)
+SETTING = Setting(QUICK, {NGINX: "1.22.1", NEXUS: "0.1.0", FASTAPI: "0.165.0"}, 0, 1, 0.1, 1.2, 9.0)
 needs_compiler = pytest.mark.skipif(
     not (shutil.which("cc") and shutil.which("taskset")), reason="no C compiler, or no taskset"
 )
@@ -119,6 +119,7 @@ def test_the_page_says_what_was_measured_what_was_missed_and_what_was_left_out()
             *cells(NGINX, REQUEST, 30, 32),
             *cells(NEXUS, REQUEST, 60, 64),
             *cells(NEXUS, STREAMS_32, 1, errors=3),
+            *cells(FASTAPI, REQUEST, 4000),
             *cells(NGINX, STREAMS_32, 1, stalls=2),
         ),
         {"haproxy": "not here:\n  install it"},
@@ -130,6 +131,7 @@ def test_the_page_says_what_was_measured_what_was_missed_and_what_was_left_out()
         "| request: times the capacity of nginx | ≥ 0.55 | ≥ 0.75 | 0.50 (0.50 to 0.50) | **missed** |",
         "| 32 streams: times the capacity of nginx | ≥ 0.9 | ≥ 1.1 | - | not measured |",
         "| nexus | 62.0 (60.0 to 64.0) | 0.50 (0.50 to 0.50) | - |",
+        "| fastapi-httpx | 4000 (4000 to 4000) | 0.0075 (0.0075 to 0.0075) | - |",
         "- nexus, 32 streams: 3 requests failed; its rounds with errors are not counted.",
         "- nginx, 32 streams: 2 events were kept for more than 3 s, and others sent meanwhile.",
     ):

@@ -101,10 +101,12 @@ def _errors(measured: Measured) -> Iterator[str]:
 
 
 def _spread(found: Spread | None) -> str:
-    """Three digits, whatever the size."""
+    """Two digits or three, whatever the size."""
     return f"{_number(found.middle)} ({_number(found.least)} to {_number(found.most)})" if found else "-"
 
 
 def _number(value: float) -> str:
     size = abs(value)
+    if size < 0.1:
+        return f"{value:.2g}"
     return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
