@@ -31,7 +31,7 @@ def test_every_target_of_make_in_a_block_is_one_that_there_is(page: Path) -> Non
     for block in BLOCK.findall(page.read_text(encoding="utf-8")):
         for line in block.splitlines():
             words = line.split("#")[0].split()
-            if words[:1] == ["make"] and len(words) > 1:
+            if words[:1] == ["make"] and words[1:2] not in ([], ["|"]):  # alone it prints the menu
                 assert words[1] in targets, line
 
 

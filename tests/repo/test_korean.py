@@ -113,6 +113,7 @@ def programs(block: str) -> set[str]:
     bare = re.sub(r"<<'?(\w+)'?(.*?)\n.*?^\1$", r"\2", block, flags=re.DOTALL | re.MULTILINE)
     bare = re.sub(r"(^|\s)#.*", r"\1", bare)
     bare = re.sub(r"'[^']*'", "QUOTED", bare).replace("\\\n", " ")
+    bare = re.sub(r"[0-9]?[<>]+ *[^\s&;|)]+", " ", bare)  # where it reads and writes is no program
     commands = re.split(r"\n|&&|\||;|\$\(|\bdo ", bare)
     words = [[word for word in command.split() if not re.match(r"\w+=|[{}()>&]", word)] for command in commands]
     return {told[0].strip('"').rpartition("/")[2] for told in words if told}
@@ -160,7 +161,7 @@ BY_KUBECTL = [(block, promised) for _, block, promised in EXAMPLES if "kubectl" 
 
 
 def answered(examples: list[tuple[str, str]], home: Path) -> list[tuple[list[str], str]]:
-    """Of each example the lines that the page promises, and what it printed. They run in one shell, as a reader's do."""
+    """Of each example the lines that the page promises, and what it printed. They run in one shell, as a reader's."""
     for name in ("Makefile", "gitops"):
         (home / name).symlink_to(ROOT / name)
     texts = with_free_ports([block for block, _ in examples])
