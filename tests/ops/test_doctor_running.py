@@ -82,6 +82,33 @@ def test_an_address_that_is_none_is_a_fault_that_names_its_variable(doctor: Doct
     assert "NEXUS_PROMETHEUS: 'localhost:9090' is refused" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("gateway", "NEXUS_GATEWAY"), ("MLflow", "MLFLOW_TRACKING_URI"), ("Prometheus", "NEXUS_PROMETHEUS")],
+)
+def test_an_address_that_cannot_be_read_is_a_fault_and_its_password_stays_unsaid(
+    doctor: Doctor, name: str, variable: str
+) -> None:
+    found = doctor("running", **{variable: "http://somebody:pass\N{FULLWIDTH COLON}word@127.0.0.1:1"})
+    assert found[name][0]["verdict"] == "fail"
+    assert "word" not in str(found)
+    assert found["Redis"][0]["verdict"] == "not here", "and the others are looked at"
+
+
+OTHER_FORMS: list[Any] = ["word", ["word"], {"status": "word"}, {"data": {"groups": [1], "activeTargets": [1]}}]
+
+
+@pytest.mark.parametrize("answer", [*OTHER_FORMS, "[" * 100_000], ids=["word", "list", "status", "items", "deep"])
+def test_an_answer_of_any_form_is_a_fault_of_who_gives_it(doctor: Doctor, answer: Any) -> None:
+    paths = ("/-/ready", "/api/v1/targets", "/api/v1/rules", "/api/v1/alertmanagers", STATUS, "/metrics")
+    more = ("/api/health", "/_cluster/health", "/api/status")
+    variables = ("NEXUS_PROMETHEUS", "NEXUS_ALERTMANAGER", "NEXUS_GRAFANA", "ELASTICSEARCH_URL", "KIBANA_URL")
+    with pages(dict.fromkeys((*paths, *more), (200, answer))) as web:
+        found = doctor("running", **dict.fromkeys(variables, web.url))
+    for name in ("Prometheus", "Alertmanager", "Grafana", "Elasticsearch", "Kibana"):
+        assert found[name][-1]["verdict"] == "fail" or found["targets"][-1]["verdict"] == "fail", name
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Remote, Gateway, Path]]:
     """A remote whose main routes to one release, and a gateway that serves those files."""

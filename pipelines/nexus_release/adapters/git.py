@@ -235,8 +235,11 @@ def message_text(commit: Commit) -> str:
 
 
 def without_credentials(remote: str) -> str:
-    """As it may be shown and logged: on one line, too."""
-    parts = urlsplit(remote)
+    """As it may be shown and logged: on one line, too. Raises BadInput for what is no address."""
+    try:
+        parts = urlsplit(remote)
+    except ValueError:  # its message may quote the password
+        raise BadInput("NEXUS_REMOTE", "its URL", "give a path, HOST:PATH, or https://HOST/PATH") from None
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
         return plain_line(remote)
     return plain_line(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())

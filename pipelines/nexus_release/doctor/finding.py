@@ -15,6 +15,7 @@ Verdict = Literal["ok", "warn", "fail", "not here"]
 About = Literal["machine", "environment", "running"]
 _AT_ONCE = 8  # looks; each waits for a server most of its time
 _SHOWN = 500  # characters of what a server says
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 class Finding(Frozen):
@@ -49,7 +50,7 @@ def absent(name: str, said: str, mend: str = "") -> Finding:
 class Look:
     name: str
     findings: Callable[[], Iterable[Finding]]
-    """May raise NexusError or OSError: a look that cannot be finished is a fault."""
+    """A look that cannot be finished is a fault, since whoever is asked may answer in any form."""
     mend: str = "mend what it says, and look again"
     """Of such a fault."""
 
@@ -68,4 +69,7 @@ def _taken(look: Look) -> list[Finding]:
             found.append(one.model_copy(update={"said": plain_line(one.said)[:_SHOWN], "mend": plain_line(one.mend)}))
     except (NexusError, OSError) as error:
         found.append(fail(look.name, plain_line(str(error))[:_SHOWN], look.mend))
+    except _UNREADABLE as error:  # what it says may quote an address with its password
+        said = f"its address or its answer has no form that is understood here ({type(error).__name__})"
+        found.append(fail(look.name, said, look.mend))
     return found
