@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-
-import httpx
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from nexus_gateway.prefix_routing.figures import NoFigures, scrape_of
 from nexus_gateway.prefix_routing.load import Scrape
 from nexus_gateway.routes import Endpoint, Upstream
 from nexus_gateway.snapshot import Snapshot, resolved
 from nexus_gateway.upstreams.certificates import Certificates, UpstreamTls
-from nexus_gateway.upstreams.transport import PoolTransport
+
+if TYPE_CHECKING:
+    import httpx
 
 _LARGEST = 4 << 20  # bytes of an exposition
 LONGEST_SECONDS = 1.0
@@ -26,6 +28,8 @@ _LOOK_SECONDS = 0.05  # between two looks at what is due
 
 async def scraped(client: httpx.AsyncClient, upstream: Upstream, endpoint: Endpoint, seconds: float) -> Scrape | None:
     """What an engine says within that time; None where it says nothing."""
+    import httpx
+
     headers = {"authorization": upstream.authorization.decode()} if upstream.authorization else {}
     try:
         async with asyncio.timeout(seconds):
@@ -36,6 +40,11 @@ async def scraped(client: httpx.AsyncClient, upstream: Upstream, endpoint: Endpo
 
 
 def client_of(snapshot: Snapshot, endpoint: Endpoint, tls: UpstreamTls) -> httpx.AsyncClient:
+    """httpx is loaded with the first: most gateways have no engine to ask."""
+    import httpx
+
+    from nexus_gateway.upstreams.transport import PoolTransport
+
     transport = PoolTransport(tls, resolved(snapshot, endpoint), largest=_LARGEST)
     return httpx.AsyncClient(transport=transport, trust_env=False, timeout=LONGEST_SECONDS)
 
@@ -83,6 +92,8 @@ class Scrapes:
     async def _ask(self, snapshot: Snapshot, upstream: Upstream, endpoint: Endpoint) -> None:
         assert upstream.choice is not None  # noqa: S101 - as above
         seconds = min(LONGEST_SECONDS, upstream.choice.scrape_seconds)
+        if endpoint not in self._clients:
+            await asyncio.to_thread(import_module, "nexus_gateway.upstreams.transport")  # nothing else waits meanwhile
         self._tell(upstream, endpoint, await scraped(self._client(snapshot, endpoint), upstream, endpoint, seconds))
 
     def _client(self, snapshot: Snapshot, endpoint: Endpoint) -> httpx.AsyncClient:
