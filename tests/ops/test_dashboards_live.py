@@ -28,9 +28,9 @@ FOLDER = ROOT / "ops" / "grafana" / "dashboards"
 PATIENCE = 90.0
 WINDOW = {"__rate_interval": "1m"}
 SCRAPED = (
-    "count(count by (route) (gateway_release_requests_total)) == 4",
+    "count(count by (route) (gateway_release_requests_total)) == 5",
     "count(vllm:num_requests_running) == 2",
-    "count(nexus:slo_availability_budget:left) == 4",
+    "count(nexus:slo_availability_budget:left) == 5",
 )
 """Holds once all that people may choose is there."""
 QUIET = {

@@ -17,12 +17,16 @@ import httpx
 import yaml
 
 from nexus_gateway.keys import digest
+from nexus_release.config import load_settings
+from nexus_release.watching.groups import groups, place_of
+from nexus_release.watching.rules import written
 
 from .gateway import OTHER, PLAIN, RELEASE, Gateway, write_routes
 from .prometheus_server import Prometheus, prometheus_program
 from .repository import ROOT
 from .worker import Worker
 
+ENVIRONMENT = "dev"
 NAMESPACE = "nexus-dev"
 BROKEN = "c" * 64
 TEXT = "Please tell kim.yuna@example.org how os.path.join puts its parts together, " + "word for word, " * 12
@@ -64,6 +68,11 @@ def document(stable: str, new: str) -> dict[str, Any]:
             "broken": {"url": "mock://fail", "release": BROKEN},
             "narrow": {"url": "mock://slow?ttft=0.2", "max_parallel": 1},
             "tried": {"url": "mock://local"},
+            "placed": {
+                "endpoints": [stable, new],
+                "model": "chat",
+                "choice": {"strategy": "prefix", "prefill_tokens_per_second": 20_000, "ttft_penalty_seconds": 2},
+            },
         },
         "routes": {
             "chat": {
@@ -78,6 +87,7 @@ def document(stable: str, new: str) -> dict[str, Any]:
             "failing": {"strategy": "direct", "upstream": "broken", "fallbacks": ["chat"]},
             "hopeless": {"strategy": "direct", "upstream": "broken"},
             "narrow": {"strategy": "direct", "upstream": "narrow"},
+            "placed": {"strategy": "direct", "upstream": "placed"},
         },
         "policies": {"limited": {"requests_per_minute": 1}},
     }
@@ -91,10 +101,11 @@ def keys(folder: Path) -> Path:
 
 
 def rules(folder: Path) -> Path:
-    """Of the environment, as they are committed, but worked out each second."""
-    found = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "gitops" / "dev").rglob("*rule*.yaml"))]
-    groups = [group for body in found if body["kind"] == "PrometheusRule" for group in body["spec"]["groups"]]
-    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": [{**group, "interval": "1s"} for group in groups]}))
+    """Of an environment that has a gateway, but worked out each second."""
+    settings = load_settings(ROOT, ENVIRONMENT)
+    place = place_of(ENVIRONMENT, settings)
+    found = [{**written(group, place), "interval": "1s"} for group in groups(ENVIRONMENT, settings).values()]
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": found}))
     return folder / "rules.yaml"
 
 
@@ -104,7 +115,7 @@ def asking(gateway: Gateway) -> Iterator[None]:
     over = threading.Event()
 
     def ask(turn: int) -> None:
-        asked = cycle(("chat", "chat", "split", "failing", "hopeless", "narrow"))
+        asked = cycle(("chat", "chat", "split", "failing", "hopeless", "narrow", "placed"))
         for _ in range(turn):
             next(asked)
         with httpx.Client(base_url=gateway.url, verify=PLAIN, timeout=60) as client:
