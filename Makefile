@@ -267,7 +267,7 @@ console-vendor: setup-dev setup-clients ## copy what the console is made of from
 	$(BIN)/python ops/vendor_console.py
 
 clean: down ## remove everything that make has made
-	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check .venv-bento .venv-bench tests/clients/node/node_modules
+	rm -rf $(STATE) .venv .venv-vllm .venv-clients .venv-litellm .venv-airflow .venv-kfp .venv-hera .venv-check .venv-bento .venv-bench .venv-docs tests/clients/node/node_modules tests/node/node_modules
 
 # --- environments -----------------------------------------------------------------------------------------------
 

@@ -50,3 +50,12 @@ def test_nothing_names_a_machine_or_a_registry_host() -> None:
     for path in tracked_files():
         if path.suffix in {".py", ".md", ".txt", ".toml", ".yaml", ".json", ".sh"} or path.name in {"Makefile", "run"}:
             assert not words.search(path.read_text(encoding="utf-8")), name(path)
+
+
+def test_clean_removes_every_environment_that_a_target_makes() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    made = set(re.findall(r"^setup[a-z-]*:.* ## make (\.venv\S*?)[: ]", makefile, re.MULTILINE))
+    made |= {f"{folder}/node_modules" for folder in re.findall(r"call node_modules,(tests/\S+?),", makefile)}
+    (removed,) = re.findall(r"^clean:.*\n\trm -rf (.*)$", makefile, re.MULTILINE)
+    assert len(made) > 10
+    assert made - set(removed.split()) == set()
