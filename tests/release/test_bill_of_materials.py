@@ -211,6 +211,11 @@ Version: 2.36-9+deb12u9
 Description: GNU C Library: Shared libraries
  Package: this is text, not a field
 
+Package: libstdc++6
+Status: install ok installed
+Architecture: amd64
+Version: 12.2.0-14
+
 Package: gone
 Status: deinstall ok config-files
 Architecture: all
@@ -232,6 +237,7 @@ def test_an_image_s_bill_lists_debian_s_packages_too(tmp_path: Path) -> None:
     assert names == [
         "pkg:deb/debian/held@1%3A2.0~rc1?arch=all",
         "pkg:deb/debian/libc6@2.36-9%2Bdeb12u9?arch=amd64",
+        "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64",
     ]
     assert len(both) == len(names) + len(valid(bom(str(ROOT / lock)))["components"])
 

@@ -25,5 +25,5 @@ def debian_packages(path: str, status: str) -> Iterator[Part]:
             raise BadInput(path, paragraph[:60], "give what dpkg keeps in /var/lib/dpkg/status")
         if not fields["Status"].endswith(INSTALLED):
             continue
-        url = f"pkg:deb/debian/{name}@{quote(version, safe='.-~')}?arch={architecture}"
+        url = f"pkg:deb/debian/{quote(name, safe='.-~')}@{quote(version, safe='.-~')}?arch={architecture}"
         yield {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}
