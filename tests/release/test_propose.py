@@ -357,8 +357,8 @@ def test_main_s_own_code_renders_what_is_committed(remote: Remote, machine: Mach
     """As when this checkout is older than main."""
     file = "pipelines/nexus_release/manifests/gateway.py"
     text = remote.file(file).decode()
-    assert '"url": url,' in text
-    remote.commit({file: text.replace('"url": url,', '"url": f"{url}/newer",')}, "A newer renderer")
+    assert '{"url": url}' in text
+    remote.commit({file: text.replace('{"url": url}', '{"url": f"{url}/newer"}')}, "A newer renderer")
     machine.release(ONE)
     route = remote.file(f"gitops/local/gateway/routes.d/{MODEL}.yaml").decode()
     assert "svc.cluster.local/newer" in route
