@@ -69,7 +69,6 @@ class Streamed:
             return
         now = monotonic()
         keep = self._read(data, now)
-        self._asked = now
         if not keep:
             return
         self.bytes += keep
@@ -107,6 +106,7 @@ class Streamed:
             self._end(fault)
             return 0
         self._gaps.came(now - self._asked, reader.events - before)
+        self._asked = now  # before anybody asks for patience, who would else count the silence that has just ended
         if reader.done:
             self._quiet = _AFTER_DONE_SECONDS
             self._source.hurry()

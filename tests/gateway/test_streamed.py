@@ -47,7 +47,13 @@ class Engine:
         self.held = False
 
     def hurry(self) -> None:
+        """As a connection does, who gives up at once when the taker's patience is over."""
         self.hurried += 1
+        assert self.taker
+        try:
+            self.taker.patience()
+        except UpstreamSlow as slow:
+            self.taker.over(slow)
 
 
 class Relayed:
@@ -85,6 +91,14 @@ def test_what_is_behind_the_end_mark_goes_out_in_no_form(relayed: Relayed) -> No
     assert isinstance(relayed.stream.ended.error, BadStream)
     relayed.say(EVENT)
     assert relayed.exchange.sent == EVENT + DONE
+
+
+def test_an_end_after_a_long_silence_goes_out_whole(relayed: Relayed) -> None:
+    """Longer than the connection has to end once the mark has come."""
+    relayed.now += 4.0
+    relayed.say(EVENT + DONE)
+    assert (relayed.stream.ended.error, relayed.exchange.sent) == (None, EVENT + EVENT + DONE)
+    assert relayed.gaps.longest == 4.0
 
 
 def test_without_an_end_mark_it_is_broken(relayed: Relayed) -> None:
