@@ -69,7 +69,9 @@ IDEMPOTENCY_UNAVAILABLE = Condition(
     503, "idempotency_unavailable", "nobody can say whether the key was sent before, so no engine is called"
 )
 DRAINING = Condition(503, "draining", "this gateway is going; ask again and another answers")
-UPSTREAM_TIMEOUT = Condition(504, "upstream_timeout", "the engine's first byte did not come within its deadline")
+UPSTREAM_TIMEOUT = Condition(
+    504, "upstream_timeout", "the engine's connection or its first byte did not come within its deadline"
+)
 STREAM_BROKEN = Condition(502, "stream_broken", "the answer broke off after it had begun; what came is not all")
 INTERNAL = Condition(500, "internal_error", "a fault of the gateway itself; the request id finds it in the log")
 

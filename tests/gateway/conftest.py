@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..support.deaf import deaf
 from ..support.gateway import Gateway, direct, write_routes
 from ..support.upstream import Engine
 
@@ -24,7 +25,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A model for each behaviour of the engine, and `stall`, `stall-midway` with short deadlines."""
+    """A model for each behaviour of the engine, and `stall`, `stall-midway` and `deaf` with short deadlines."""
     folder = tmp_path_factory.mktemp("gateway")
     files = {name: direct(name, engine.url(name)) for name in BEHAVIOURS}
     files["stall"] = direct("stall", engine.url("stall"), first_byte_seconds=0.3)
@@ -35,6 +36,8 @@ def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     files["waiting"] = direct("waiting", engine.url("stall"), first_byte_seconds=60)
     files["nobody"] = direct("nobody", "http://127.0.0.1:1")
     many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
-    running = Gateway(folder, "--routes", str(write_routes(folder / "routes", files)), env=many).wait()
-    yield running
-    assert running.stop() == 0
+    with deaf() as silent:
+        files["deaf"] = direct("deaf", silent, first_byte_seconds=0.3)
+        running = Gateway(folder, "--routes", str(write_routes(folder / "routes", files)), env=many).wait()
+        yield running
+        assert running.stop() == 0

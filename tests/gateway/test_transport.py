@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from nexus_gateway.routes_file import TlsFile
 from nexus_gateway.upstreams.certificates import UpstreamTls, tls_context
 from nexus_gateway.upstreams.transport import PoolTransport
 
+from ..support.deaf import deaf
 from ..support.issuer import story, until
 from ..support.tls import Authority, speaking_tls
 from ..support.upstream import Engine
@@ -61,18 +61,6 @@ async def saying(*parts: bytes, endless: bytes = b"") -> AsyncIterator[str]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-
-
-@contextmanager
-def deaf() -> Iterator[str]:
-    """The address of somebody who takes no connection: its queue is full."""
-    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for waiting in (first, second):
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
 @story

@@ -24,7 +24,7 @@ from nexus_gateway.surfaces import SURFACES, Api
 from nexus_gateway.upstreams import grpc_answers, grpc_body, grpc_status
 from nexus_gateway.upstreams.certificates import UpstreamTls
 from nexus_gateway.upstreams.produced import ProducedAnswer
-from nexus_gateway.upstreams.protocol import Answer, Call, NotConnected, ResponseHead, UpstreamFault
+from nexus_gateway.upstreams.protocol import Answer, Call, ConnectSlow, NotConnected, ResponseHead, UpstreamFault
 from nexus_gateway.upstreams.refusals import NotTaken, envelope
 from nexus_inference import nexus_inference_pb2 as pb
 from nexus_inference.nexus_inference_pb2_grpc import InferenceStub
@@ -138,7 +138,7 @@ class GrpcUpstream:
                     await channel.wait_for_state_change(state)
                     state = channel.get_state(try_to_connect=True)
         except TimeoutError:
-            raise NotConnected("it did not take the connection in time", slow=True) from None
+            raise ConnectSlow("it did not take the connection in time") from None
         return InferenceStub(channel)
 
     def _opened(self) -> grpc.aio.Channel:

@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.upstreams.certificates import UpstreamTls
 from nexus_gateway.upstreams.connection import Connection
-from nexus_gateway.upstreams.protocol import Call, NotConnected, ResponseHead, Taker, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import (
+    Call,
+    ConnectSlow,
+    NotConnected,
+    ResponseHead,
+    Taker,
+    UpstreamFault,
+    UpstreamSlow,
+)
 
 _IDLE = 1024  # connections kept for one endpoint; one more is closed when its call ends
 
@@ -68,7 +76,7 @@ class HttpUpstream:
                     server_hostname=self._name if context else None,
                 )
         except TimeoutError:
-            raise NotConnected("it did not take the connection in time", slow=True) from None
+            raise ConnectSlow("it did not take the connection in time") from None
         except ssl.SSLError:
             raise NotConnected("its TLS certificate is not valid for it") from None
         except OSError:

@@ -31,10 +31,9 @@ class UnusableAnswer(UpstreamFault):
 class NotConnected(UpstreamFault):
     """There is no connection: nothing of the call has been sent."""
 
-    def __init__(self, reason: str, *, slow: bool = False) -> None:
-        """`slow`: because it was not taken in time."""
-        super().__init__(reason)
-        self.slow = slow
+
+class ConnectSlow(NotConnected, UpstreamSlow):
+    """It was not taken in time."""
 
 
 @dataclass(slots=True)  # not frozen, which makes it several times as slow: one is made for each try

@@ -17,7 +17,15 @@ import httpx
 from nexus_gateway.exchange import Headers, Waiter
 from nexus_gateway.upstreams.certificates import UpstreamTls
 from nexus_gateway.upstreams.http import HttpAnswer, HttpUpstream
-from nexus_gateway.upstreams.protocol import CONNECT_SECONDS, Call, NotConnected, UpstreamFault, UpstreamSlow, written
+from nexus_gateway.upstreams.protocol import (
+    CONNECT_SECONDS,
+    Call,
+    ConnectSlow,
+    NotConnected,
+    UpstreamFault,
+    UpstreamSlow,
+    written,
+)
 
 LARGEST_BODY = 16 << 20
 """Bytes of an answer."""
@@ -121,8 +129,10 @@ async def _settled(answer: HttpAnswer, waiter: Waiter[T]) -> T:
 def _as_httpx() -> Iterator[None]:
     try:
         yield
+    except ConnectSlow as fault:
+        raise httpx.ConnectTimeout(fault.reason) from None
     except NotConnected as fault:
-        raise (httpx.ConnectTimeout if fault.slow else httpx.ConnectError)(fault.reason) from None
+        raise httpx.ConnectError(fault.reason) from None
     except UpstreamSlow as fault:
         raise httpx.ReadTimeout(fault.reason) from None
     except UpstreamFault as fault:
