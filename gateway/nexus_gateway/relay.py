@@ -116,6 +116,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         await streamed.ended
     except (UpstreamFault, BadStream) as fault:
         if not reader.done:
+            called.status = "error"  # whatever its head has said
             raise Broken(STREAM_BROKEN, str(fault)) from None
         call.abort(fault)  # the answer is whole; only the connection is of no more use
     finally:

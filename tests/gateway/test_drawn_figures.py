@@ -77,6 +77,18 @@ def test_answers_of_both_have_their_time_length_and_ending(gateways: Any, engine
     }
 
 
+def test_a_release_that_cuts_its_streams_fails(gateways: Any, engine: Engine) -> None:
+    gateway = gateways(split(engine, "reset", percent=99), GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES="1000")
+    answered = Counter(gateway.ask(stream=True).headers["x-nexus-release"] for _ in range(ASKED))
+    assert answered[OTHER] > ASKED / 2
+    assert samples(gateway, "gateway_drawn_requests_total") == {
+        key: count
+        for key, count in {(OTHER, "error"): answered[OTHER], (RELEASE, "200"): answered[RELEASE]}.items()
+        if count
+    }
+    assert (OTHER,) not in samples(gateway, "gateway_drawn_call_seconds_count"), "the time of half an answer is none"
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +25,7 @@ BEFORE = [
     ("401", 502, "upstream_failed"),
     ("redirect", 502, "upstream_failed"),
     ("stall", 504, "upstream_timeout"),
+    ("deaf", 504, "upstream_timeout"),
     ("429", 429, "upstream_rate_limited"),
 ]
 
@@ -54,6 +57,7 @@ def test_an_error_event_before_any_text_is_a_status(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("model", ["reset", "short", "late-error-event", "stall-midway"])
 def test_a_fault_after_the_first_byte_is_one_terminal_event_and_no_done(gateway: Gateway, model: str) -> None:
+    before = _calls(gateway, model)
     answer = gateway.ask(model, stream=True)
     events = [line.removeprefix("data: ") for line in answer.text.split("\n") if line.startswith("data: ")]
     errors = [json.loads(event) for event in events if '"error"' in event and "stream_broken" in event]
@@ -61,6 +65,14 @@ def test_a_fault_after_the_first_byte_is_one_terminal_event_and_no_done(gateway:
     assert len(errors) == 1
     assert json.loads(events[-1]) == errors[0]
     assert "[DONE]" not in answer.text
+    assert _calls(gateway, model) - before == {"error": 1}, "not the 200 with which the engine began"
+
+
+def _calls(gateway: Gateway, model: str) -> Counter[str]:
+    """Of the model's engine, by their status."""
+    metrics = gateway.get("/metrics", key=None).text
+    told = re.findall(rf'gateway_upstream_requests_total{{status="(.+)",upstream="{model}-1"}} (.+)', metrics)
+    return Counter({status: int(float(count)) for status, count in told})
 
 
 def test_bytes_one_at_a_time_are_the_same_answer_and_nothing_follows_done(gateway: Gateway) -> None:

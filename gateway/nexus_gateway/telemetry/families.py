@@ -112,7 +112,12 @@ DRAWN_LENGTH = Family(
 DRAWN_ENDINGS = Family(
     "gateway_drawn_endings_total", "counter", "Why such an answer ended.", ("route", "release", "ending")
 )
-UPSTREAM_REQUESTS = Family("gateway_upstream_requests_total", "counter", "Calls of engines.", ("upstream", "status"))
+UPSTREAM_REQUESTS = Family(
+    "gateway_upstream_requests_total",
+    "counter",
+    "Calls of engines, by the answer's status; `error`: none came whole; `cancelled`: the client left before it began.",
+    ("upstream", "status"),
+)
 UPSTREAM_LATENCY = Family(
     "gateway_upstream_latency_seconds", "histogram", "Whole calls of engines.", ("upstream",), SECONDS
 )

@@ -30,7 +30,7 @@ class Try:
     route: str = ""
     release: str = ""
     status: str = ""
-    """The engine's, or `error`, or `cancelled` where the client left."""
+    """The engine's, or `error` where no answer has come whole, or `cancelled` where the client left before it began."""
     ended: float = 0.0
     opened_circuit: bool = False
     failure: str = ""
