@@ -34,7 +34,10 @@ class Endpoints:
         return endpoint in self._states
 
     def of(self, endpoint: str) -> State:
-        return self._states.setdefault(endpoint, State())
+        state = self._states.get(endpoint)
+        if state is None:  # no `setdefault`: of 64 endpoints it makes 64 states that nobody wants
+            state = self._states[endpoint] = State()
+        return state
 
     def begun(self, endpoint: str) -> None:
         self.of(endpoint).in_flight += 1

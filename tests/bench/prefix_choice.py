@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from itertools import count as count_up
 
 from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.placements import Placements
@@ -26,8 +27,9 @@ def main() -> None:
     body = _body()
     print(f"keys of a body of {len(body)} bytes: {_microseconds(lambda: keys_of(_prompt(body))):.0f} us")  # noqa: T201 - its answer
     for count in ENDPOINTS:
-        for name, requests in (("idle", 0), ("loaded", 40)):
-            print(f"{count:4} endpoints, {name:6}: {_microseconds(_choice(count, requests)):.0f} us")  # noqa: T201 - as above
+        for name, requests, waiting in (("idle", 0, 0), ("loaded", 40, 0), ("queueing", 40, 5)):
+            found = _microseconds(_choice(count, requests, waiting))
+            print(f"{count:4} endpoints, {name:8}: {found:.0f} us")  # noqa: T201 - as above
 
 
 def _body() -> bytes:
@@ -39,15 +41,23 @@ def _prompt(body: bytes) -> Prompt:
     return prompt_of(BY_API["chat"], body, tenant="acme", model="chat")
 
 
-def _choice(count: int, requests: int) -> Callable[[], object]:
-    """As the story makes it, with a load of `requests` on each endpoint."""
+def _choice(count: int, requests: int, waiting: int) -> Callable[[], object]:
+    """As the story makes it, with so many `requests` on each endpoint, and others waiting there. Each answer teaches a
+    little, so that what waits is worth something else with each choice."""
     upstream, placements = _upstream(count), Placements()
     placements.keep((upstream,), 0.0)
     seen = [Seen(one.id, "closed", admits=True, well=True, resting=False, in_flight=0) for one in upstream.endpoints]
     for one in upstream.endpoints:
-        placements.scraped(one.id, Scrape(0, requests), 0)
+        placements.scraped(one.id, Scrape(waiting, requests), 0)
     keys = keys_of(_prompt(_body()))
-    return lambda: placements.place(upstream, PARAMETERS, keys, _SYSTEM, seen, 0.0)
+    answers = count_up(1000)
+
+    def once() -> None:
+        placed = placements.place(upstream, PARAMETERS, keys, _SYSTEM, seen, 0.0)
+        assert placed is not None
+        placements.ended(placed, 6000, next(answers) % 6000)
+
+    return once
 
 
 def _upstream(count: int) -> Upstream:

@@ -13,7 +13,7 @@ from nexus_gateway.prefix_routing.choice import WORTH_NEXT, Parameters, Place, c
 from nexus_gateway.prefix_routing.keys import BLOCK, Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Gain, Learned
 from nexus_gateway.prefix_routing.load import Load, Own, Scrape, load_of, with_unknown
-from nexus_gateway.prefix_routing.rendezvous import LARGEST, scores, seed_of
+from nexus_gateway.prefix_routing.rendezvous import LARGEST, Seeds, seed_of
 from nexus_gateway.prefix_routing.width import NARROW, Widths, moved, need_of
 
 PARAMETERS = Parameters(prefill_tokens_per_second=10_000, ttft_penalty_seconds=0.5)
@@ -79,7 +79,7 @@ def test_nobody_is_asked_beyond_its_bound_while_somebody_has_room(
     among = [one._replace(load=load) for one, load in zip(places(len(given_loads)), given_loads, strict=True)]
     choice = choose(Keys(group, conversation), LONG, among, bar, PARAMETERS)
     asked = given_loads[choice.place]
-    assert asked.requests < limit_of(given_loads, PARAMETERS) or choice.place == lightest(range(len(among)), among)
+    assert asked.requests < limit_of(given_loads, PARAMETERS) or choice.place == lightest(among)
     assert (choice.place == choice.home) == (choice.why == "home")
 
 
@@ -159,7 +159,7 @@ def test_a_bar_lets_in_as_many_as_are_needed(scores_: list[int], need: float, ba
 
 
 def test_a_group_uses_more_as_its_share_grows_and_narrows_again() -> None:
-    by_group, widths = scores(1, [one.seed for one in places(8)]), Widths()
+    by_group, widths = Seeds([one.seed for one in places(8)]).scores(1), Widths()
 
     def used() -> int:
         bar = widths.of(1, by_group, need_of(8), 1.0, 0.0)
@@ -174,7 +174,7 @@ def test_a_group_uses_more_as_its_share_grows_and_narrows_again() -> None:
 
 
 def test_a_group_of_a_tenth_of_the_load_has_one_endpoint_of_eight() -> None:
-    by_group, widths = scores(1, [one.seed for one in places(8)]), Widths()
+    by_group, widths = Seeds([one.seed for one in places(8)]).scores(1), Widths()
     for number in range(9):
         widths.of(100 + number, by_group, 6.4, 1.0, 0.0)
     assert widths.of(1, by_group, 6.4, 1.0, 0.0) == NARROW

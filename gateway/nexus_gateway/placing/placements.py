@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from math import inf
 
 from nexus_gateway.endpoints import Seen
+from nexus_gateway.placing.known import Known
 from nexus_gateway.prefix_routing.choice import Parameters, Place, Why, choose
 from nexus_gateway.prefix_routing.keys import Keys, Source
 from nexus_gateway.prefix_routing.learned import Learned
-from nexus_gateway.prefix_routing.load import Load, Own, Scrape, load_of, with_unknown
-from nexus_gateway.prefix_routing.rendezvous import scores
+from nexus_gateway.prefix_routing.load import Load, Scrape, with_unknown
+from nexus_gateway.prefix_routing.rendezvous import Seeds
 from nexus_gateway.prefix_routing.width import Widths, need_of
-from nexus_gateway.routes import Upstream
+from nexus_gateway.routes import Endpoint, Upstream
 
 
 @dataclass(slots=True)
@@ -46,11 +47,11 @@ class Placements:
     def __init__(self) -> None:
         self.active = False
         """False where no upstream chooses by prefix: then nobody asks anything here."""
-        self._owns: dict[str, Own] = {}
-        self._scrapes: dict[str, Scrape] = {}
-        self._came: dict[str, float] = {}
-        """When an endpoint came that its upstream had not before."""
-        self._known: dict[str, set[str]] = {}
+        self._known: dict[str, Known] = {}
+        self._newest = -inf
+        """When the last endpoint came."""
+        self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._seeds: dict[str, Seeds] = {}
         self._widths: dict[str, Widths] = {}
         self._learned: dict[str, Learned] = {}
 
@@ -58,28 +59,26 @@ class Placements:
         """Takes a configuration: forgets what it does not name. The endpoints of an upstream that is new are all taken
         to be warm, those that come to it later begin slowly."""
         self.active = bool(upstreams)
-        known = {one.name: {endpoint.id for endpoint in one.endpoints} for one in upstreams}
-        for name, endpoints in known.items():
-            for new in endpoints - self._known.get(name, endpoints):
-                self._came[new] = now
-        named = set[str]().union(*known.values())
-        for kept in (self._owns, self._scrapes, self._came):
-            for gone in kept.keys() - named:
-                del kept[gone]
+        before, self._endpoints = self._endpoints, {one.name: one.endpoints for one in upstreams}
+        self._seeds = {one.name: Seeds([endpoint.seed for endpoint in one.endpoints]) for one in upstreams}
+        named = set[str]()
+        for name, endpoints in self._endpoints.items():
+            ids = {one.id for one in endpoints}
+            for new in ids - {one.id for one in before.get(name, endpoints)}:
+                self._known[new] = Known(came=now)
+                self._newest = now
+            named |= ids
+        for gone in self._known.keys() - named:
+            del self._known[gone]
+        for known in self._known.values():
+            known.place = None
         for of_upstreams in (self._widths, self._learned):
-            for gone in of_upstreams.keys() - known.keys():
+            for gone in of_upstreams.keys() - self._endpoints.keys():
                 del of_upstreams[gone]
-        self._known = known
 
     def scraped(self, endpoint: str, scrape: Scrape | None, in_flight: int) -> None:
         """`in_flight`: our calls of it now."""
-        if scrape is None:
-            self._scrapes.pop(endpoint, None)
-            return
-        self._scrapes[endpoint] = scrape
-        own = self._own(endpoint)
-        own.calls = in_flight
-        own.scraped()
+        self._of(endpoint).scraped(scrape, in_flight)
 
     def place(
         self,
@@ -92,23 +91,19 @@ class Placements:
         holders: Collection[str] = (),
     ) -> Placed | None:
         """None where nobody may be asked now. Of those whose circuits admit and who do not rest, who is well; where
-        nobody is, all, as `endpoints.choose` has it."""
-        able = [one for one in seen if one.admits and not one.resting]
-        able = [one for one in able if one.well] or able
+        nobody is, all, as `endpoints.choose` has it. `seen` is in the order of the upstream's endpoints."""
+        able = [one for one in seen if one.admits and one.well and not one.resting]
+        able = able or [one for one in seen if one.admits and not one.resting]
         if not able:
             return None
         learned = self._learned.setdefault(upstream.name, Learned())
-        loads = with_unknown([self._load(one, learned) for one in able])
-        seeds = {endpoint.id: endpoint.seed for endpoint in upstream.endpoints}
-        places = [
-            Place(one.id, seeds[one.id], load, now - self._came.get(one.id, -inf))
-            for one, load in zip(able, loads, strict=True)
-        ]
+        places = self._places(upstream, able, learned.mean_uncached, now, parameters.slow_start_seconds)
+        seeds = self._seeds_of(upstream, places)
         tokens = learned.tokens(size)
-        by_group = scores(keys.group, [one.seed for one in places])
+        by_group = seeds.scores(keys.group)
         widths = self._widths.setdefault(upstream.name, Widths())
         bar = widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
-        choice = choose(keys, tokens, places, bar, parameters, holders, by_group, learned.gain)
+        choice = choose(keys, tokens, places, bar, parameters, holders, seeds, by_group, learned.gain)
         return Placed(
             upstream.name,
             places[choice.place].id,
@@ -118,22 +113,21 @@ class Placements:
             choice.near,
             keys.source,
             choice.width,
-            loads[choice.place],
-            loads[choice.home],
+            places[choice.place].load,
+            places[choice.home].load,
             size,
             learned.uncached(tokens, choice.warm, choice.near),
         )
 
     def begun(self, placed: Placed) -> None:
         placed.waits = True
-        self._own(placed.endpoint).tokens += placed.uncached
+        self._of(placed.endpoint).waits(placed.uncached)
 
     def answered(self, placed: Placed) -> None:
         """Its first byte has come, or none will."""
         if placed.waits:
             placed.waits = False
-            own = self._own(placed.endpoint)
-            own.tokens = max(0.0, own.tokens - placed.uncached)
+            self._of(placed.endpoint).waits(-placed.uncached)
 
     def ended(self, placed: Placed, prompt_tokens: int, cached_tokens: int) -> None:
         """With the engine's account of the answer; 0 where it gave none."""
@@ -142,10 +136,33 @@ class Placements:
         if learned is not None:
             learned.told(placed.size, prompt_tokens, cached_tokens, placed.warm, placed.near)
 
-    def _own(self, endpoint: str) -> Own:
-        return self._owns.setdefault(endpoint, Own())
+    def _of(self, endpoint: str) -> Known:
+        known = self._known.get(endpoint)
+        if known is None:
+            known = self._known[endpoint] = Known()
+        return known
 
-    def _load(self, seen: Seen, learned: Learned) -> Load:
-        own = self._own(seen.id)
-        own.calls = seen.in_flight
-        return load_of(self._scrapes.get(seen.id), own, learned.mean_uncached)
+    def _places(
+        self, upstream: Upstream, able: Sequence[Seen], mean_uncached: float, now: float, slow_start: float
+    ) -> Sequence[Place]:
+        places, all_known, seeds = [], True, None
+        for one in able:
+            known = self._known.get(one.id) or self._of(one.id)
+            place = known.place
+            if place is None or known.stale(one.in_flight, mean_uncached):
+                seeds = seeds or {endpoint.id: endpoint.seed for endpoint in upstream.endpoints}
+                place = known.made(one.id, seeds[one.id], one.in_flight, mean_uncached)
+            all_known = all_known and place.load.known
+            places.append(place)
+        if not all_known:
+            loads = with_unknown([one.load for one in places])
+            places = [one._replace(load=load) for one, load in zip(places, loads, strict=True)]
+        if now - self._newest < slow_start:
+            places = [one._replace(age=now - self._of(one.id).came) for one in places]
+        return places
+
+    def _seeds_of(self, upstream: Upstream, places: Sequence[Place]) -> Seeds:
+        """Made already where none is left out, and the configuration is not an older one."""
+        if len(places) == len(upstream.endpoints) and self._endpoints.get(upstream.name) is upstream.endpoints:
+            return self._seeds[upstream.name]
+        return Seeds([one.seed for one in places])

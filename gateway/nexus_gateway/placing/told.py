@@ -11,7 +11,6 @@ from nexus_gateway.prefix_routing.choice import Place, choose, limit_of
 from nexus_gateway.prefix_routing.keys import Source
 from nexus_gateway.prefix_routing.learned import Learned
 from nexus_gateway.prefix_routing.load import Load, with_unknown
-from nexus_gateway.prefix_routing.rendezvous import scores
 from nexus_gateway.prefix_routing.width import NARROW
 from nexus_gateway.question import Decided, Question
 from nexus_gateway.routes import Upstream
@@ -38,8 +37,7 @@ def choice_told(
     known = with_unknown([one or Load(0, 0, known=False) for one in seen])
     places = [Place(one.id, one.seed, load) for one, load in zip(upstream.endpoints, known, strict=True)]
     tokens = Learned().tokens(max(len(question.body), question.size))
-    by_group = scores(keys.group, [one.seed for one in places])
-    choice = choose(keys, tokens, places, NARROW, parameters, group_scores=by_group)
+    choice = choose(keys, tokens, places, NARROW, parameters)
     home, limit = places[choice.home], limit_of(known, parameters)
     return {
         "key": NAMED[keys.source],

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from nexus_gateway.prefix_routing.keys import Keys
 from nexus_gateway.prefix_routing.learned import Gain
 from nexus_gateway.prefix_routing.load import Load
-from nexus_gateway.prefix_routing.rendezvous import LARGEST, scores
+from nexus_gateway.prefix_routing.rendezvous import LARGEST, Seeds
 from nexus_gateway.prefix_routing.width import NARROW
 
 Why = Literal["home", "holder", "next", "beyond", "full", "short"]
@@ -92,38 +92,44 @@ def choose(
     bar: int,
     parameters: Parameters,
     holders: Collection[str] = (),
+    seeds: Seeds | None = None,
     group_scores: Sequence[int] | None = None,
     gain: Gain = ALL,
 ) -> Choice:
     """Of at least one place. `tokens`: of the prompt; `bar`: of its group; `holders`: ids that have answered the
-    conversation lately, where that is remembered; `group_scores`: of these places, where the caller has them;
-    `gain`: what home saves, as learned."""
-    by_group = scores(keys.group, [one.seed for one in places]) if group_scores is None else group_scores
-    open_to_it = started(keys, places, parameters.slow_start_seconds)
-    first = max(open_to_it, key=by_group.__getitem__)
+    conversation lately, where that is remembered; `seeds` and `group_scores`: of these places, where the caller has
+    them; `gain`: what home saves, as learned."""
+    seeds = seeds or Seeds([one.seed for one in places])
+    by_group = seeds.scores(keys.group) if group_scores is None else group_scores
+    open_to_it = started(keys, places, seeds, parameters.slow_start_seconds)
     inside = [one for one in open_to_it if by_group[one] >= bar] if bar != NARROW else []
-    inside = inside or [first]
-    order = _by_conversation(keys, places, inside)
-    home = order[0]
+    inside = inside or [max(open_to_it, key=by_group.__getitem__)]
+    by_conversation = seeds.scores(keys.conversation) if len(inside) > 1 else by_group
+    home = max(inside, key=by_conversation.__getitem__)
     if tokens < parameters.least_tokens or gain.beyond < LEAST_SHARED:
-        found = lightest(range(len(places)), places)
-        at_home = (
-            found == home and tokens >= parameters.least_tokens
-        )  # so that it is learned when home saves more again
-        return Choice(found, home, "home" if at_home else "short", len(inside))
+        found = lightest(places)
+        told = found == home and tokens >= parameters.least_tokens  # so that it is learned when home saves more again
+        return Choice(found, home, "home" if told else "short", len(inside))
     limit = limit_of([one.load for one in places], parameters)
-    holding = {one for one in open_to_it if places[one].id in holders} or {home}
-    outside = max((one for one in open_to_it if one not in inside), key=by_group.__getitem__, default=home)
+    holding = ({one for one in open_to_it if places[one].id in holders} if holders else None) or {home}
+    lost_next = min(WORTH_NEXT * gain.next * tokens, parameters.tau)
+    lost_beyond = min(WORTH_BEYOND * gain.beyond * tokens, parameters.tau)
+    at_home = places[home].load
+    if holding == {home} and at_home.requests < limit and at_home.tokens < min(lost_next, lost_beyond):
+        return Choice(home, home, "home", len(inside))  # most requests: elsewhere it costs more though nobody waits
+    within = set(inside)
 
     def cost(one: int) -> tuple[float, float]:
         load = places[one].load
-        lost = 0.0 if one in holding else WORTH_NEXT * gain.next if one in inside else WORTH_BEYOND * gain.beyond
-        return load.tokens + min(lost * tokens, parameters.tau), load.requests
+        lost = 0.0 if one in holding else lost_next if one in within else lost_beyond
+        return load.tokens + lost, load.requests
 
-    known = [*order, *(one for one in holding if one not in inside), outside]
+    order = sorted(inside, key=by_conversation.__getitem__, reverse=True)
+    outside = max((one for one in open_to_it if one not in within), key=by_group.__getitem__, default=home)
+    known = [*order, *(one for one in holding if one not in within), outside]
     able = [one for one in known if places[one].load.requests < limit]
-    found = min(able, key=cost) if able else lightest(range(len(places)), places)
-    return Choice(found, home, _why(found, home, holding, inside, full=not able), len(inside))
+    found = min(able, key=cost) if able else lightest(places)
+    return Choice(found, home, _why(found, home, holding, within, full=not able), len(inside))
 
 
 def _why(found: int, home: int, holding: Collection[int], inside: Collection[int], *, full: bool) -> Why:
@@ -136,31 +142,25 @@ def _why(found: int, home: int, holding: Collection[int], inside: Collection[int
 
 def limit_of(loads: Sequence[Load], parameters: Parameters) -> float:
     """Requests that an endpoint may have."""
-    return parameters.bound * sum(load.requests for load in loads) / len(loads) + parameters.slack
+    return parameters.bound * sum([load.requests for load in loads]) / len(loads) + parameters.slack
 
 
-def lightest(among: Collection[int] | range, places: Sequence[Place]) -> int:
+def lightest(places: Sequence[Place]) -> int:
     """Fewest tokens to wait for, then fewest requests; among equals the first."""
-    return min(among, key=lambda one: (places[one].load.tokens, places[one].load.requests))
+    waiting = [one.load[:2] for one in places]
+    return waiting.index(min(waiting))
 
 
-def started(keys: Keys, places: Sequence[Place], slow_start: float) -> Sequence[int]:
+def started(keys: Keys, places: Sequence[Place], seeds: Seeds, slow_start: float) -> Sequence[int]:
     """The places that are open to this conversation: of one that came lately, as many conversations as its age is of
     the slow start, each once and for good. The others stay where they were, since without the new endpoint the next in
     their order is the one that they had. All, where all have just come."""
-    if all(one.age >= slow_start for one in places):
+    if min([one.age for one in places]) >= slow_start:
         return range(len(places))
-    draws = scores(keys.conversation ^ LARGEST, [one.seed for one in places])
+    draws = seeds.scores(keys.conversation ^ LARGEST)
     found = [
         number
         for number, one in enumerate(places)
         if one.age >= slow_start or draws[number] < one.age / slow_start * LARGEST
     ]
     return found or range(len(places))
-
-
-def _by_conversation(keys: Keys, places: Sequence[Place], among: Sequence[int]) -> list[int]:
-    if len(among) == 1:
-        return list(among)
-    found = dict(zip(among, scores(keys.conversation, [places[one].seed for one in among]), strict=True))
-    return sorted(among, key=found.__getitem__, reverse=True)

@@ -86,7 +86,7 @@ def need_of(endpoints: int) -> float:
 def moved(bar: int, scores: Sequence[int], need: float) -> int:
     """The bar for a group whose load fills `need` endpoints. It lets more in at once, and fewer only when the load is
     well below them, so that it stays while the load goes up and down a little, or an endpoint comes."""
-    used = max(1, sum(score >= bar for score in scores))
+    used = max(1, len([score for score in scores if score >= bar]))
     if used + 1 <= need or need < _WELL_BELOW * (used - 1):
         wanted = min(len(scores), max(1, int(need)))
         return NARROW if wanted == 1 else sorted(scores, reverse=True)[wanted - 1]

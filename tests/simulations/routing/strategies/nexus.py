@@ -9,7 +9,7 @@ from nexus_gateway.prefix_routing.choice import Choice, Parameters, Place, choos
 from nexus_gateway.prefix_routing.keys import Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Learned
 from nexus_gateway.prefix_routing.load import Own, Scrape, load_of, with_unknown
-from nexus_gateway.prefix_routing.rendezvous import scores, seed_of
+from nexus_gateway.prefix_routing.rendezvous import Seeds, seed_of
 from nexus_gateway.prefix_routing.width import Widths, need_of
 
 from ..gateways import Seen
@@ -30,10 +30,11 @@ class Nexus:
         parameters = Parameters(endpoints[0].engine.machine.pace.prefill_rate, PENALTY_SECONDS)
         keys, tokens = _keys(question), self._learned.tokens(question.prompt * BYTES)
         places = self._places(endpoints, now)
-        by_group = scores(keys.group, [one.seed for one in places])
+        seeds = Seeds([one.seed for one in places])
+        by_group = seeds.scores(keys.group)
         bar = self._widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
         gain = self._learned.gain
-        choice = choose(keys, tokens, places, bar, parameters, group_scores=by_group, gain=gain)
+        choice = choose(keys, tokens, places, bar, parameters, seeds=seeds, group_scores=by_group, gain=gain)
         self._sent(question, endpoints[choice.place].name, choice, tokens)
         return endpoints[choice.place]
 
