@@ -19,30 +19,22 @@ from nexus_gateway.telemetry.families import GAPS
 class Gaps:
     """Of one stream, from its first event on; seconds."""
 
-    __slots__ = ("_waited", "counts", "longest", "total")
+    __slots__ = ("counts", "longest", "total", "waited")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(GAPS) + 1)
         """One for each bound, and one for what is above all."""
-        self.total = self.longest = self._waited = 0.0
-
-    def one(self, waited: float) -> None:
-        """One read that is one event, as nearly all are."""
-        if self._waited:
-            self.came(waited, 1)
-            return
-        self.counts[bisect_left(GAPS, waited)] += 1
-        self.total += waited
-        if waited > self.longest:
-            self.longest = waited
+        self.total = self.longest = 0.0
+        self.waited = 0.0
+        """Since the last event, where a read has brought only a part of one."""
 
     def came(self, waited: float, events: int) -> None:
         """One read of the engine's bytes, which may hold no whole event, or several."""
-        self._waited += waited
+        self.waited += waited
         if not events:
             return
-        self.counts[bisect_left(GAPS, self._waited)] += 1
+        self.counts[bisect_left(GAPS, self.waited)] += 1
         self.counts[0] += events - 1
-        self.total += self._waited
-        self.longest = max(self.longest, self._waited)
-        self._waited = 0.0
+        self.total += self.waited
+        self.longest = max(self.longest, self.waited)
+        self.waited = 0.0
