@@ -56,7 +56,7 @@ def test_a_machine_that_is_well_has_no_fault() -> None:
         ({"programs": {"git": "git version 2.39.5"}}, "make", "fail", "none on PATH"),
         ({"free_bytes": 1 << 20}, "disk", "fail", "0.0 GiB are left"),
         ({"free_bytes": 2 << 30}, "disk", "warn", "2.0 GiB are left"),
-        ({"writable": False}, "disk", "fail", "may not be written"),
+        ({"writable": False}, "disk", "fail", "is no folder that may be written"),
         ({"memory_bytes": 1 << 30}, "memory", "warn", "1.0 GiB are left"),
         ({"memory_bytes": None}, "memory", "not here", "does not say"),
         ({"taken": {"gateway": 8000}}, "port 8000", "warn", "somebody else listens"),
@@ -87,6 +87,16 @@ def test_this_machine_is_told_as_it_is(doctor: Doctor, monkeypatch: pytest.Monke
     assert found["git"][0]["said"].startswith("git version")
     assert found[f"port {port}"][0]["verdict"] == "warn"
     assert sorted(one[0]["verdict"] for name, one in found.items() if name.startswith("port")) == ["ok", "warn"]
+
+
+@pytest.mark.parametrize("below", ["", "deeper/state"], ids=["it", "below-it"])
+def test_a_file_where_the_state_should_be_is_a_fault(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, below: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (disk,) = doctor("machine", NEXUS_STATE=str(file / below))["disk"]
+    assert (disk["verdict"], disk["said"]) == ("fail", f"{file / below} is no folder that may be written")
 
 
 @pytest.fixture

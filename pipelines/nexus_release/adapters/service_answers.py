@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,11 @@ class ServiceAnswers:
         import httpx
 
         try:
-            answer = self._client.get(f"{url}{path}", headers=headers)
+            with self._client.stream("GET", f"{url}{path}", headers=headers) as answer:
+                text = _beginning(answer)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Page(0, f"{type(error).__name__}: {error}")
-        return Page(answer.status_code, answer.text[:_MOST_CHARACTERS])
+        return Page(answer.status_code, text)
 
     def redis(self, url: str) -> Mapping[str, Any]:
         import redis
@@ -73,6 +75,20 @@ class ServiceAnswers:
             return frozenset(AdminClient(quiet).list_topics(timeout=_SECONDS).topics)
         except KafkaException as error:
             raise Unreachable(f"Kafka at {servers}: {error.args[0].str()}") from None
+
+
+def _beginning(answer: httpx.Response) -> str:
+    """Of a page that may have no end. Raises httpx.ReadTimeout where it is not there in time, however it trickles."""
+    import httpx
+
+    until, text = time.monotonic() + _SECONDS, ""
+    for piece in answer.iter_text():
+        text += piece
+        if len(text) >= _MOST_CHARACTERS:
+            break
+        if time.monotonic() > until:
+            raise httpx.ReadTimeout(f"no end of the page within {_SECONDS:g} s")
+    return text[:_MOST_CHARACTERS]
 
 
 def _connect(server: str) -> None:

@@ -68,7 +68,7 @@ def seen_here(folder: Path, wanted: Mapping[str, int], *, ours: bool) -> Machine
         python=sys.version_info[:2],
         programs={name: said for name, said in found.items() if said},
         folder=folder,
-        writable=os.access(place, os.W_OK),
+        writable=place.is_dir() and os.access(place, os.W_OK),
         free_bytes=shutil.disk_usage(place).free,
         memory_bytes=_memory(Path("/proc/meminfo")),
         taken={} if ours else {who: port for who, port in wanted.items() if _listens(port)},
@@ -107,7 +107,9 @@ def _python(version: tuple[int, int]) -> Finding:
 def _disk(seen: Machine) -> Finding:
     left = f"{_gibibytes(seen.free_bytes)} are left for {seen.folder}"
     if not seen.writable:
-        return fail("disk", f"{seen.folder} may not be written", "name a folder that may be by NEXUS_STATE")
+        return fail(
+            "disk", f"{seen.folder} is no folder that may be written", "name a folder that may be by NEXUS_STATE"
+        )
     if seen.free_bytes < NEEDED_BYTES:
         return fail("disk", left, "free some room, or name a folder on another disk by NEXUS_STATE")
     if seen.free_bytes < ENOUGH_BYTES:

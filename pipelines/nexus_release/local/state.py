@@ -63,7 +63,7 @@ def read_state(home: Path) -> LocalState | None:
     """What was said last, or None; the supervisor may have died since."""
     try:
         return LocalState.model_validate_json(Paths(home.absolute()).state.read_bytes())
-    except (FileNotFoundError, ValueError):  # ValueError: written by another version of Nexus
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: written by another version of Nexus
         return None
 
 
