@@ -136,7 +136,7 @@ generate: setup-dev setup-kfp setup-hera ## write every generated file anew
 	$(BIN)/nexus schema > environments/schema.json
 	$(BIN)/nexus schema --of record > gitops/record.schema.json
 	$(BIN)/nexus policy --rules > docs/reference/object-rules.md
-	for group in gateway slo canary engines costs logs; do \
+	for group in gateway slo canary engines costs logs watchdog; do \
 	  $(BIN)/nexus rules $$group > ops/prometheus/rules/$$group.yaml || exit 1; done
 	$(BIN)/nexus rules --page > docs/reference/alerts.md
 	$(BIN)/nexus-gateway schema > gateway/routes.schema.json
@@ -216,7 +216,6 @@ bench-stages: setup-dev ## what each stage of a request costs the gateway in use
 bench-guard: setup-dev ## hold what the gateway costs against the committed ratio to a bare proxy: fails where 10 % is lost
 	$(BIN)/python -m tests.bench.gateways.guard $(BENCH_FLAGS)
 
-.PHONY: bench-routing
 bench-routing: setup-dev ## write docs/benchmarks-routing.md: hit ratios and waits by strategy, load and number of gateways (5 min of CPU; BENCH_FLAGS=--quick PAGE=...)
 	$(BIN)/python -m tests.simulations.routing $(or $(PAGE),docs/benchmarks-routing.md) $(or $(PICTURES),docs/pictures) $(BENCH_FLAGS)
 
