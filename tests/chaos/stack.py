@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from nexus_release.watching.watchdog import WATCHDOG
+
 from ..ops.shortened import shortened
 from ..support.gateway import Gateway, until, write_routes
 from ..support.prometheus_server import Prometheus
@@ -56,7 +58,7 @@ class Stack:
     """The folder of the gateway's logs; a file system of its own where the command has namespaces of its own."""
 
     def ringing(self) -> set[str]:
-        return self.prometheus.labelled('ALERTS{alertstate="firing"}', "alertname")
+        return self.prometheus.labelled('ALERTS{alertstate="firing"}', "alertname") - {WATCHDOG}
 
 
 @contextmanager

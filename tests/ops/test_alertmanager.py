@@ -13,6 +13,7 @@ import yaml
 
 from nexus_release.config import load_settings
 from nexus_release.watching.groups import groups
+from nexus_release.watching.watchdog import WATCHDOG
 
 from ..support.alert_sink import AlertSink
 from ..support.alertmanager_server import CONFIG, Alertmanager, alertmanager_program
@@ -52,6 +53,7 @@ def test_prometheus_takes_its_configuration_with_the_rules() -> None:
         ("alertname=NexusGatewayDown severity=critical", "on-call"),
         ("alertname=NexusKvCacheFull severity=warning", "team"),
         ("alertname=NexusTestAlert severity=warning", "on-call"),
+        ("alertname=NexusWatchdog severity=none", "dead-mans-switch"),
     ],
 )
 def test_an_alert_goes_to_whom_it_should(labels: str, receiver: str) -> None:
@@ -117,11 +119,27 @@ def test_who_has_not_got_it_is_said(alertmanager: Alertmanager, sink: AlertSink)
     assert "webhook has not got it: " in done.stderr
 
 
+def test_the_watchdog_is_heard_again_and_again_and_stands_for_no_test_alert(
+    alertmanager: Alertmanager, sink: AlertSink
+) -> None:
+    labels = {"alertname": WATCHDOG, "environment": "prod", "severity": "none"}
+    known = f"{alertmanager.url}/api/v2/alerts"
+    assert httpx.post(known, json=[{"labels": labels}], verify=PLAIN).status_code == 200
+    until(lambda: len(sink.alive) > 2, "it is told more than once", 60)
+    sink.refuses = {"/webhook"}
+    done = send(alertmanager.url, "--kinds", "webhook", "--seconds", "3")
+    sink.refuses = set()
+    assert (done.returncode, done.stdout) == (1, ""), "its calls are a webhook's too"
+    heard = len(sink.alive)
+    until(lambda: len(sink.alive) > heard, "the silence ends with the test", 60)
+    assert {alert["labels"]["alertname"] for message in sink.alive for alert in message["alerts"]} == {WATCHDOG}
+
+
 def test_without_a_gateway_what_others_tell_is_still_heard_and_what_gateways_told_last_is_not(
     alertmanager: Alertmanager,
 ) -> None:
     gateways_own = {alert.name for name in ("gateway", "slo", "canary") for alert in GROUPS[name].alerts}
-    others = {alert.name for name in ("engines", "costs", "logs") for alert in GROUPS[name].alerts}
+    others = {alert.name for name in ("engines", "costs", "logs", "watchdog") for alert in GROUPS[name].alerts}
     known = f"{alertmanager.url}/api/v2/alerts"
     named = {"environment": "dark", "severity": "warning"}
     told = [{"labels": {"alertname": name, **named}} for name in {*gateways_own, *others, "NexusTestAlert"}]

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 
+from nexus_release.adapters import service_answers
 from nexus_release.config import load_settings
 from nexus_release.dashboards.grafana import DATASOURCE
 from nexus_release.doctor import looks
@@ -30,6 +31,7 @@ from ..support.alertmanager_server import Alertmanager
 from ..support.canary_walk import MODEL, ONE, TWO
 from ..support.doctor import Doctor, Found, pages
 from ..support.elastic import elastic
+from ..support.endless import MOST, endless
 from ..support.gateway import Gateway, free_port, until
 from ..support.prometheus_server import Prometheus
 from ..support.redis_server import RedisServer
@@ -93,6 +95,21 @@ def test_an_address_that_cannot_be_read_is_a_fault_and_its_password_stays_unsaid
     assert found[name][0]["verdict"] == "fail"
     assert "word" not in str(found)
     assert found["Redis"][0]["verdict"] == "not here", "and the others are looked at"
+
+
+def test_a_page_without_an_end_is_cut(doctor: Doctor) -> None:
+    with endless(b"x" * (1 << 20), 0) as (url, taken):
+        assert doctor("running", NEXUS_PROMETHEUS=url)["targets"][0]["verdict"] == "fail"
+    assert taken
+    assert max(taken) < MOST / 4
+
+
+def test_a_page_that_trickles_for_ever_is_given_up(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_answers, "_SECONDS", 0.5)
+    with endless(b"x", 0.05) as (url, _):
+        verdict, said = doctor.of("Prometheus", NEXUS_PROMETHEUS=url)
+    assert verdict == "fail"
+    assert "no end of the page within 0.5 s" in said
 
 
 OTHER_FORMS: list[Any] = ["word", ["word"], {"status": "word"}, {"data": {"groups": [1], "activeTargets": [1]}}]
@@ -231,7 +248,7 @@ def test_a_prometheus_and_an_alertmanager_that_have_everything_are_well(
         named = {"NEXUS_PROMETHEUS": prometheus.url, "NEXUS_ALERTMANAGER": alertmanager.url}
         found = until(lambda: all_well(doctor("running", **named)), "Prometheus has found its Alertmanager", 60)
     assert f"http://{address}" in found["alerts"][0]["said"]
-    assert found["Alertmanager"][0]["said"] == "receivers: on-call, team"
+    assert found["Alertmanager"][0]["said"] == "receivers: on-call, dead-mans-switch, team"
 
 
 def made(folder: Path) -> Path:

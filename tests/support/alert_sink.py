@@ -1,4 +1,4 @@
-"""Where alerts end: what stands for Slack, for a pager and for a mail server, and keeps all that it is told."""
+"""Where alerts end: what stands for Slack, a pager, mail and a dead man's switch, and keeps all that it is told."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class AlertSink:
     def __init__(self) -> None:
         self.slack: list[dict[str, Any]] = []
         self.webhook: list[dict[str, Any]] = []
+        self.alive: list[dict[str, Any]] = []
         self.mails: list[str] = []
         self.refuses: set[str] = set()
         sink = self
@@ -25,10 +26,10 @@ class AlertSink:
         class Http(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                allowed = self.path == "/slack" or self.headers["authorization"] == f"Bearer {TOKEN}"
+                allowed = self.path in ("/slack", "/alive") or self.headers["authorization"] == f"Bearer {TOKEN}"
                 taken = allowed and self.path not in sink.refuses
                 if taken:
-                    {"/slack": sink.slack, "/webhook": sink.webhook}[self.path].append(body)
+                    {"/slack": sink.slack, "/webhook": sink.webhook, "/alive": sink.alive}[self.path].append(body)
                 self.send_response(200 if taken else 500)
                 self.end_headers()
                 self.wfile.write(b"ok")

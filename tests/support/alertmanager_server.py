@@ -20,9 +20,12 @@ _ADDRESSES = {
     "smtp.example.com:587": "{smarthost}",
     "smtp_from:": "smtp_require_tls: false\n  smtp_from:",
     "https://pager.example.com/alerts": "{url}/webhook",
+    "https://alive.example.com/nexus": "{url}/alive",
     "group_wait: 30s": "group_wait: 1s",
     "group_wait: 10s": "group_wait: 1s",
     "group_interval: 5m": "group_interval: 1s",
+    "group_interval: 1m": "group_interval: 1s",
+    "repeat_interval: 5m": "repeat_interval: 1s",
 }
 """What stands in the committed file -> what a test has instead: no TLS on loopback, and no waiting for more alerts."""
 

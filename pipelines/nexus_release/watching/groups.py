@@ -12,6 +12,7 @@ from nexus_release.watching.gateway_alerts import gateway_group
 from nexus_release.watching.log_alerts import log_group
 from nexus_release.watching.rules import Group, Place
 from nexus_release.watching.slo_alerts import slo_group
+from nexus_release.watching.watchdog import watchdog_group
 
 _MADE: dict[str, Callable[[Place, Settings], Group]] = {
     "gateway": gateway_group,
@@ -20,6 +21,7 @@ _MADE: dict[str, Callable[[Place, Settings], Group]] = {
     "engines": engine_group,
     "costs": cost_group,
     "logs": log_group,
+    "watchdog": watchdog_group,
 }
 NAMES = tuple(_MADE)
 

@@ -14,7 +14,8 @@ Made by `nexus rules --page` from `pipelines/nexus_release/watching/`; do not ed
 As the environment `{environment}` has them; bounds follow from each environment's settings. Every alert has the labels
 `environment`, `namespace` and `severity`, and of those listed what its series have; `revision` is the configuration
 that the gateways loaded last, and `nexus explain` finds its commit. What to do is in [runbook.md](runbook.md), what is
-promised in [slo.md](slo.md). `critical` wakes somebody up, `warning` waits for the morning.
+promised in [slo.md](slo.md). `critical` wakes somebody up, `warning` waits for the morning, `none` is
+heard by a machine alone.
 """
 
 

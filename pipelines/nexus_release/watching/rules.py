@@ -8,8 +8,8 @@ from typing import Literal
 
 from nexus_release.manifests.objects import Object
 
-Severity = Literal["critical", "warning"]
-"""`critical` wakes somebody up: callers are hurt now. `warning` waits for the morning."""
+Severity = Literal["critical", "warning", "none"]
+"""`critical` wakes somebody up: callers are hurt now. `warning` waits for the morning. `none` is for machines."""
 
 
 @dataclass(frozen=True)
