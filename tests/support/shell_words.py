@@ -22,7 +22,7 @@ def commands(block: str) -> Iterator[list[str]]:
 
     Raises ValueError where a quotation is not closed.
     """
-    for line in _logical_lines(_DOCUMENT.sub(r"\2", block)):
+    for line in logical_lines(_DOCUMENT.sub(r"\2", block)):
         for words in _split(line):
             yield words
             for word in words:
@@ -30,7 +30,7 @@ def commands(block: str) -> Iterator[list[str]]:
                     yield from commands(inner)
 
 
-def _logical_lines(text: str) -> Iterator[str]:
+def logical_lines(text: str) -> Iterator[str]:
     """Lines joined where the shell would go on reading."""
     held = ""
     for line in text.replace("\\\n", " ").splitlines():
