@@ -219,6 +219,10 @@ bench-guard: setup-dev ## hold what the gateway costs against the committed rati
 bench-routing: setup-dev ## write docs/benchmarks-routing.md: hit ratios and waits by strategy, load and number of gateways (5 min of CPU; BENCH_FLAGS=--quick PAGE=...)
 	$(BIN)/python -m tests.simulations.routing $(or $(PAGE),docs/benchmarks-routing.md) $(or $(PICTURES),docs/pictures) $(BENCH_FLAGS)
 
+.PHONY: bench-routing-peers
+bench-routing-peers: setup-dev setup-bench ## write the part of that page on real gateways: vllm-router, sglang-router, smg and ours before mock engines (10 min)
+	$(BIN)/python -m tests.simulations.routing.real $(or $(PAGE),docs/benchmarks-routing.md) $(BENCH_FLAGS)
+
 gpu: setup-dev ## the tests that need an NVIDIA GPU and a vLLM for it: GPU_PYTHON=..., GPU_MODEL=...; ON_CPU=1 proves the tests alone
 	$(BIN)/python -m pytest -rs tests/gpu $(PYTEST_FLAGS)
 
@@ -332,7 +336,7 @@ $(STATE)/setup/clients-python: requirements/clients.txt | $(STATE)/setup/run
 	$(call environment,clients,450 MB)
 	@touch $@
 
-# LiteLLM's proxy and the routers of vLLM and SGLang; only `make bench` wants them.
+# LiteLLM's proxy, the routers of vLLM and SGLang, and smg; only `make bench` and `make bench-routing-peers` want them.
 $(STATE)/setup/bench: requirements/bench.txt | $(STATE)/setup/run
 	$(call environment,bench,740 MB)
 	@touch $@

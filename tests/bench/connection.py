@@ -65,6 +65,9 @@ class Answer:
     ended: float = 0.0
     tokens: int = 0
     """Of the answer, as the engine counts them."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt, where the engine says so."""
     error: str = ""
     """Why it does not count; empty where it is whole."""
 
@@ -97,8 +100,14 @@ class _Choice(msgspec.Struct):
     delta: _Delta = msgspec.field(default_factory=_Delta)
 
 
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = 0
+
+
 class _Usage(msgspec.Struct):
     completion_tokens: int = 0
+    prompt_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
 
 
 class _Event(msgspec.Struct):
@@ -209,7 +218,9 @@ class Connection(asyncio.Protocol):
         if event.error is not None:
             answer.error = "an error in the stream"
         if event.usage:
-            answer.tokens = event.usage.completion_tokens
+            answer.tokens, answer.prompt_tokens = event.usage.completion_tokens, event.usage.prompt_tokens
+            details = event.usage.prompt_tokens_details
+            answer.cached_tokens = (details.cached_tokens or 0) if details else 0
         if any(choice.delta.content or choice.delta.reasoning_content for choice in event.choices):
             answer.texts.append(time.perf_counter())
 

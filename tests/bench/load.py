@@ -49,11 +49,11 @@ def open_loop(
 async def _closed(target: Target, asked: Sequence[Question], clients: int, seconds: float) -> Load:
     waiting, answers = iter([target.request(question) for question in asked]), list[Answer]()
     trust = tls(target.url)
-    pools = [_Pool(target, trust, seconds) for _ in range(clients)]
+    pools = [Pool(target, trust, seconds) for _ in range(clients)]
     for pool in pools:
         await pool.connect()
 
-    async def client(pool: _Pool) -> None:
+    async def client(pool: Pool) -> None:
         for request in waiting:
             answers.append(answer := Answer(time.perf_counter()))
             await pool.ask(request, answer)
@@ -67,7 +67,7 @@ async def _closed(target: Target, asked: Sequence[Question], clients: int, secon
 async def _open(
     target: Target, asked: Sequence[Question], due: Sequence[float], seconds: float, at_once: int | None
 ) -> Load:
-    pool, answers, start = _Pool(target, tls(target.url), seconds), list[Answer](), time.perf_counter()
+    pool, answers, start = Pool(target, tls(target.url), seconds), list[Answer](), time.perf_counter()
 
     async def one(request: bytes, at: float) -> None:
         answers.append(answer := Answer(start + at))
@@ -90,7 +90,7 @@ async def _measured(work: list[Coroutine[None, None, None]], answers: list[Answe
     return Load(answers, seconds, (time.process_time() - own) / seconds)
 
 
-class _Pool:
+class Pool:
     """Connections that are free, of which the one that was used last is taken."""
 
     def __init__(self, target: Target, trust: ssl.SSLContext | None, seconds: float) -> None:
@@ -108,14 +108,15 @@ class _Pool:
         self._free.append(connection)
         self._all.append(connection)
 
-    async def ask(self, request: bytes, answer: Answer) -> None:
+    async def ask(self, request: bytes, answer: Answer, seconds: float | None = None) -> None:
+        """`seconds`: after which it is given up, where that is not as for all."""
         self.under_way += 1
         try:
-            await self._ask(request, answer)
+            await self._ask(request, answer, self._seconds if seconds is None else seconds)
         finally:
             self.under_way -= 1
 
-    async def _ask(self, request: bytes, answer: Answer) -> None:
+    async def _ask(self, request: bytes, answer: Answer, seconds: float) -> None:
         self._free = [one for one in self._free if one.open]
         if not self._free:
             await self.connect()
@@ -123,7 +124,7 @@ class _Pool:
             answer.ended, answer.error = time.perf_counter(), "not connected"
             return
         connection = self._free.pop()
-        await connection.ask(request, answer, self._seconds)
+        await connection.ask(request, answer, seconds)
         if connection.open:
             self._free.append(connection)
 

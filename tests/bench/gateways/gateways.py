@@ -149,7 +149,7 @@ def _echo(folder: Path, port: int, engine: int) -> Start:
     return Start((sys.executable, str(PEERS / "echo_proxy.py"), str(port), str(engine)))
 
 
-def _ours() -> str:
+def nexus_version() -> str:
     return importlib.metadata.version("nexus-platform")
 
 
@@ -157,7 +157,7 @@ def _of_package(*names: str) -> Callable[[], str]:
     return lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
-def _of_bench(name: str) -> Callable[[], str | None]:
+def bench_version(name: str) -> Callable[[], str | None]:
     """By the folder of its metadata: that environment's Python need not be started."""
 
     def version() -> str | None:
@@ -191,19 +191,22 @@ KNOWN = {
             _of_server("nginx"), _nginx("nginx_features.conf"), _SERVICES, health="",
         ),
         Gateway(HAPROXY, "nothing", _of_server("haproxy"), _haproxy, _SERVICES),
-        Gateway(NEXUS, "everything: keys, limits, logs, audit, metrics, circuit breaker, ids", _ours, _nexus("wire")),
-        Gateway(NEXUS_ASGI, "the same by `GATEWAY_EDGE=asgi`", _ours, _nexus("asgi")),
+        Gateway(
+            NEXUS, "everything: keys, limits, logs, audit, metrics, circuit breaker, ids",
+            nexus_version, _nexus("wire"),
+        ),
+        Gateway(NEXUS_ASGI, "the same by `GATEWAY_EDGE=asgi`", nexus_version, _nexus("asgi")),
         Gateway(
             VLLM_ROUTER, "health checks, circuit breaker, retries, metrics",
-            _of_bench(VLLM_ROUTER), _vllm_router, _SETUP,
+            bench_version(VLLM_ROUTER), _vllm_router, _SETUP,
         ),
         Gateway(
             SGLANG_ROUTER, "health checks, circuit breaker, retries, metrics",
-            _of_bench(SGLANG_ROUTER), _sglang_router, _SETUP,
+            bench_version(SGLANG_ROUTER), _sglang_router, _SETUP,
         ),
         Gateway(FASTAPI, "a key", _of_package("fastapi", "httpx", "uvicorn"), _fastapi, slow=True),
         Gateway(
-            LITELLM, "a key; no database, logs of errors only", _of_bench("litellm"), _litellm, _SETUP,
+            LITELLM, "a key; no database, logs of errors only", bench_version("litellm"), _litellm, _SETUP,
             health="/health/liveliness", slow=True,
         ),
         Gateway(ECHO, "nothing", _of_package("uvloop"), _echo),

@@ -91,7 +91,7 @@ def measured(cell: Cell, questions: int) -> Figures:
     workload = by_name([cell.workload])[0]
     asked = trace(workload, LOADS[cell.load], questions)
     made = [oracle(weight) for weight in WEIGHTS] if cell.strategy == ORACLE else [STRATEGIES[cell.strategy]]
-    return min((_figures(workload, asked, cell.gateways, one) for one in made), key=lambda found: found.mean)
+    return min((figures(workload, asked, cell.gateways, one) for one in made), key=lambda found: found.mean)
 
 
 def grid(size: Size, told: Callable[[Cell, Figures], None]) -> dict[Cell, Figures]:
@@ -103,7 +103,7 @@ def grid(size: Size, told: Callable[[Cell, Figures], None]) -> dict[Cell, Figure
     return found
 
 
-def _figures(workload: Workload, asked: Trace, gateways: int, made: Made) -> Figures:
+def figures(workload: Workload, asked: Trace, gateways: int, made: Made) -> Figures:
     ran = run(asked.questions, Fleet(workload.machine, ENGINES, gateways), made)
     counted = [one for one in ran.handled if one.question.at >= asked.measured_from]
     waits = sorted(one.first - one.question.at for one in counted)

@@ -10,6 +10,8 @@ from nexus_gateway.prefix_routing.width import MOST_GROUPS
 
 from ...bench.page import machine
 from .grid import ORACLE, STRATEGIES, Cell, Changed, Figures, Size
+from .real.measured import read
+from .real.table import BEGIN, END, section
 from .workloads import LOADS, by_name, saturation
 
 POINTS, TIMES, NOISE = 0.02, 10.0, 1.05
@@ -34,6 +36,7 @@ def page(
         wanted="\n".join(_wanted_rows(found, size)),
         rows="\n".join(_rows(found, size)),
         changes="\n".join(_change_rows(changes)),
+        real=f"{BEGIN}\n{section(read())}\n{END}",
         cost="\n".join(f"| {name} | {one[0]:.0f} | {one[1]:.0f} |" for name, one in cost.items()),
     )  # fmt: skip
 

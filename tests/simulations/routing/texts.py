@@ -16,14 +16,14 @@ class Text:
     def __init__(self, name: str, block: int, shared: Text | None = None, shared_tokens: int = 0) -> None:
         """`block`: tokens of a block of the KV cache."""
         self.name, self.block, self._shared = name, block, shared
-        self._common = shared_tokens
+        self.common = shared_tokens
         self._blocks: list[bytes] = []
 
     def blocks(self, tokens: int) -> Chain:
         """The names of the full blocks of its first tokens."""
         wanted = tokens // self.block
         if self._shared and not self._blocks:
-            self._blocks += self._shared.blocks(self._common)
+            self._blocks += self._shared.blocks(self.common)
         for number in range(len(self._blocks), wanted):
             self._blocks.append(b"%s/%d" % (self.name.encode(), number))
         return tuple(self._blocks[:wanted])
