@@ -41,6 +41,19 @@ def test_every_decision_is_listed() -> None:
     assert listed == {path.name for path in folder.glob("0*.md")}
 
 
+def test_every_page_is_found_from_the_first_one() -> None:
+    """Decisions have a list of their own, and reports are written by runs."""
+    folder = ROOT / "docs"
+    listed = set(LINK.findall((folder / "README.md").read_text(encoding="utf-8")))
+    pages = {
+        str(page.relative_to(folder))
+        for part in (".", "how-to", "reference", "ko")
+        for page in (folder / part).glob("*.md")
+    }
+    assert len(pages) > 80
+    assert sorted(pages - listed - {"README.md"}) == []
+
+
 def test_the_readme_is_two_screens_at_most() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
 
