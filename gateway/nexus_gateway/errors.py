@@ -95,3 +95,12 @@ class Refusal(Exception):
 
 class ClientGone(Exception):
     """The client closed its connection; nobody is left to be told. Logged as 499."""
+
+
+def forget_frames(error: BaseException) -> None:
+    """Of an error that has been told. Its traceback holds every frame that it went through, they hold the request and
+    the call, and those hold the error: all of it would wait for Python's collector, also what a client has left."""
+    told: BaseException | None = error
+    while told is not None:
+        told.__traceback__ = None
+        told = told.__context__

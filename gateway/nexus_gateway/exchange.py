@@ -27,8 +27,14 @@ class Waiter(Generic[T]):
     def __await__(self) -> Generator[Waiter[T], None, T]:
         if not self.settled:
             yield self
-        if self._error is not None:
-            raise self._error
+        if (error := self._error) is not None:
+            # Let go of before it is raised: its traceback holds the frames that hold this, and all of a request that
+            # has failed, its bodies too, would wait for the collector.
+            self._error = None
+            try:
+                raise error
+            finally:
+                del error
         return self._value  # type: ignore[return-value]  # settled with a value, since it has no error
 
     def give(self, value: T) -> None:

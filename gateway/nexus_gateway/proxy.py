@@ -24,6 +24,7 @@ from nexus_gateway.errors import (
     OVERLOADED,
     ClientGone,
     Refusal,
+    forget_frames,
 )
 from nexus_gateway.exchange import Exchange
 from nexus_gateway.gate import Full
@@ -78,10 +79,12 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
             await once(gateway, request, sent, ask)
         else:
             await fetch(gateway, replace(request, holder=place.endpoint))
-    except ClientGone:
+    except ClientGone as gone:
         record.status = 499
+        forget_frames(gone)
     except Refusal as refusal:
         refuse(exchange, surface, refusal, ids, record)
+        forget_frames(refusal)
     except Exception as error:
         fault = Broken(INTERNAL) if record.first_byte else Refusal(INTERNAL)
         refuse(exchange, surface, fault, ids, record)
@@ -126,7 +129,7 @@ async def serve(gateway: Gateway, request: Request) -> None:
         try:
             return await attempt(gateway, request, candidate)
         except TryFailed as failure:
-            failures.append((candidate, failure))
+            failures.append((candidate, failure.with_traceback(None)))  # it holds this frame, which holds `failures`
             if considered is not None:
                 considered.failures.append(failure.condition.code)
         finally:

@@ -82,7 +82,7 @@ async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try,
         if called.status in ("", "200"):
             called.status = "error"
         call.abort(fault)
-        raise _told(fault) from None
+        raise _told(fault.with_traceback(None)) from None  # the call keeps it, and it would keep this frame's call
     except BaseException as error:
         call.abort(error)
         raise

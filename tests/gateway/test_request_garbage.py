@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from nexus_gateway.upstreams.protocol import UpstreamSlow
+
 from ..bench.gateway_stages import Silent, answer, connected, gateway, request
 
 _EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "t"}}]}\n\n'
@@ -72,6 +74,33 @@ def test_a_request_leaves_no_garbage(case: str, tmp_path: Path) -> None:
         return found
 
     assert uvloop.run(whole()) == Counter()
+
+
+@pytest.mark.parametrize("cut", ["by its client", "by its engine", "by its clock"])
+def test_a_stream_that_is_cut_leaves_no_garbage(cut: str, tmp_path: Path) -> None:
+    async def whole() -> Counter[str]:
+        shared = gateway(tmp_path)
+
+        def story() -> None:
+            client = Silent()
+            protocol, connection = connected(shared, client, Silent())
+            protocol.data_received(asked(stream=True))
+            connection.data_received(STREAM[: STREAM.find(b"[DONE]") - 12])
+            if cut == "by its clock":
+                connection.abort(UpstreamSlow("for this test"))
+            elif cut == "by its engine":
+                connection.connection_lost(None)
+            protocol.connection_lost(None)
+            if cut != "by its engine":
+                connection.connection_lost(None)
+            assert client.writes, "it had begun"
+
+        found = left_by(story)
+        await asyncio.sleep(0)
+        return found
+
+    ours = {"Connection", "HttpAnswer", "Request", "Streamed", "Waiter", "WireExchange", "frame", "traceback"}
+    assert not ours & uvloop.run(whole()).keys(), "of the sockets' doubles some is left"
 
 
 def test_a_cycle_would_be_seen() -> None:

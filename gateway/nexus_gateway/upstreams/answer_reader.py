@@ -42,6 +42,11 @@ class AnswerReader:
         """Bytes of the body to come; -1 where they come in frames, None until the head has."""
         self._keep = False
 
+    def close(self) -> None:
+        """No byte comes any more: whom it told is free at once, and need not wait for Python's collector."""
+        self._careful = None
+        del self._hearer
+
     @property
     def between_frames(self) -> bool:
         """True where the next byte is the first of a plain frame."""

@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader(self)
         self._chunks: deque[bytes] = deque()
-        self._timer = LateTimer(self._loop, self._rang)
+        self._timer = LateTimer(self._loop)
         self._too_late = ""
         self.used = False
         """True once it has carried a call: its end then may be only the other side's idle timeout."""
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
 
     def _bound(self, seconds: float, reason: str) -> None:
         self._until, self._too_late = self._loop.time() + seconds, reason
-        self._timer.ring_by(self._until)
+        self._timer.ring_by(self._until, self._rang)
 
     def look_at_time(self) -> None:
         """Of a taker, whose patience is asked for when the timer rings, and not at each piece."""
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         except UpstreamSlow as slow:
             self.abort(slow)
             return
-        self._timer.ring_by(rings)
+        self._timer.ring_by(rings, self._rang)
 
     def _rang(self) -> None:
         if self._taker is not None:
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
         if self._until is None:
             return
         if self._until > self._loop.time():
-            self._timer.ring_by(self._until)
+            self._timer.ring_by(self._until, self._rang)
         else:
             self.abort(UpstreamSlow(self._too_late))
 
@@ -237,6 +237,7 @@ class Connection(asyncio.Protocol):
         self._timer.stop()
         if not self._whole:
             self._fail(UpstreamFault("it closed the connection before its answer was whole"))
+        self._reader.close()
         self._lost(self)
 
     # --- the answer ------------------------------------------------------------------------------------------------

@@ -157,8 +157,9 @@ class HttpAnswer:
         self._error = error
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._connection is not None and self._connection.owner is self:
-            self._connection.abort(error)
+        connection, self._connection = self._connection, None  # they hold each other
+        if connection is not None and connection.owner is self:
+            connection.abort(error)
         self._head.fail(error)
 
     def _connect(self) -> None:

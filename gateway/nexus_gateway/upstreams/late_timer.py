@@ -8,28 +8,29 @@ from collections.abc import Callable
 
 
 class LateTimer:
-    """Times are the loop's."""
+    """Times are the loop's. It knows who is told only while it runs: else whoever has one would wait for Python's
+    collector."""
 
-    __slots__ = ("_handle", "_loop", "_rang", "_rings")
+    __slots__ = ("_handle", "_loop", "_rings")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rang: Callable[[], None]) -> None:
-        """`rang` looks whether it is time, and sets it again where it is not."""
-        self._loop, self._rang = loop, rang
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
         self._rings = 0.0
 
-    def ring_by(self, time: float) -> None:
+    def ring_by(self, time: float, rang: Callable[[], None]) -> None:
+        """`rang` looks whether it is time, and sets it again where it is not."""
         if self._handle is not None:
             if self._rings <= time:
                 return
             self._handle.cancel()
-        self._rings, self._handle = time, self._loop.call_at(time, self._ring)
+        self._rings, self._handle = time, self._loop.call_at(time, self._ring, rang)
 
     def stop(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
-    def _ring(self) -> None:
+    def _ring(self, rang: Callable[[], None]) -> None:
         self._handle = None
-        self._rang()
+        rang()
