@@ -94,7 +94,8 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     exchange, record = request.exchange, request.record
     deadline = record.started + timeouts.total
     begin_by = min(called.started + timeouts.first_byte, deadline)  # comments are no beginning
-    reader, held = EventReader(request.surface.ends), b""
+    asks_why = record.considered is not None or record.drawn is not None  # it ended
+    reader, held = EventReader(request.surface.ends, keeps=asks_why), b""
     while not reader.events:
         data = await call.chunk(left(begin_by))
         if not data:
@@ -103,6 +104,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         if len(held) > LARGEST_EVENT:
             raise BadStream("its stream does not begin")
     await first(reader.first)
+    reader.first = {}
     left(deadline)  # here, since it may raise: what has begun is begun once
     record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
@@ -110,6 +112,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     exchange.start(
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
+    record.limit_headers = []  # they are sent, and a stream is open for minutes
     streamed = Streamed(exchange, source_of(call), reader, record.gaps, timeouts.chunk, deadline)
     try:
         streamed.begin(held)
@@ -123,7 +126,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         record.answer_bytes = streamed.bytes
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events
-        if record.considered is not None or record.drawn is not None:
+        if asks_why:
             record.ending = ending_in(reader.last)
     exchange.end()
 

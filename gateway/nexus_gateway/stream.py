@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 LARGEST_EVENT = 1 << 20
@@ -40,10 +40,13 @@ class EventReader:
     Bytes are passed on as they came. Only a little is kept: the event that is not complete yet.
     """
 
-    def __init__(self, ends: Collection[str] = ()) -> None:
-        """`ends`: the types of events of which one ends the stream; without any, `[DONE]` does."""
-        self._ends = frozenset(ends)
-        self._marks = (*(b'"%s"' % name.encode() for name in (*sorted(ends), "error")), _USAGE)
+    __slots__ = ("_ends", "_keeps", "_marks", "_pieces", "done", "events", "first", "held", "last", "usage")
+
+    def __init__(self, ends: Collection[str] = (), *, keeps: bool = True) -> None:
+        """`ends`: the types of events of which one ends the stream; without any, `[DONE]` does. `keeps` the newest
+        events."""
+        self._ends, self._marks = marks_of(tuple(ends))
+        self._keeps = keeps
         self._pieces: list[bytes] = []
         self.held = 0
         """Bytes in `_pieces`: what has come of the event that is not complete."""
@@ -53,7 +56,7 @@ class EventReader:
         self.usage: Usage | None = None
         self.first: dict[str, Any] = {}
         """What the first event says; empty where that is no document."""
-        self.last: deque[bytes] = deque(maxlen=_LAST)
+        self.last: list[bytes] = []
         """What the newest events say, end marks apart, some with what stands around it: why the answer ended is in one
         of them."""
 
@@ -91,8 +94,14 @@ class EventReader:
             if event.find(mark) >= 0 and (mark is not _USAGE or not _tells_none(event)):
                 return False  # `in` takes twice as long as `find`
         self.events += 1
-        self.last.append(event)
+        if self._keeps:
+            self._keep(event)
         return True
+
+    def _keep(self, event: bytes) -> None:
+        self.last.append(event)
+        if len(self.last) > _LAST:
+            del self.last[0]
 
     def _hold(self, data: bytes) -> None:
         self.held += len(data)
@@ -110,7 +119,8 @@ class EventReader:
             self.done = True
             self.heard(data)
             return
-        self.last.append(data)
+        if self._keeps:
+            self._keep(data)
         if self.events == 1 or self._marked(data):
             self._read(_json(data))
         self.heard(data)
@@ -144,6 +154,12 @@ class EventReader:
             before = self.usage or Usage()  # Anthropic's tells the prompt at its beginning and the answer at its end
             self.usage = Usage(*map(max, before, usage))
         self.done = document.get("type") in self._ends
+
+
+@lru_cache(64)
+def marks_of(ends: tuple[str, ...]) -> tuple[frozenset[str], tuple[bytes, ...]]:
+    """One for all streams of an API: the types that end one, and what is looked for in each event."""
+    return frozenset(ends), (*(b'"%s"' % name.encode() for name in (*sorted(ends), "error")), _USAGE)
 
 
 def _tells_none(data: bytes) -> bool:

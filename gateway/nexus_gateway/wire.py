@@ -16,13 +16,16 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from nexus_gateway.exchange import drive
 from nexus_gateway.gateway import Gateway
-from nexus_gateway.limited_protocol import LimitedProtocol
+from nexus_gateway.late_parts import LateParts
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
 from nexus_gateway.wire_exchange import WireExchange
 
 
-class WireProtocol(LimitedProtocol):
+class WireProtocol(LateParts):
+    __slots__ = ("_admin_port", "_current", "_gateway", "_handed_over", "_held", "_idle_clock", "_idle_since",
+                 "_looked_at", "_never_ours", "_unread")  # fmt: skip
+
     def __init__(self, gateway: Gateway, admin_port: int | None, **given: Any) -> None:
         """`admin_port`: where no path is relayed; None where operators have no port of their own. `given` by uvicorn,
         for each connection."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -60,7 +59,7 @@ class WireExchange:
         self._reads = plain.length <= LARGEST
         self._pieces: list[bytes] = []
         self._body: Waiter[bytes] | None = None
-        self._queue: deque[tuple[bytes, Waiter[None]]] = deque()
+        self._queue: list[tuple[bytes, Waiter[None]]] = []
         """What waits until the client has made room."""
         self._clock: asyncio.TimerHandle | None = None
         """Of the body, and later of what waits for room."""
@@ -159,7 +158,7 @@ class WireExchange:
     def has_room(self) -> None:
         """The client has taken what was written."""
         while self._queue and not self._connection.flow.write_paused:
-            data, waiter = self._queue.popleft()
+            data, waiter = self._queue.pop(0)
             self._stop_clock()
             self._connection.transport.write(data)
             self._look_flowing()
@@ -178,7 +177,7 @@ class WireExchange:
         if self._body is not None:
             self._body.fail(ClientGone())
         while self._queue:
-            self._queue.popleft()[1].fail(ClientGone())
+            self._queue.pop(0)[1].fail(ClientGone())
 
     def cut(self) -> None:
         """Ends the connection at once: what waits in buffers goes with it."""

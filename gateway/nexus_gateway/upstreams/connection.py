@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Callable
 
 from nexus_gateway.exchange import Waiter
@@ -39,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader(self)
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []  # an empty deque has 760 bytes, and there are thousands of connections
         self._timer = LateTimer(self._loop)
         self._too_late = ""
         self.used = False
@@ -138,14 +137,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _first(self) -> bytes:
-        data = self._chunks.popleft()
+        data = self._chunks.pop(0)
         self._buffered -= len(data)
         if self._paused and self._buffered <= HIGH_WATER:
             self._read_on()
         return data
 
     def _taken(self) -> bytes:
-        data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+        data = b"".join(self._chunks)  # of one piece it is that piece
         self._chunks.clear()
         self._buffered = 0
         if self._paused:
