@@ -120,7 +120,7 @@ def read_files(path: Path) -> dict[str, bytes]:
     """Base name -> bytes. Raises ConfigRefused."""
     try:
         if not path.exists():
-            raise ConfigRefused(f"{path}: no such file or folder")
+            raise ConfigRefused(f"{path}: no such file or folder; name a route file, or a folder of them")
         files = {name: Path(place).read_bytes() for name, place in yaml_files(path)}
     except OSError as error:
         raise ConfigRefused(f"{path}: {error.strerror}") from None

@@ -16,7 +16,7 @@ from nexus_release.dashboard_settings import DashboardSettings
 from nexus_release.disaggregation_settings import Disaggregated
 from nexus_release.documents import Location, read_yaml, validated
 from nexus_release.engine_settings import Autoscaling, Cache
-from nexus_release.errors import BadInput
+from nexus_release.errors import BadInput, Missing
 from nexus_release.frozen import Section
 from nexus_release.gateway_settings import GatewaySettings
 from nexus_release.kubernetes_values import (
@@ -262,6 +262,8 @@ class Settings(Section):
 def load_settings(root: Path, environment: str) -> Settings:
     """Raises BadInput or Missing that name file, field, value and mend."""
     own = settings_path(environment)
+    if not environment_names(root):
+        raise Missing("environments/: none is here; run this in a checkout of the repository")
     if environment not in environment_names(root):
         raise BadInput("environment", environment, f"one of {', '.join(environment_names(root))}")
     base, over = _mapping(root, BASE), _mapping(root, own)
@@ -293,6 +295,8 @@ def settings_path(environment: str) -> str:
 
 
 def _mapping(root: Path, path: str) -> Mapping[str, object]:
+    if not (root / BASE).exists():
+        raise Missing(f"{BASE}: no such file; run this in a checkout of the repository")
     document = read_yaml(root, path)
     if document is None:
         return {}

@@ -45,7 +45,7 @@ def read_spec(path: Path) -> ReleaseSpec:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise Missing(f"{where}: no such release file") from None
+        raise Missing(f"{where}: no such release file; pipelines/specs/ has examples") from None
     return validated(ReleaseSpec, parse_yaml(data, where), lambda _: where)
 
 

@@ -161,7 +161,8 @@ def test_a_second_file_for_the_same_part_is_found(tmp_path: Path) -> None:
 
 
 def test_nothing_to_verify_ends_with_2_and_says_what(tmp_path: Path) -> None:
-    for path, why in [(tmp_path, "no files audit-*.jsonl in it"), (tmp_path / "none", "no such file")]:
+    nothing = "no files audit-*.jsonl in it; name the folder of `serve --audit`"
+    for path, why in [(tmp_path, nothing), (tmp_path / "none", "no such file")]:
         done = verify(path)
         assert done.exit_code == 2
         assert done.stderr == f"nexus-gateway: {path}: {why}\n"

@@ -123,7 +123,38 @@ def test_an_unknown_command_ends_with_2_and_names_the_nearest(words: tuple[str, 
 def test_missing_release_file_ends_with_1_and_says_which(tmp_path: Path) -> None:
     done = run("nexus", "release", "none.yaml", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "nexus: none.yaml: no such release file\n"
+    assert done.stderr == "nexus: none.yaml: no such release file; pipelines/specs/ has examples\n"
+
+
+ELSEWHERE = {
+    "nexus release none.yaml": "has examples",
+    "nexus status": "`make demo` plants the one",
+    "nexus verify": "give the beginning of one release id, or --all",
+    "nexus promote chat --to staging": "`make demo` plants the one",
+    "nexus render": "run this in a checkout",
+    "nexus policy": "run this in a checkout",
+    "nexus cost --env prod": "run this in a checkout",
+    "nexus check-pr": "run this in one, with its whole history",
+    "nexus diff prod": "run it in a checkout, or name a branch",
+    "nexus ask chat hello": "set NEXUS_GATEWAY and NEXUS_GATEWAY_KEY",
+    "nexus wait --env prod": "set NEXUS_GATEWAY and NEXUS_GATEWAY_KEY",
+    "nexus backup --to backups": "does NEXUS_REMOTE name a Git repository?",
+    "nexus bom . --name x": "is a directory",
+    "nexus-gateway check routes.d": "name a route file, or a folder of them",
+    "nexus-gateway serve --routes routes.d": "name a route file, or a folder of them",
+    "nexus-gateway replay .": "name its files, or their folder",
+    "nexus-gateway audit verify .": "name the folder of `serve --audit`",
+    "nexus-worker serve": "name the folder of a checkpoint, or take --engine mock",
+}
+"""What is said to somebody who stands in an empty folder."""
+
+
+@pytest.mark.parametrize("line", ELSEWHERE)
+def test_in_the_wrong_place_each_command_says_what_to_do_next(line: str, tmp_path: Path) -> None:
+    done = run(*line.split(), cwd=tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    assert done.returncode in {1, 2}
+    assert ELSEWHERE[line] in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_release_file_with_an_unknown_key_ends_with_2_and_names_it(tmp_path: Path) -> None:

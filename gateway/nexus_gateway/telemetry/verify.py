@@ -243,7 +243,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         files = sorted(path.glob("audit-*.jsonl")) if path.is_dir() else [path]
         if not files:
-            raise NothingToVerify(f"{path}: no files audit-*.jsonl in it")
+            raise NothingToVerify(f"{path}: no files audit-*.jsonl in it; name the folder of `serve --audit`")
         found += files
     for path in found:
         if not path.is_file():

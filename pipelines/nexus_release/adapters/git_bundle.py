@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nexus_release.adapters.git import without_credentials
-from nexus_release.adapters.git_calls import git
+from nexus_release.adapters.git_calls import GitError, git
 from nexus_release.backup.manifest import PartName, Saved
 from nexus_release.backup.taking import Fetch
 from nexus_release.backup.vault import Vault
-from nexus_release.errors import NexusError
+from nexus_release.errors import Missing, NexusError
 
 _BUNDLE = "all.bundle"
 _PUSHED = ("refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*")
@@ -32,7 +32,10 @@ class GitPart:
     def save(self, vault: Vault, before: Sequence[Saved], left_out: list[str]) -> Iterator[Saved]:
         with tempfile.TemporaryDirectory(prefix="nexus-bundle-") as folder:
             clone, bundle = Path(folder) / "clone.git", Path(folder) / _BUNDLE
-            git("clone", "--quiet", "--mirror", "--", self._remote, str(clone), seconds=_SECONDS)
+            try:
+                git("clone", "--quiet", "--mirror", "--", self._remote, str(clone), seconds=_SECONDS)
+            except GitError as error:
+                raise Missing(f"{error}; does NEXUS_REMOTE name a Git repository?") from None
             git("bundle", "create", "--quiet", str(bundle), "--all", cwd=clone, seconds=_SECONDS)
             git("bundle", "verify", "--quiet", str(bundle), cwd=clone, seconds=_SECONDS)
             yield vault.keep(bundle, _BUNDLE)

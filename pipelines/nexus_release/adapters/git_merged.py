@@ -39,7 +39,10 @@ def merged(checkout: Path, base: str, head: str) -> Iterator[Pull]:
 
 def _cut_short(checkout: Path) -> bool:
     """One without a remote has all that there is, though it may have been planted from a checkout of depth one."""
-    shallow = git("rev-parse", "--is-shallow-repository", cwd=checkout).strip() == "true"
+    try:
+        shallow = git("rev-parse", "--is-shallow-repository", cwd=checkout).strip() == "true"
+    except GitError:
+        raise BadInput("--root", str(checkout), "no Git checkout; run this in one, with its whole history") from None
     return shallow and bool(git("remote", cwd=checkout).strip())
 
 

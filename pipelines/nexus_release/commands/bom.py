@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
 
 @click.command("bom", epilog="Example: nexus bom requirements/run.txt requirements/torch.txt --name nexus-train")
-@click.argument("locks", metavar="LOCK...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("locks", metavar="LOCK...", nargs=-1, required=True, type=FILE)
 @click.option("--name", required=True, help="Of the image.")
-@click.option(
-    "--debian", type=click.Path(path_type=Path, exists=True), help="Debian's packages too: /var/lib/dpkg/status."
-)
+@click.option("--debian", type=FILE, help="Debian's packages too: /var/lib/dpkg/status.")
 def command(locks: tuple[Path, ...], name: str, debian: Path | None) -> None:
     """Print the bill of materials of the Python packages that each LOCK pins: CycloneDX 1.6, JSON.
 

@@ -22,7 +22,7 @@ def command(context: click.Context, root: Path, tell: bool, as_json: bool) -> No
     """Hold every Kubernetes object under gitops/ to the rules. Ends with 1 where one is broken. Closed: in CI a folder
     that cannot be built, for want of kustomize too, is a fault."""
     from nexus_release.config import environment_names
-    from nexus_release.errors import NexusError
+    from nexus_release.errors import Missing, NexusError
     from nexus_release.object_rules.built import built_folders, built_objects, kustomize_command, rendered_objects
     from nexus_release.object_rules.findings import findings
     from nexus_release.object_rules.page import page
@@ -32,6 +32,8 @@ def command(context: click.Context, root: Path, tell: bool, as_json: bool) -> No
         click.echo(page(), nl=False)
         return
     objects = [one for name in environment_names(root) for one in rendered_objects(root, name)]
+    if not objects:
+        raise Missing("gitops/: no rendered object is here; run this in a checkout, or give --root")
     build = kustomize_command()
     if build is not None:
         with Progress("kustomize builds every folder"):
