@@ -305,6 +305,32 @@ def test_a_file_that_cannot_be_read_is_named_and_stops_nothing_else(gateway: Gat
     assert gateway.get("/admin/releases").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "address", "said"),
+    [
+        ("environments/local/settings.yaml", "- canary\n", "canaries", "settings.yaml: no settings"),
+        ("environments/local/settings.yaml", "canary: [1]\n", "canaries", "environments/local: canary"),
+        ("environments/local/settings.yaml", "canary: {steps: many}\n", "canaries", "environments/local: canary.steps"),
+        ("environments/local/settings.yaml", "prices: 1\n", "prices", "environments/local: prices"),
+        ("environments/local/settings.yaml", "[" * 5000, "prices", "settings.yaml: no YAML"),
+        (record_path(MODEL, STABLE), "[" * 100_000, "releases", f"{STABLE}.json: no JSON"),
+    ],
+    ids=["list", "section", "steps", "prices", "deep-yaml", "deep-json"],
+)
+def test_a_file_of_another_form_is_named_too(
+    gateway: Gateway, checkout: Path, file: str, text: str, address: str, said: str
+) -> None:
+    path = checkout / file
+    sound = path.read_text()
+    try:
+        path.write_text(text)
+        answer = gateway.get(f"/admin/{address}")
+        assert (answer.status_code, code(answer)) == (503, "checkout_unreadable")
+        assert said in answer.json()["error"]["message"]
+    finally:
+        path.write_text(sound)
+
+
 def test_without_a_checkout_everything_is_empty_and_says_why(tmp_path: Path) -> None:
     routes = write_routes(tmp_path / "routes", ROUTES)
     away = str(tmp_path / "not-mounted-yet")

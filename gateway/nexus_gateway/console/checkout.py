@@ -88,8 +88,13 @@ class Checkout:
         merged: Any = {}
         for path in (base, own):
             if path.is_file():
-                merged = _over(merged, (_yaml(path) or {}).get(section, {}))
-        return merged if isinstance(merged, dict) else {}
+                document = _yaml(path) or {}
+                if not isinstance(document, dict):
+                    raise Unreadable(f"{path.name}: no settings, which are a mapping")
+                merged = _over(merged, document.get(section, {}))
+        if not isinstance(merged, dict):
+            raise Unreadable(f"environments/{self.environment}: {section}: no mapping")
+        return merged
 
 
 def _over(below: Any, above: Any) -> Any:
@@ -102,7 +107,7 @@ def _over(below: Any, above: Any) -> Any:
 def _json(path: Path, kind: type[T]) -> T:
     try:
         document = json.loads(_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"{path.name}: no JSON: {error}") from None
     return _checked(path, kind, document)
 
@@ -110,7 +115,7 @@ def _json(path: Path, kind: type[T]) -> T:
 def _yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(_bytes(path))
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"{path.name}: no YAML: {error}") from None
 
 

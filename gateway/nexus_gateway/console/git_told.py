@@ -5,7 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from nexus_gateway.console.checkout import Checkout
+from pydantic import ValidationError
+
+from nexus_gateway.config_errors import first_error
+from nexus_gateway.console.canary_section import CanarySection
+from nexus_gateway.console.checkout import Checkout, Unreadable
 from nexus_gateway.console.evidence_file import EvidenceFile
 from nexus_gateway.console.plan_file import PlanFile
 from nexus_gateway.console.prices import prices_of
@@ -30,8 +34,7 @@ def release_told(checkout: Checkout, name: str) -> dict[str, Any] | None:
 
 def canaries_told(checkout: Checkout) -> dict[str, Any]:
     """Of the gateway's own environment, with the steps that its settings declare. Raises Unreadable."""
-    declared = checkout.settings("canary")
-    steps = {"steps": declared.get("steps", []), "then": declared.get("then", "")}
+    steps = _declared(checkout).model_dump()
     plans = [plan for environment, plan in checkout.plans() if environment == checkout.environment]
     return _about(checkout) | steps | {"canaries": [_canary(checkout, plan) for plan in plans if plan.canary]}
 
@@ -80,6 +83,13 @@ def _places(plans: list[tuple[str, PlanFile]]) -> dict[str, list[dict[str, Any]]
             place = {"environment": environment, "role": role, "weight": weight}
             found.setdefault(release, []).append(place)
     return found
+
+
+def _declared(checkout: Checkout) -> CanarySection:
+    try:
+        return CanarySection.model_validate(checkout.settings("canary"))
+    except ValidationError as error:
+        raise Unreadable(f"environments/{checkout.environment}: canary.{first_error(error)}") from None
 
 
 def _canary(checkout: Checkout, plan: PlanFile) -> dict[str, Any]:
