@@ -10,19 +10,21 @@ const WHY = {
   missing_scope: "This view wants a key with the scope admin.",
   page_not_found: "This port does not have what the view asks for. Where operators have a port of their own (--admin-port), "
     + "routes and releases are there, and the playground is on the public one.",
-  no_answer: "It is asked again by itself.",
 };
 
-export const Failed = ({ error }) => html`
+/** `again`: whoever shows it asks again by itself. */
+export const Failed = ({ error, again = false }) => html`
   <div class="told bad" role="alert">
     <b>${error.message}</b>
-    <p>${WHY[error.code] ?? "It is asked again by itself."} <code>${error.code}</code></p>
+    <p>${WHY[error.code] ?? (again && "It is asked again by itself.")} <code>${error.code}</code></p>
   </div>`;
 
 export const Loading = ({ what }) => html`
   <div class="told" role="status"><span class="bones"></span><span class="bones short"></span><p>Asking for ${what} …</p></div>`;
 
 export const Empty = ({ title, children }) => html`<div class="told"><b>${title}</b><p>${children}</p></div>`;
+
+const AGAIN = 5000; // milliseconds after a failure, where nothing is asked again otherwise
 
 /** Asks for documents, again every so many milliseconds, and shows what comes of it. What was found stays while a later
  * answer fails, under the failure. */
@@ -38,19 +40,21 @@ export class Ask extends Component {
 
   async ask() {
     const { of, every } = this.props;
+    let wait = every;
     try {
       const pairs = Object.entries(of).map(async ([name, path]) => [name, await json(path)]);
       const found = Object.fromEntries(await Promise.all(pairs));
       if (!this.gone) this.setState({ found, error: null });
     } catch (error) {
+      wait ??= AGAIN;
       if (!this.gone) this.setState({ error });
     }
-    if (every && !this.gone) this.timer = setTimeout(() => this.ask(), every);
+    if (wait && !this.gone) this.timer = setTimeout(() => this.ask(), wait);
   }
 
   render({ what, children }, { found, error }) {
     return html`
-      ${error && html`<${Failed} error=${error} />`}
+      ${error && html`<${Failed} error=${error} again />`}
       ${found ? children(found) : !error && html`<${Loading} what=${what} />`}`;
   }
 }

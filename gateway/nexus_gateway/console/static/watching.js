@@ -52,7 +52,8 @@ async function look() {
 /** The last look, and the one a minute before it. */
 export function recent() {
   const later = watching.looks.at(-1);
-  const earlier = watching.looks.find((one) => later.at - one.at <= WINDOW) ?? later;
+  const before = watching.looks.slice(0, -1);
+  const earlier = before.find((one) => later.at - one.at <= WINDOW) ?? before.at(-1) ?? later; // after a pause, one that is older
   const seconds = Math.max(0.001, (later.at - earlier.at) / 1000);
   return { at: later.at, seconds, later: later.figures, growth: (name) => grown(name, earlier.figures, later.figures) };
 }

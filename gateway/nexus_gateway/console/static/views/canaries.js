@@ -19,7 +19,7 @@ function inProgress(git, served) {
   const split = served.routes.flatMap((route) => {
     const arms = route.targets.map((one) => ({ release: served.upstreams[one.upstream].release, percent: one.percent }));
     const [stable, canary] = [...arms].sort((one, other) => other.percent - one.percent);
-    return canary?.release && stable.release ? [{ model: route.name, stable: stable.release, canary: canary.release, served: canary.percent, evidence: [] }] : [];
+    return canary?.release && stable.release && canary.release !== stable.release ? [{ model: route.name, stable: stable.release, canary: canary.release, served: canary.percent, evidence: [] }] : [];
   });
   const planned = git.canaries.map((one) => {
     const route = served.routes.find((each) => each.name === one.model);
@@ -52,6 +52,8 @@ const Steps = ({ steps, then, weight }) => html`<ol class="steps" aria-label="De
   ${[0, ...steps].map((step) => html`<li class=${step < weight ? "past" : step === weight ? "now" : ""} aria-current=${step === weight ? "step" : null}>${step} %</li>`)}
   <li>${then === "promote" ? "promoted" : "a person decides"}</li></ol>`;
 
+const FAILED = /^(error|uncalled|429|5\d\d)$/; // as nexus canary counts: a caller that leaves says nothing of a release
+
 function Arms({ one }) {
   const figures = watching.looks.at(-1)?.figures;
   const get = (name) => figures?.get(name) ?? [];
@@ -60,12 +62,12 @@ function Arms({ one }) {
   }
   const rows = [["stable", one.stable], ["canary", one.canary]].map(([arm, release]) => {
     const of = { route: one.model, release }, drawn = get("gateway_drawn_requests_total");
-    const all = sum(drawn, of), good = sum(drawn.filter(([{ call }]) => /^[1-4]\d\d$/.test(call) && call !== "429"), of);
+    const all = sum(drawn, of), failed = sum(drawn.filter(([{ call }]) => FAILED.test(call)), of);
     const endings = get("gateway_drawn_endings_total"), said = sum(endings, of);
     const refused = sum(endings.filter(([{ ending }]) => ending === "refusal" || ending === "content_filter"), of);
     const at = (share, name) => quantile(share, get(`${name}_bucket`), of);
     return [
-      arm, html`<${Id} of=${release} />`, count(all), all ? `${count((100 * (all - good)) / all)} %` : "–", said ? `${count((100 * refused) / said)} %` : "–",
+      arm, html`<${Id} of=${release} />`, count(all), all ? `${count((100 * failed) / all)} %` : "–", said ? `${count((100 * refused) / said)} %` : "–",
       seconds(at(0.5, "gateway_drawn_first_byte_seconds")), seconds(at(0.95, "gateway_drawn_first_byte_seconds")),
       seconds(at(0.95, "gateway_drawn_inter_token_seconds")), seconds(at(0.5, "gateway_drawn_call_seconds")), count(at(0.5, "gateway_drawn_answer_tokens")),
     ];
@@ -90,7 +92,7 @@ function Evidence({ evidence }) {
 /** Evidence is a decimal logarithm: none is 0 and below, and at the threshold the canary goes back. */
 function Test({ test }) {
   const percent = Math.max(0, Math.min(100, (100 * Number(test.evidence)) / Number(test.threshold)));
-  return html`<li><span>${test.metric.replace("_", " ")}</span>
+  return html`<li><span>${test.metric.replaceAll("_", " ")}</span>
     <svg viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label=${`${test.evidence} of ${test.threshold}`}><rect class="ground" width="100" height="6" />
       <rect class=${`filled ${test.guilty ? "bad" : ""}`} width=${percent} height="6" /></svg>
     <span class=${test.guilty ? "bad" : ""}>${test.evidence} of ${test.threshold}</span></li>`;

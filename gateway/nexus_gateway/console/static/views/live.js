@@ -12,14 +12,27 @@ export class Live extends Component {
   state = { prices: null, upstreams: null };
 
   componentDidMount() {
-    this.quiet = heard(() => this.setState({}));
-    Promise.all([json("admin/prices"), json("admin/routes")]).then(
-      ([{ prices }, { upstreams }]) => this.setState({ prices, upstreams }),
-      () => {}, // costs are left out; the tables say so
-    );
+    this.quiet = heard(() => { this.setState({}); this.price(); });
+    this.price();
   }
 
   componentWillUnmount() { this.quiet(); }
+
+  /** What is paid for, of the revision that is served: asked for when that has changed, and again where it has failed. */
+  async price() {
+    const served = (watching.looks.at(-1)?.figures.get("gateway_config_info") ?? []).map(([{ revision }]) => revision).join();
+    if (this.pricing || this.priced === served) return;
+    this.pricing = true;
+    try {
+      const [{ prices }, { upstreams }] = await Promise.all([json("admin/prices"), json("admin/routes")]);
+      this.priced = served;
+      this.setState({ prices, upstreams });
+    } catch (error) {
+      if (error.code === "missing_scope" || error.code === "page_not_found") this.priced = served; // no more for the next try
+    } finally {
+      this.pricing = false;
+    }
+  }
 
   render(_, { prices, upstreams }) {
     const { error, points } = watching;
@@ -27,7 +40,7 @@ export class Live extends Component {
       <div class="line"><p class="lead">Over the last minute, of the gateway process that answers this page.</p>
         <label>Look <select value=${watching.every} onChange=${(event) => pace(Number(event.target.value))}>
           ${PACES.map(([every, label]) => html`<option value=${every} selected=${every === watching.every}>${label}</option>`)}</select></label></div>
-      ${error && html`<${Failed} error=${error} />`}
+      ${error && html`<${Failed} error=${error} again />`}
       ${points.length === 0 ? !error && html`<${Loading} what="two looks at /metrics" />` : html`<${Figures} prices=${prices} upstreams=${upstreams} />`}`;
   }
 }

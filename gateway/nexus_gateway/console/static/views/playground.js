@@ -18,7 +18,7 @@ class Chat extends Component {
     if (!content || this.state.asking) return;
     field.value = "";
     const turns = [...this.state.turns, { role: "user", content }];
-    this.setState({ turns: [...turns, { role: "assistant", content: "" }], asking: true, error: null, origin: null });
+    this.setState({ turns: [...turns, { role: "assistant", content: "", by: this.state.model }], asking: true, error: null, origin: null });
     this.stopper = new AbortController();
     const began = performance.now();
     try {
@@ -31,7 +31,8 @@ class Chat extends Component {
 
   async stream(messages, began) {
     const { model, most, heat } = this.state;
-    const body = JSON.stringify({ model, messages, stream: true, max_tokens: most, temperature: heat, stream_options: { include_usage: true } });
+    const sent = messages.map(({ role, content }) => ({ role, content }));
+    const body = JSON.stringify({ model, messages: sent, stream: true, max_tokens: most, temperature: heat, stream_options: { include_usage: true } });
     const answer = await asked("v1/chat/completions", { method: "POST", headers: { "content-type": "application/json" }, body, signal: this.stopper.signal });
     this.setState({ origin: { headers: answer.headers, usage: null, first: null, whole: null } });
     let rest = "";
@@ -63,7 +64,7 @@ class Chat extends Component {
       <div>
         <div class="turns" role="log" aria-label="Conversation" aria-busy=${asking} tabindex="0">
           ${turns.length === 0 ? html`<p class="note">What is asked here is a request like any other: it counts against the key's limits, is logged, and costs what it costs.</p>`
-            : turns.map((one) => html`<div class=${`turn ${one.role}`}><b>${one.role === "user" ? "you" : model}</b><p>${one.content || "…"}</p></div>`)}
+            : turns.map((one) => html`<div class=${`turn ${one.role}`}><b>${one.by ?? "you"}</b><p>${one.content || "…"}</p></div>`)}
         </div>
         ${error && html`<${Failed} error=${error} />`}
         <form class="ask" onSubmit=${(event) => this.ask(event)}>

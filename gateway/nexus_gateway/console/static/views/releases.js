@@ -35,17 +35,17 @@ class Release extends Component {
     json("admin/routes").then(({ routes, upstreams }) => {
       const named = Object.entries(upstreams).filter(([, one]) => one.release === this.props.release.release);
       this.setState({ serving: named.map(([name, one]) => ({ name, one, share: routes.flatMap((route) => route.targets).find((target) => target.upstream === name)?.percent })) });
-    }, () => this.setState({ serving: [] }));
+    }, (error) => this.setState({ serving: [], error }));
   }
 
-  render({ release }, { serving }) {
+  render({ release }, { serving, error }) {
     return html`
       <p class="lead"><a href="#/releases">All releases</a> · <b>${release.model}</b> · <${Id} of=${release.release} length=${64} /></p>
       <ol class="chain" aria-label="What it came from and where it is">
         <${Link} name="dataset"><${Id} of=${release.dataset.digest} /><small>${count(release.dataset.rows)} rows</small><//>
         <${Link} name="model"><${Id} of=${release.artifact.digest} /><small>${bytes(release.artifact.bytes)}, ${release.recipe["quantize.scheme"] ?? "as trained"}, from ${release.base_source}</small><small>${release.registry}</small><//>
         <${Link} name="commit"><${Id} of=${release.commit} /><small>proposed on it, ${moment(release.time)}</small><small><${Places} of=${release} /></small><//>
-        <${Link} name="endpoint">${serving === null ? "…" : serving.length === 0 ? html`<span>not served here</span>` : serving.map(({ name, one, share }) => html`
+        <${Link} name="endpoint">${serving === null ? "…" : serving.length === 0 ? html`<span>${error ? `not known: ${error.message}` : "not served here"}</span>` : serving.map(({ name, one, share }) => html`
           <code>${name}</code><small>${share === undefined ? "no traffic" : `${count(share)} % of the traffic`} · ${one.endpoints.map((each) => each.url).join(", ")}</small>`)}<//>
       </ol>
       <div class="gates">${release.gates.map((gate) => html`<${Gate} key=${gate.gate} gate=${gate} />`)}</div>
