@@ -274,7 +274,13 @@ clean: down ## remove everything that make has made
 
 # --- environments -----------------------------------------------------------------------------------------------
 
+# .venv is laid by one make at a time, however many there are in this clone.
+ALONE = @$(PYTHON) ops/alone.py $(STATE)/setup/.venv.lock
+
 $(BIN)/uv: requirements/dev.txt
+	$(ALONE) $@ $^ -- $(MAKE) --no-print-directory install-uv
+
+install-uv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Nexus needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 2; }
 	@echo "==> .venv with uv, by its hash"
@@ -282,7 +288,7 @@ $(BIN)/uv: requirements/dev.txt
 	@mkdir -p $(STATE)
 	@awk '/^uv==/{take=1} take{print} take&&!/\\$$/{exit}' requirements/dev.txt > $(STATE)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(STATE)/uv.txt
-	@touch $@
+	@touch $(BIN)/uv
 
 # What one lock holds and no more, then torch, which the locks leave out, then Nexus itself.
 define install
@@ -313,16 +319,21 @@ endef
 
 # Where development's tools are, they stay: what has become old is then brought up to date with them.
 $(STATE)/setup/run: requirements/run.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
-	@if [ -e $(STATE)/setup/dev ]; then $(MAKE) --no-print-directory $(STATE)/setup/dev && touch $@; else $(MAKE) --no-print-directory install-run; fi
+	$(ALONE) $@ $^ -- $(MAKE) --no-print-directory install-run
 
-.PHONY: install-run
 install-run:
+	@if [ -e $(STATE)/setup/dev ]; then $(MAKE) --no-print-directory $(STATE)/setup/dev && touch $(STATE)/setup/run; else $(MAKE) --no-print-directory install-run-alone; fi
+
+install-run-alone:
 	$(call install,requirements/run.txt)
 	@touch $(STATE)/setup/run
 
 $(STATE)/setup/dev: requirements/dev.txt requirements/torch.txt pyproject.toml | $(BIN)/uv
+	$(ALONE) $@ $^ -- $(MAKE) --no-print-directory install-dev
+
+install-dev:
 	$(call install,requirements/dev.txt)
-	@touch $(STATE)/setup/run $@
+	@touch $(STATE)/setup/run $(STATE)/setup/dev
 
 # vLLM's pins disagree with llm-compressor's, so it has an environment of its own.
 $(STATE)/setup/vllm: requirements/vllm.txt requirements/torch.txt | $(STATE)/setup/run
