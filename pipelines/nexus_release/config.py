@@ -12,6 +12,7 @@ from nexus_release.aliases import alias_fault
 from nexus_release.canary.policy import CanaryPolicy
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.capacity.target import FitGate, Runtime, Target
+from nexus_release.console_settings import CHECKOUT_VARIABLES, ConsoleSettings
 from nexus_release.dashboard_settings import DashboardSettings
 from nexus_release.disaggregation_settings import Disaggregated
 from nexus_release.documents import Location, read_yaml, validated
@@ -200,6 +201,8 @@ class Settings(Section):
     """What all gateways of the environment count in."""
     network: NetworkSettings
     """Who may reach whom."""
+    console: ConsoleSettings
+    """What the gateway's console reads."""
     alerting: AlertSettings
     """What is promised, and what rings."""
 
@@ -225,6 +228,12 @@ class Settings(Section):
             context_tokens=self.serving.context_tokens,
             concurrency=self.serving.concurrency,
         )
+
+    @model_validator(mode="after")
+    def _shows_one_checkout(self) -> Settings:
+        if self.console.checkout and (twice := sorted({*self.gateway.variables} & CHECKOUT_VARIABLES)):
+            raise ValueError(f"gateway.variables: {twice[0]} is given by console.checkout: take it away")
+        return self
 
     @model_validator(mode="after")
     def _computes_where_it_can(self) -> Settings:

@@ -23,6 +23,7 @@ from nexus_release.manifests.redis import redis
 from ..support.cluster_settings import CHOICES, settings_of
 from ..support.gateway import BIN, PLAIN, direct, free_port, until, write_routes
 from ..support.redis_server import RedisServer
+from ..support.releases import plant_repository
 
 Document = dict[str, Any]
 
@@ -34,7 +35,7 @@ def rendered(settings: Settings) -> dict[str, Document]:
 
 
 def container_of(settings: Settings) -> Document:
-    (container,) = rendered(settings)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    container = rendered(settings)["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     assert isinstance(container, dict)
     return container
 
@@ -44,12 +45,13 @@ class Kubelet:
 
     def __init__(self, deployment: Document, root: Path, secrets: Mapping[tuple[str, str], str]) -> None:
         pod = deployment["spec"]["template"]["spec"]
-        (self.container,) = pod["containers"]
+        self.container, *beside = pod["containers"]
         self.grace = pod["terminationGracePeriodSeconds"]
         self.port = free_port()
         self._root, self._secrets = root, secrets
         mounts = {mount["name"]: mount["mountPath"] for mount in self.container["volumeMounts"]}
-        assert {volume["name"] for volume in pod["volumes"]} == mounts.keys()
+        theirs = {mount["name"] for other in beside for mount in other["volumeMounts"]}
+        assert {volume["name"] for volume in pod["volumes"]} == mounts.keys() | theirs
         self.folders = {mount: root / mount.strip("/") for mount in mounts.values()}
         for folder in self.folders.values():
             folder.mkdir(parents=True)
@@ -102,13 +104,13 @@ class Kubelet:
             found[variable["name"]] = (
                 self._secrets[reference["name"], reference["key"]] if reference else variable["value"]
             )
-        return found
+        return {name: self._here(f"{name}={value}").partition("=")[2] for name, value in found.items()}
 
 
-def new_key(folder: Path) -> str:
+def new_key(folder: Path, *words: str) -> str:
     """Writes the key file that the Secret holds; returns the key."""
     made = subprocess.run(
-        [BIN / "nexus-gateway", "keys", "new", "--id", "team-a"], check=True, capture_output=True, text=True
+        [BIN / "nexus-gateway", "keys", "new", "--id", "team-a", *words], check=True, capture_output=True, text=True
     )
     (folder / "keys.yaml").write_text(made.stdout)
     return made.stdout.splitlines()[0].rpartition(" ")[2]
@@ -140,6 +142,63 @@ def test_the_gateway_starts_serves_and_stops_as_its_deployment_says(tmp_path: Pa
             assert settings.gateway.drain_seconds <= time.monotonic() - signalled < kubelet.grace
     finally:
         server.kill()
+
+
+def test_the_console_shows_what_the_container_beside_it_has_checked_out(tmp_path: Path) -> None:
+    """As git-sync 4 does it: a folder for each commit, and a link to the newest."""
+    over = (CHOICES["nobody outside"], CHOICES["a console with a checkout"])
+    pod = rendered(settings_of("dev", *over))["Deployment"]["spec"]["template"]["spec"]
+    kubelet = Kubelet({"spec": {"template": {"spec": pod}}}, tmp_path, {})
+    beside = {variable["name"]: variable.get("value") for variable in pod["containers"][1]["env"]}
+    folder = kubelet.folders[beside["GITSYNC_ROOT"]]
+    key = new_key(kubelet.folders["/etc/nexus/keys"], "--admin")
+    write_routes(kubelet.folders["/etc/nexus/routes.d"], {"chat": direct("chat", "mock://local")})
+
+    def told() -> Document:
+        url = f"http://127.0.0.1:{kubelet.port}/admin/canaries"
+        found: Document = httpx.get(url, headers={"authorization": f"Bearer {key}"}, verify=PLAIN).json()
+        return found
+
+    with kubelet.running():
+        assert "has no folder gitops/" in told()["problem"], "it serves before there is a checkout"
+        plant_repository(folder / ".worktrees" / "1a2b3c", "local", "canary")
+        (folder / beside["GITSYNC_LINK"]).symlink_to(".worktrees/1a2b3c")
+        now = told()
+    assert (now["problem"], now["environment"], bool(now["canaries"])) == (None, "local", True)
+
+
+def test_the_container_beside_it_alone_writes_and_has_the_credential() -> None:
+    pod = rendered(settings_of("dev", CHOICES["a console with a checkout"]))["Deployment"]["spec"]["template"]["spec"]
+    gateway, sync = pod["containers"]
+    writes = {
+        one["name"]: {mount["name"]: not mount.get("readOnly") for mount in one["volumeMounts"]}
+        for one in (gateway, sync)
+    }
+    assert (writes["gateway"]["checkout"], writes["git-sync"]["checkout"]) == (False, True)
+    assert "git" not in writes["gateway"]
+    told = {variable["name"]: variable.get("value") for variable in sync["env"]}
+    assert told["GITSYNC_MAX_FAILURES"] == "-1", "a repository that is away ends no gateway"
+    assert told["GITSYNC_PASSWORD_FILE"] == "/etc/nexus/git/password"
+    (username,) = [variable for variable in sync["env"] if variable["name"] == "GITSYNC_USERNAME"]
+    assert username["valueFrom"]["secretKeyRef"] == {"name": "nexus-console-git", "key": "username"}
+
+
+def test_without_a_checkout_nothing_stands_beside_a_gateway() -> None:
+    assert len(rendered(settings_of("dev"))["Deployment"]["spec"]["template"]["spec"]["containers"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"gateway": {"variables": {"GATEWAY_CONSOLE_CHECKOUT": "/elsewhere"}}}, "GATEWAY_CONSOLE_CHECKOUT"),
+        ({"console": {"checkout": {"repository": "https://me:word@git.example.org/x.git"}}}, "repository"),
+        ({"console": {"checkout": {"image": "registry.example.org/git-sync:v4"}}}, "image"),
+        ({"console": {"checkout": {"egress": []}}}, "egress"),
+    ],
+)
+def test_a_checkout_that_cannot_be_meant_is_refused(over: Document, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        settings_of("dev", CHOICES["a console with a checkout"], over)
 
 
 def test_without_its_key_file_the_gateway_does_not_start(tmp_path: Path) -> None:

@@ -51,6 +51,24 @@ CHOICES: dict[str, dict[str, Any]] = {
             },
         },
     },
+    "a console with a checkout": {
+        "console": {
+            "checkout": {
+                "image": IMAGE,
+                "repository": "https://git.example.org/nexus/nexus.git",
+                "branch": "main",
+                "environment": "local",
+                "secret": "nexus-console-git",
+                "every_seconds": 60,
+                "storage": "256Mi",
+                "resources": {
+                    "requests": {"cpu": "50m", "memory": "64Mi"},
+                    "limits": {"cpu": "500m", "memory": "256Mi"},
+                },
+                "egress": [{"cidr": "203.0.113.9/32", "ports": [443]}],
+            }
+        }
+    },
     "pods by the beginning of a prompt": {
         "prefix_routing": {
             "models": {

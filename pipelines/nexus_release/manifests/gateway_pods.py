@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nexus_release.config import Settings
+from nexus_release.manifests.console_checkout import beside, mounts, variables, volumes
 from nexus_release.manifests.objects import NAME, Object, labels, made
 from nexus_release.manifests.restricted import (
     container,
@@ -64,7 +65,7 @@ def _deployment(image: str, routes: str, settings: Settings) -> Object:
         "template": {
             "metadata": {"labels": labels(**SELECTOR)},
             "spec": pod(
-                [_container(image, settings)],
+                [_container(image, settings), *beside(settings.console.checkout)],
                 account=GATEWAY,
                 user=_USER,
                 group=_USER,
@@ -76,6 +77,7 @@ def _deployment(image: str, routes: str, settings: Settings) -> Object:
                     from_config_map("routes", routes),
                     scratch("state", "64Mi"),
                     scratch("tmp", "64Mi"),
+                    *volumes(settings.console.checkout),
                 ],
             ),
         },
@@ -90,7 +92,8 @@ def _container(image: str, settings: Settings) -> Object:
         image,
         own.resources,
         # Folders, never subPath: a file that is mounted by itself does not follow its ConfigMap.
-        {"keys": KEYS, "routes": ROUTES, "state": f"{STATE}!", "tmp": "/tmp!"},  # noqa: S108 - a path in the container, on a volume of its own
+        {"keys": KEYS, "routes": ROUTES, "state": f"{STATE}!", "tmp": "/tmp!"}  # noqa: S108 - a path in the container, on a volume of its own
+        | mounts(settings.console.checkout),
         command=["nexus-gateway", "serve"],
         args=[
             f"--routes={ROUTES}",
@@ -113,15 +116,16 @@ def _environment(settings: Settings) -> list[Object]:
         **own.variables,
         "GATEWAY_DRAIN_SECONDS": str(own.drain_seconds),
         "GATEWAY_GRACE_SECONDS": str(own.grace_seconds),
+        **variables(settings.console.checkout),
     }
     secret = {name: (found.secret, found.key) for name, found in own.secret_variables.items()}
     if settings.redis.mode != "none":
         secret["GATEWAY_REDIS_URL"] = (settings.redis.secret, "url")
-    variables: dict[str, Object] = {
+    named: dict[str, Object] = {
         **{name: {"name": name, "value": value} for name, value in told.items()},
         **{name: secret_variable(name, *place) for name, place in secret.items()},
     }
-    return [variables[name] for name in sorted(variables)]
+    return [named[name] for name in sorted(named)]
 
 
 def _autoscaler(settings: Settings) -> Object:

@@ -65,7 +65,8 @@ def _called(settings: Settings) -> list[Object]:
         found.append(_to(_REDIS, *_redis_ports(settings)))
     if settings.redis.mode == "external":
         found += rules(settings.redis.egress)
-    return [*found, *rules(settings.gateway.egress)]
+    repository = settings.console.checkout.egress if settings.console.checkout else ()
+    return [*found, *rules(settings.gateway.egress), *rules(repository)]
 
 
 def _engine_callers(settings: Settings) -> list[Object]:
