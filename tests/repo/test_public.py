@@ -112,6 +112,43 @@ def test_a_break_is_named(project: Project, path: str, change: Callable[[Any], o
     assert "raise the version in pyproject.toml" in done.stderr
 
 
+def settings_of(section: str, **words: Any) -> Callable[[Any], object]:
+    """Puts words into the schemas of a section's settings."""
+
+    def change(document: Any) -> None:
+        for name, said in words.items():
+            document["$defs"][section]["properties"][name] |= said
+
+    return change
+
+
+FORMS = [
+    (settings_of("GatewaySettings", image={"anyOf": [{"type": "string"}]}), "image takes null no more"),
+    (settings_of("GatewaySettings", image={"anyOf": [{"type": "null"}]}), "image takes string no more"),
+    (settings_of("GatewayReplicas", minimum={"multipleOf": 1, "maxItems": 3}), "minimum has maxItems 3 now"),
+    (settings_of("SecretStore", name={"pattern": "^x"}), "name has the pattern ^x now"),
+    (settings_of("Prices", currency={"enum": ["EUR"]}), "currency takes EUR alone now"),
+    (settings_of("GatewaySettings", variables={"additionalProperties": False}), "takes no other names any more"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), FORMS, ids=[said for _, said in FORMS])
+def test_a_form_that_is_refused_now_is_a_break(project: Project, change: Callable[[Any], object], said: str) -> None:
+    project.change("environments/schema.json", change)
+    assert any(line.endswith(said) for line in project.check().stderr.splitlines()), project.check().stderr
+
+
+def test_a_form_more_and_another_order_break_nobody(project: Project) -> None:
+    def change(document: Any) -> None:
+        own = document["$defs"]["GatewaySettings"]["properties"]
+        own["image"]["anyOf"] = [{"type": "boolean"}, *reversed(own["image"]["anyOf"])]
+        plain = own["drain_seconds"]
+        own["drain_seconds"] = {"anyOf": [{"type": "null"}, plain]}
+
+    project.change("environments/schema.json", change)
+    assert project.check().returncode == 0, project.check().stderr
+
+
 def test_a_value_that_is_taken_no_more_is_a_break(project: Project) -> None:
     def change(document: Any) -> None:
         document["$defs"]["Settings"]["properties"]["landing"]["enum"].remove("review")
