@@ -16,6 +16,7 @@ from pathlib import Path
 
 import command_breaks
 import schema_breaks
+import variable_breaks
 
 Breaks = Callable[[str, str], list[str]]
 
@@ -32,6 +33,7 @@ PUBLIC: dict[str, Breaks] = {
     "environments/schema.json": schemas,
     "gitops/record.schema.json": schemas,
     "docs/reference/cli.md": command_breaks.breaks,
+    "docs/reference/settings.md": variable_breaks.breaks,
 }
 
 

@@ -22,6 +22,7 @@ PUBLIC = (
     "environments/schema.json",
     "gitops/record.schema.json",
     "docs/reference/cli.md",
+    "docs/reference/settings.md",
 )
 
 
@@ -164,6 +165,21 @@ def test_a_word_and_an_option_that_are_gone_are_breaks(project: Project) -> None
     assert done.returncode == 1
     assert "docs/reference/cli.md: `nexus bom` is gone" in done.stderr
     assert "docs/reference/cli.md: `nexus release --dry-run` is gone" in done.stderr
+
+
+def test_a_variable_that_is_gone_is_a_break_and_another_default_is_none(project: Project) -> None:
+    project.replace(
+        "docs/reference/settings.md", "| `GATEWAY_JWT_LEEWAY_SECONDS` | 30 |", "| `GATEWAY_JWT_SLACK` | 60 |"
+    )
+    project.replace(
+        "docs/reference/settings.md",
+        "| `GATEWAY_IDEMPOTENCY_ENTRIES` | 10000 |",
+        "| `GATEWAY_IDEMPOTENCY_ENTRIES` | 9 |",
+    )
+    done = project.check()
+    assert done.returncode == 1
+    assert "docs/reference/settings.md: `GATEWAY_JWT_LEEWAY_SECONDS` is gone" in done.stderr
+    assert "GATEWAY_IDEMPOTENCY_ENTRIES" not in done.stderr
 
 
 def test_what_is_added_breaks_nobody(project: Project) -> None:

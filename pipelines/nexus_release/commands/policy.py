@@ -32,7 +32,7 @@ def command(context: click.Context, root: Path, tell: bool, as_json: bool) -> No
         click.echo(page(), nl=False)
         return
     objects = [one for name in environment_names(root) for one in rendered_objects(root, name)]
-    if not objects:
+    if not objects and not built_folders(root):
         raise Missing("gitops/: no rendered object is here; run this in a checkout, or give --root")
     build = kustomize_command()
     if build is not None:
