@@ -96,6 +96,7 @@ _ROUTE = _object(
 )
 _ENDPOINT = _object(
     url=TEXT,
+    address=_or_null(TEXT),
     state=_one("closed", "half_open", "open"),
     failures=WHOLE,
     retry_after_seconds=_or_null(WHOLE),

@@ -33,7 +33,11 @@ ADMIN = [
 ]
 ROUTES = {
     "chat": {
-        "upstreams": {"one": {"url": "mock://one", "release": RELEASE}, "two": {"url": "mock://two"}},
+        "upstreams": {
+            "one": {"url": "mock://one", "release": RELEASE},
+            "two": {"url": "mock://two"},
+            "named": {"service": "http://localhost:1"},
+        },
         "routes": {
             "chat": {
                 "strategy": "canary",
@@ -43,6 +47,7 @@ ROUTES = {
                 "match": [{"header": "x-try", "value": "two", "upstream": "two"}],
                 "fallbacks": ["spare"],
             },
+            "pods": {"strategy": "direct", "upstream": "named"},
             "spare": {"strategy": "direct", "upstream": "two"},
         },
         "policies": {
@@ -147,13 +152,22 @@ def test_what_is_not_everybody_s_wants_the_scope_admin(gateway: Gateway, path: s
 def test_routes_are_told_with_their_shares_rules_and_engines(gateway: Gateway) -> None:
     told = gateway.get("/admin/routes").json()
     assert told["revision"] == gateway.config()["revision"]
-    chat, spare = told["routes"]
+    chat, _, spare = told["routes"]
     assert chat["targets"] == [{"upstream": "one", "percent": 87.5}, {"upstream": "two", "percent": 12.5}]
     assert chat["matches"] == [{"header": "x-try", "value": "two", "upstream": "two"}]
     assert (chat["fallbacks"], spare["targets"]) == (["spare"], [{"upstream": "two", "percent": 100.0}])
     assert told["upstreams"]["one"]["release"] == RELEASE
     (endpoint,) = told["upstreams"]["two"]["endpoints"]
     assert (endpoint["state"], endpoint["well"], endpoint["in_flight"]) == ("closed", True, 0)
+
+
+def test_each_address_of_a_service_is_told_apart(gateway: Gateway) -> None:
+    def told() -> list[tuple[str, str]]:
+        found = gateway.get("/admin/routes").json()["upstreams"]["named"]["endpoints"]
+        return [(one["url"], one["address"]) for one in found]
+
+    until(lambda: ("http://localhost:1", "127.0.0.1:1") in told(), "its name has been asked for")
+    assert len({address for _, address in told()}) == len(told())
 
 
 @pytest.mark.parametrize(

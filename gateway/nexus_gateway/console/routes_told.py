@@ -54,6 +54,7 @@ def _upstream(gateway: Gateway, upstream: Upstream) -> dict[str, Any]:
         "endpoints": [
             {
                 "url": endpoint.url,
+                "address": endpoint.address or None,
                 **gateway.breakers.show(endpoint.id, now),
                 "well": gateway.endpoints.of(endpoint.id).well,
                 "in_flight": gateway.endpoints.of(endpoint.id).in_flight,

@@ -29,6 +29,7 @@ function Route({ route, upstreams }) {
 function engines(name, upstreams, traffic) {
   const { release, endpoints } = upstreams[name];
   return endpoints.map((one, at) => {
+    const place = one.address ? `${one.address} of ${one.url}` : one.url; // of a headless Service all have one URL
     const [kind, word] = CIRCUIT[one.state];
     const again = one.retry_after_seconds ? `, again in ${one.retry_after_seconds} s` : "";
     return [
@@ -36,7 +37,7 @@ function engines(name, upstreams, traffic) {
       release ? html`<a href=${`#/releases/${release}`}><${Id} of=${release} /></a>` : "–",
       html`<${Badge} kind=${kind}>${word}${again}<//>`,
       html`<${Badge} kind=${one.well ? "good" : "bad"}>${one.well ? "well" : "unwell"}<//>`, count(one.in_flight),
-      html`<code class="clip" title=${one.url}>${one.url}</code>`,
+      html`<code class="clip" title=${place}>${place}</code>`,
     ];
   });
 }
