@@ -94,11 +94,19 @@ def test_home_is_left_for_the_next_when_that_pays(gain: Gain, saves: float) -> N
         assert choose(keys(1), LONG, loaded, 0, parameters, gain=gain).why == why
 
 
-def test_nobody_waits_longer_for_home_than_the_largest_penalty() -> None:
+def test_nobody_waits_longer_for_home_than_the_largest_penalty_while_elsewhere_has_room() -> None:
     among, home = places(4), choose(keys(1), 1e9, places(4), NARROW, PARAMETERS).home
     for waits, why in ((PARAMETERS.tau - 1, "home"), (PARAMETERS.tau + 1, "beyond")):
         loaded = [one._replace(load=Load(waits, 1)) if n == home else one for n, one in enumerate(among)]
         assert choose(keys(1), 1e9, loaded, NARROW, PARAMETERS).why == why
+
+
+@pytest.mark.parametrize(("waits", "why"), [(LONG, "next"), (LONG + 1, "home")])
+def test_the_penalty_moves_nobody_to_where_more_waits_than_its_own_prompt(waits: float, why: str) -> None:
+    among, home = places(4), choose(keys(1), LONG, places(4), 0, PARAMETERS).home
+    at_home = Load(LONG + 2 * PARAMETERS.tau, 1)
+    loaded = [one._replace(load=at_home if n == home else Load(waits, 1)) for n, one in enumerate(among)]
+    assert choose(keys(1), LONG, loaded, 0, PARAMETERS).why == why
 
 
 def test_most_stay_at_home_while_all_engines_have_more_to_do_than_they_can() -> None:

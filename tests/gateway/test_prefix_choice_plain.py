@@ -20,6 +20,7 @@ from nexus_gateway.prefix_routing.choice import (
     Why,
     choose,
 )
+from nexus_gateway.prefix_routing.evenness import Evenness
 from nexus_gateway.prefix_routing.keys import Keys
 from nexus_gateway.prefix_routing.learned import Gain, Learned
 from nexus_gateway.prefix_routing.load import Load, Own, Scrape, load_of, with_unknown
@@ -48,9 +49,10 @@ def plain_choice(
     parameters: Parameters,
     holders: Collection[str],
     gain: Gain,
+    group_scores: Sequence[int] | None = None,
 ) -> Choice:
     everyone = range(len(places))
-    by_group = [plain_score(keys.group, one.seed) for one in places]
+    by_group = group_scores or [plain_score(keys.group, one.seed) for one in places]
     by_conversation = [plain_score(keys.conversation, one.seed) for one in places]
     slow = parameters.slow_start_seconds
     draws = [plain_score(keys.conversation ^ LARGEST, one.seed) for one in places]
@@ -72,7 +74,8 @@ def plain_choice(
 
     def cost(n: int) -> tuple[float, float]:
         lost = 0.0 if n in holding else WORTH_NEXT * gain.next if n in inside else WORTH_BEYOND * gain.beyond
-        return places[n].load.tokens + min(lost * tokens, parameters.tau), places[n].load.requests
+        lost, waits = lost * tokens, places[n].load.tokens
+        return waits + (min(lost, parameters.tau) if waits <= tokens else lost), places[n].load.requests
 
     able = [n for n in known if places[n].load.requests < limit]
     found = min(able, key=cost) if able else lightest
@@ -133,7 +136,7 @@ class Plainly:
     def __init__(self, count: int) -> None:
         self.owns, self.scrapes = [Own() for _ in range(count)], [None] * count
         self.came = [-float("inf")] * count
-        self.learned, self.widths = Learned(), Widths()
+        self.learned, self.widths, self.evenness = Learned(), Widths(), Evenness()
 
     def place(self, upstream: Upstream, keys: Keys, size: int, seen: Sequence[Seen], now: float) -> tuple[str, Why]:
         numbers = [n for n, one in enumerate(seen) if one.admits and not one.resting]
@@ -146,7 +149,9 @@ class Plainly:
         tokens = self.learned.tokens(size)
         by_group = [plain_score(keys.group, one.seed) for one in places]
         bar = self.widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
-        found = plain_choice(keys, tokens, places, bar, PARAMETERS, (), self.learned.gain)
+        if bar == NARROW:
+            by_group = list(self.evenness.scores(keys.group, by_group, places, now))
+        found = plain_choice(keys, tokens, places, bar, PARAMETERS, (), self.learned.gain, by_group)
         return places[found.place].id, found.why
 
 

@@ -151,10 +151,9 @@ def test_conversations_find_their_caches_by_any_number_of_gateways_as_by_a_share
 
 
 def test_a_large_prefix_of_many_tenants_is_answered_ten_times_sooner_than_by_least_load() -> None:
-    """The hit ratio is behind the oracle by more than the two points that were wanted."""
     ours, least, known = figures("tenants", "Nexus"), figures("tenants", "least load"), figures("tenants", ORACLE, 1)
     assert ours.p50 * 10 < least.p50
-    assert ours.hits > known.hits - 0.06
+    assert ours.hits > known.hits - 0.02
     assert ours.remembered[1] <= 150
     assert figures("tenants", "smg").remembered[1] > 1000
 

@@ -9,11 +9,12 @@ from math import inf
 from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.known import Known
 from nexus_gateway.prefix_routing.choice import Parameters, Place, Why, choose
+from nexus_gateway.prefix_routing.evenness import Evenness
 from nexus_gateway.prefix_routing.keys import Keys, Source
 from nexus_gateway.prefix_routing.learned import Learned
 from nexus_gateway.prefix_routing.load import Load, Scrape, with_unknown
 from nexus_gateway.prefix_routing.rendezvous import Seeds
-from nexus_gateway.prefix_routing.width import Widths, need_of
+from nexus_gateway.prefix_routing.width import NARROW, Widths, need_of
 from nexus_gateway.routes import Endpoint, Upstream
 
 
@@ -53,6 +54,7 @@ class Placements:
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._seeds: dict[str, Seeds] = {}
         self._widths: dict[str, Widths] = {}
+        self._evenness: dict[str, Evenness] = {}
         self._learned: dict[str, Learned] = {}
 
     def keep(self, upstreams: Collection[Upstream], now: float) -> None:
@@ -72,7 +74,7 @@ class Placements:
             del self._known[gone]
         for known in self._known.values():
             known.place = None
-        for of_upstreams in (self._widths, self._learned):
+        for of_upstreams in (self._widths, self._evenness, self._learned):
             for gone in of_upstreams.keys() - self._endpoints.keys():
                 del of_upstreams[gone]
 
@@ -100,9 +102,12 @@ class Placements:
         places = self._places(upstream, able, learned.mean_uncached, now, parameters.slow_start_seconds)
         seeds = self._seeds_of(upstream, places)
         tokens = learned.tokens(size)
-        by_group = seeds.scores(keys.group)
+        by_group: Sequence[int] = seeds.scores(keys.group)
         widths = self._widths.setdefault(upstream.name, Widths())
         bar = widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
+        if bar == NARROW:
+            even = self._evenness.setdefault(upstream.name, Evenness())
+            by_group = even.scores(keys.group, by_group, places, now)
         choice = choose(keys, tokens, places, bar, parameters, holders, seeds, by_group, learned.gain)
         return Placed(
             upstream.name,

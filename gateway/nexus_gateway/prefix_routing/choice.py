@@ -26,7 +26,7 @@ that the group does not use did; `full`: all of these were far above the mean; `
 little of it is found again, to be worth a home."""
 WARM: Collection[Why] = ("home", "holder")
 """Where the prompt's beginning is expected in the cache."""
-WORTH_NEXT, WORTH_BEYOND = 5.0, 12.0
+WORTH_NEXT, WORTH_BEYOND = 50.0, 12.0
 """Tokens that may wait at home for one that it saves, over what waits elsewhere: at the next of the group, and at one
 that would keep the group's beginning from now on as well, in place of another's. As measured
 (docs/benchmarks-routing.md)."""
@@ -42,7 +42,7 @@ class Parameters:
     prefill_tokens_per_second: float
     """Peak rate of one endpoint."""
     ttft_penalty_seconds: float
-    """The longest that a request may wait for its home more than elsewhere."""
+    """The longest that a request may wait for its home more than where there is room."""
     bound: float = 2.0
     slack: float = 16.0
     """Requests beyond `bound` times the mean that an endpoint may have."""
@@ -52,7 +52,8 @@ class Parameters:
 
     @property
     def tau(self) -> float:
-        """Uncached tokens that may wait at home more than elsewhere, whatever it saves."""
+        """Uncached tokens that may wait at home more than elsewhere, whatever it saves, where elsewhere has room: no
+        more waits there than this prompt. Where all have queues, to leave makes them longer for everybody."""
         return self.prefill_tokens_per_second * self.ttft_penalty_seconds
 
 
@@ -112,16 +113,17 @@ def choose(
         return Choice(found, home, "home" if told else "short", len(inside))
     limit = limit_of([one.load for one in places], parameters)
     holding = ({one for one in open_to_it if places[one].id in holders} if holders else None) or {home}
-    lost_next = min(WORTH_NEXT * gain.next * tokens, parameters.tau)
-    lost_beyond = min(WORTH_BEYOND * gain.beyond * tokens, parameters.tau)
+    lost_next, lost_beyond = WORTH_NEXT * gain.next * tokens, WORTH_BEYOND * gain.beyond * tokens
     at_home = places[home].load
-    if holding == {home} and at_home.requests < limit and at_home.tokens < min(lost_next, lost_beyond):
+    if holding == {home} and at_home.requests < limit and at_home.tokens < min(lost_next, lost_beyond, parameters.tau):
         return Choice(home, home, "home", len(inside))  # most requests: elsewhere it costs more though nobody waits
     within = set(inside)
 
     def cost(one: int) -> tuple[float, float]:
         load = places[one].load
         lost = 0.0 if one in holding else lost_next if one in within else lost_beyond
+        if lost > parameters.tau and load.tokens <= tokens:
+            lost = parameters.tau
         return load.tokens + lost, load.requests
 
     order = sorted(inside, key=by_conversation.__getitem__, reverse=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _UP, _DOWN = 0.1, 0.005
 _NEXT_STEP = 0.1  # few answers come from there
 _STEP = 0.02  # about the last fifty answers
-LEAST_GAIN, _AT_LEAST = 0.1, 0.02
+LEAST_GAIN, _AT_LEAST = 0.1, 0.002
 _LEAST_BYTES, _MOST_BYTES = 1.0, 16.0  # of a token; beyond that an account is no account of this body
 
 
@@ -65,8 +65,8 @@ class Learned:
         self.bytes_a_token += _STEP * (measured - self.bytes_a_token)
         found = cached / prompt_tokens
         if warm:
-            self.hit_ratio += _STEP * (found - self.hit_ratio)
             self.homes += 1
+            self.hit_ratio += max(_STEP, 1 / self.homes) * (found - self.hit_ratio)
             self.saved += (_UP if found > self.saved else max(_DOWN, 1 / self.homes)) * (found - self.saved)
         if near:
             self.nexts += 1

@@ -20,7 +20,7 @@ OF_CHANGES = ("chat", "tenants")
 
 def told(cell: Cell, figures: Figures) -> None:
     sys.stderr.write(
-        f"{cell.workload:8} {cell.load:6} {cell.strategy:27} {cell.gateways}: hits {figures.hits:.3f},"
+        f"{cell.workload:8} {cell.load:6} {cell.strategy:27} {cell.gateways} #{cell.seed}: hits {figures.hits:.3f},"
         f" TTFT p50 {figures.p50:.2f} s, p99 {figures.p99:.2f} s\n"
     )
 

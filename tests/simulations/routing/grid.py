@@ -15,7 +15,7 @@ from .strategies.by_load import Chance, LeastLoad
 from .strategies.nexus import Nexus
 from .strategies.oracle import WEIGHTS, oracle
 from .strategies.prefix_trees import CacheAware, ExpectedWait
-from .workloads import ENGINES, LOADS, WORKLOADS, Trace, Workload, by_name, trace
+from .workloads import ENGINES, HELD_OUT, LOADS, WORKLOADS, Trace, Workload, by_name, trace
 
 STRATEGIES: dict[str, Made] = {
     "random": Chance,
@@ -28,6 +28,8 @@ STRATEGIES: dict[str, Made] = {
 ORACLE = "oracle"
 ALONE = ("random", ORACLE)
 """For these it makes no difference how many gateways there are."""
+REPEATED = ("least load", "Nexus", ORACLE)
+"""What the figures that were wanted are made of: these run with every seed, the others with the first."""
 GATEWAYS = (1, 2, 4, 8)
 CHANGES_LOAD, WINDOW = 0.5, 20.0
 
@@ -40,6 +42,7 @@ class Size:
     gateways: tuple[int, ...] = GATEWAYS
     loads: tuple[str, ...] = tuple(LOADS)
     workloads: tuple[str, ...] = tuple(one.__name__ for one in WORKLOADS)
+    seeds: tuple[int, ...] = HELD_OUT
 
     def gateways_of(self, strategy: str, load: str) -> tuple[int, ...]:
         """All of them at saturation; beside it the fewest and the most."""
@@ -47,7 +50,7 @@ class Size:
         return self.gateways[:1] if strategy in ALONE else ends
 
 
-QUICK = Size(questions=300, gateways=(1, 8), loads=("at",), workloads=("tenants", "hot", "little"))
+QUICK = Size(questions=300, gateways=(1, 8), loads=("at",), workloads=("tenants", "hot", "little"), seeds=HELD_OUT[:1])
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Cell:
     load: str
     strategy: str
     gateways: int
+    seed: int = HELD_OUT[0]
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,18 @@ class Figures:
 
 def cells(size: Size) -> list[Cell]:
     return [
-        Cell(workload, load, strategy, gateways)
+        Cell(workload, load, strategy, gateways, seed)
         for workload in size.workloads
         for load in size.loads
-        for strategy in (*STRATEGIES, ORACLE)
+        for seed in size.seeds
+        for strategy in ((*STRATEGIES, ORACLE) if seed == size.seeds[0] else REPEATED)
         for gateways in size.gateways_of(strategy, load)
     ]
 
 
 def measured(cell: Cell, questions: int) -> Figures:
     workload = by_name([cell.workload])[0]
-    asked = trace(workload, LOADS[cell.load], questions)
+    asked = trace(workload, LOADS[cell.load], questions, cell.seed)
     made = [oracle(weight) for weight in WEIGHTS] if cell.strategy == ORACLE else [STRATEGIES[cell.strategy]]
     return min((figures(workload, asked, cell.gateways, one) for one in made), key=lambda found: found.mean)
 
@@ -148,7 +153,7 @@ class Changed:
 
 def changed(workload_name: str, strategy: str, questions: int, gateways: int = 4) -> Changed:
     workload = by_name([workload_name])[0]
-    asked = trace(workload, CHANGES_LOAD, questions)
+    asked = trace(workload, CHANGES_LOAD, questions, HELD_OUT[0])
     leaves = asked.measured_from + asked.seconds * 0.34
     comes = asked.measured_from + asked.seconds * 0.67
     changes = (Change(leaves, tuple(range(ENGINES - 1))), Change(comes, (*range(ENGINES - 1), ENGINES)))

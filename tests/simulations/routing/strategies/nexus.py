@@ -6,11 +6,12 @@ import random
 from collections.abc import Sequence
 
 from nexus_gateway.prefix_routing.choice import Choice, Parameters, Place, choose
+from nexus_gateway.prefix_routing.evenness import Evenness
 from nexus_gateway.prefix_routing.keys import Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Learned
 from nexus_gateway.prefix_routing.load import Own, Scrape, load_of, with_unknown
 from nexus_gateway.prefix_routing.rendezvous import Seeds, seed_of
-from nexus_gateway.prefix_routing.width import Widths, need_of
+from nexus_gateway.prefix_routing.width import NARROW, Widths, need_of
 
 from ..gateways import Seen
 from ..texts import BYTES, Question
@@ -22,6 +23,7 @@ PENALTY_SECONDS = 18.0
 class Nexus:
     def __init__(self, rng: random.Random) -> None:
         self._widths, self._learned = Widths(), Learned(bytes_a_token=BYTES)
+        self._evenness = Evenness()
         self._own: dict[str, Own] = {}
         self._seeds: dict[str, int] = {}
         self._under_way: dict[int, tuple[Choice, float]] = {}
@@ -31,8 +33,10 @@ class Nexus:
         keys, tokens = _keys(question), self._learned.tokens(question.prompt * BYTES)
         places = self._places(endpoints, now)
         seeds = Seeds([one.seed for one in places])
-        by_group = seeds.scores(keys.group)
+        by_group: Sequence[int] = seeds.scores(keys.group)
         bar = self._widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
+        if bar == NARROW:
+            by_group = self._evenness.scores(keys.group, by_group, places, now)
         gain = self._learned.gain
         choice = choose(keys, tokens, places, bar, parameters, seeds=seeds, group_scores=by_group, gain=gain)
         self._sent(question, endpoints[choice.place].name, choice, tokens)
