@@ -216,11 +216,11 @@ bench-stages: setup-dev ## what each stage of a request costs the gateway in use
 bench-guard: setup-dev ## hold what the gateway costs against the committed ratio to a bare proxy: fails where 10 % is lost
 	$(BIN)/python -m tests.bench.gateways.guard $(BENCH_FLAGS)
 
-bench-routing: setup-dev ## write docs/benchmarks-routing.md: hit ratios and waits by strategy, load and number of gateways (5 min of CPU; BENCH_FLAGS=--quick PAGE=...)
+bench-routing: setup-dev ## write docs/benchmarks-routing.md: hit ratios and waits by strategy, load and number of gateways (20 min of CPU; BENCH_FLAGS=--quick PAGE=...)
 	$(BIN)/python -m tests.simulations.routing $(or $(PAGE),docs/benchmarks-routing.md) $(or $(PICTURES),docs/pictures) $(BENCH_FLAGS)
 
 .PHONY: bench-routing-peers
-bench-routing-peers: setup-dev setup-bench ## write the part of that page on real gateways: vllm-router, sglang-router, smg and ours before mock engines (10 min)
+bench-routing-peers: setup-dev setup-bench ## write the part of that page on real gateways: vllm-router, sglang-router, smg and ours before mock engines (15 min)
 	$(BIN)/python -m tests.simulations.routing.real $(or $(PAGE),docs/benchmarks-routing.md) $(BENCH_FLAGS)
 
 gpu: setup-dev ## the tests that need an NVIDIA GPU and a vLLM for it: GPU_PYTHON=..., GPU_MODEL=...; ON_CPU=1 proves the tests alone
