@@ -106,11 +106,21 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 def read(head: RequestHead, body: bytes) -> Asked:
     """Raises Refusal."""
+    if not is_json(head):
+        raise Refusal(UNSUPPORTED_MEDIA)
+    return read_body(body)
+
+
+def is_json(head: RequestHead) -> bool:
+    """Whether a body is what is read here, as its head says."""
     media = head.first(b"content-type")
     if media != _JSON and media.split(b";")[0].strip().lower() != _JSON:
-        raise Refusal(UNSUPPORTED_MEDIA)
-    if head.first(b"content-encoding") not in (b"", b"identity"):
-        raise Refusal(UNSUPPORTED_MEDIA)
+        return False
+    return head.first(b"content-encoding") in (b"", b"identity")
+
+
+def read_body(body: bytes) -> Asked:
+    """Raises Refusal."""
     try:
         if not body.isascii():  # msgspec does not look into texts that it passes over
             body.decode("utf-8")

@@ -62,10 +62,18 @@ def bearer_of(claims: Claims) -> Key:
 
 def _sole_key(head: RequestHead, ring: KeyRing) -> Key | None:
     """Where one header alone has a credential, and that is a key of the ring. None says nothing."""
+    sole = sole_digest(head)
+    return None if sole is None else ring.find(sole, time.time())
+
+
+def sole_digest(head: RequestHead) -> bytes | None:
+    """Of the credential, where one header alone has one, and in the form that nearly all clients write."""
     firsts = head.firsts
     if len(firsts) != len(head.headers) or b"x-api-key" in firsts or b"authorization" not in firsts:
         return None
-    return ring.find(digest(_bearer(firsts[b"authorization"])), time.time())
+    value = firsts[b"authorization"]
+    found = value[7:].strip() if value.startswith(b"Bearer ") else b""
+    return digest(found) if found else None
 
 
 def _bearer(value: bytes) -> bytes:

@@ -56,6 +56,10 @@ class Breakers:
         rested = circuit.state == "half_open" or now - circuit.opened_at >= self._settings.reset_seconds
         return rested and not circuit.probing
 
+    def untroubled(self, endpoint: str) -> bool:
+        """True where its last answer was a good one, or it has given none: the next changes nothing."""
+        return endpoint not in self._circuits
+
     def succeeded(self, endpoint: str) -> None:
         self._circuits.pop(endpoint, None)
 

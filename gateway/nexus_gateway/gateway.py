@@ -44,6 +44,7 @@ from nexus_gateway.shadow_pairs import Shadows
 from nexus_gateway.shedding import MOST_IN_FLIGHT
 from nexus_gateway.siblings import Siblings
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.straight.heads import KnownHeads
 from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.audit import AuditLog
@@ -86,7 +87,7 @@ class Gateway:
         process where they are not given. `salt`: makes names that say nothing of whom they stand for."""
         self.most_in_flight, self.salt = most_in_flight, salt
         self.served, self.known, self.logs, self.audit, self.spans = served, known, logs, audit, spans
-        self.limiter: Limiter = limiter or MemoryLimiter()
+        self.limiter: Limiter = MemoryLimiter() if limiter is None else limiter  # an empty one is false
         self.under_way = under_way or UnderWay(MemoryStore(IdempotencySettings()), IdempotencySettings())
         self.places: Places = places or MemoryPlaces(KEPT_SECONDS)
         self._jwks = jwks
@@ -107,7 +108,7 @@ class Gateway:
         self.placements = Placements()
         self.names = ServiceNames()
         """Who asks where the pods of headless Services are."""
-        self.shadows = Shadows(logs)
+        self.shadows, self.heads = Shadows(logs), KnownHeads()
         self.certificates = Certificates(self._changed_certificate)
         self._pools: dict[_Place, Upstream] = {}
         self._spoken_with: dict[str, tuple[Endpoint, Mapping[str, str], Upstream]] = {}
@@ -225,6 +226,10 @@ class Gateway:
     def finish(self, record: RequestRecord) -> None:
         record.ended = time.monotonic()
         self.metrics.count(record)
+        self.tell(record)
+
+    def tell(self, record: RequestRecord) -> None:
+        """Logs, audit and spans, of a request that has been counted."""
         if (rate := sample_rate(record)) is not None:
             text = request_text(record, rate)
             if text is not None:

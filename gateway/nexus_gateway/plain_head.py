@@ -17,7 +17,8 @@ LARGEST_HEAD = 16 << 10
 END = b"\r\n\r\n"
 
 _MOST_HEADERS = 100  # as many as `limited_protocol.py` lets pass
-_MOST_DIGITS = 9  # of a body's length
+MOST_DIGITS = 9
+"""Of a body's length."""
 _FIRST_LINES = {b"POST %b HTTP/1.1" % surface.path.encode(): surface for surface in SURFACES.values()}
 _HEADER = re.compile(
     rb"\r\n([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*+((?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)(?=\r\n)"
@@ -81,7 +82,7 @@ def plain_head(data: bytes) -> PlainHead | None:
         if said is None:
             return None
         keeps = said
-    if not length.isdigit() or len(length) > _MOST_DIGITS or b"host" not in values:
+    if not length.isdigit() or len(length) > MOST_DIGITS or b"host" not in values:
         return None
     if not _UNUSUAL.isdisjoint(values) or (len(values) < len(headers) and _twice(headers)):
         return None

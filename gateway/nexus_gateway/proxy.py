@@ -8,8 +8,9 @@ and decides everything, so that an answer's headers name what made it even while
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from typing import Any
 
 from nexus_gateway import envelopes
 from nexus_gateway.admission import admit, kept_free, release
@@ -26,12 +27,13 @@ from nexus_gateway.errors import (
     Refusal,
     forget_frames,
 )
-from nexus_gateway.exchange import Exchange
+from nexus_gateway.exchange import Exchange, RequestHead
 from nexus_gateway.gate import Full
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.once import once
 from nexus_gateway.kept_responses.fetch import asked_about, fetch
 from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
+from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.placing.look import answering, look_for, placed_at
 from nexus_gateway.policy import Caller, hold_to, route_for
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
@@ -46,39 +48,37 @@ from nexus_gateway.telemetry.record import RequestRecord, Try
 from nexus_gateway.trace import Trace, trace
 from nexus_gateway.tries import exhausted, try_of
 from nexus_gateway.upstream_call import body_of, call_of, engine_of, masking_of
+from nexus_gateway.upstreams.protocol import Answer
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
 
 async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None:
-    head, snapshot = exchange.head, gateway.served.current
-    ids = trace(head)
-    record = RequestRecord(head.method, surface.path, head.client, time.monotonic())
+    snapshot, ids = gateway.served.current, trace(exchange.head)
+    record = record_of(exchange.head, surface, ids, snapshot, time.monotonic())
+    gateway.metrics.in_flight += 1
+    await concluded(gateway, exchange, surface, ids, record, story(gateway, exchange, surface, snapshot, ids, record))
+
+
+def record_of(head: RequestHead, surface: Surface, ids: Trace, snapshot: Snapshot, started: float) -> RequestRecord:
+    record = RequestRecord(head.method, surface.path, head.client, started)
     record.request_id, record.trace_id, record.revision = ids.request_id, ids.trace_id, snapshot.revision
     record.span_id, record.parent_id, record.sampled = ids.span_id, ids.parent_id, ids.sampled
-    gateway.metrics.in_flight += 1
+    return record
+
+
+async def concluded(
+    gateway: Gateway,
+    exchange: Exchange,
+    surface: Surface,
+    ids: Trace,
+    record: RequestRecord,
+    telling: Coroutine[Any, Any, None],
+) -> None:
+    """`telling`, and whatever comes of it: the client is told of what it raises, and the request is in no figure twice
+    and in none of them not at all."""
     try:
-        if gateway.draining:
-            raise Refusal(DRAINING, headers=((b"retry-after", b"1"),))
-        shed(gateway.metrics.in_flight, gateway.most_in_flight)
-        key = await authenticate(head, gateway.known)
-        record.key_id = key.id
-        caller = snapshot.standing.caller(key)
-        record.tenant = caller.tenant
-        shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
-        sent = await exchange.body()
-        record.request_bytes = len(sent)
-        place = await of_path(gateway, caller, head.path) if surface.path in KEPT else None
-        asked = read(head, sent) if place is None else asked_about(place, head)
-        record.considered = gateway.considered(snapshot, surface, asked) if place is None else None
-        route = decide(snapshot, caller, asked, record)
-        record.stream = asked.stream and surface.streams
-        body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
-        request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route, salt=gateway.salt)
-        if place is None:
-            await once(gateway, request, sent, ask)
-        else:
-            await fetch(gateway, replace(request, holder=place.endpoint))
+        await telling
     except ClientGone as gone:
         record.status = 499
         forget_frames(gone)
@@ -92,6 +92,34 @@ async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None
     finally:
         gateway.metrics.in_flight -= 1
         gateway.finish(record)
+
+
+async def story(
+    gateway: Gateway, exchange: Exchange, surface: Surface, snapshot: Snapshot, ids: Trace, record: RequestRecord
+) -> None:
+    """From who asks to the answer's end. Raises Refusal or ClientGone."""
+    head = exchange.head
+    if gateway.draining:
+        raise Refusal(DRAINING, headers=((b"retry-after", b"1"),))
+    shed(gateway.metrics.in_flight, gateway.most_in_flight)
+    key = await authenticate(head, gateway.known)
+    record.key_id = key.id
+    caller = snapshot.standing.caller(key)
+    record.tenant = caller.tenant
+    shed(gateway.metrics.in_flight, gateway.most_in_flight, caller.policy.priority)
+    sent = await exchange.body()
+    record.request_bytes = len(sent)
+    place = await of_path(gateway, caller, head.path) if surface.path in KEPT else None
+    asked = read(head, sent) if place is None else asked_about(place, head)
+    record.considered = gateway.considered(snapshot, surface, asked) if place is None else None
+    route = decide(snapshot, caller, asked, record)
+    record.stream = asked.stream and surface.streams
+    body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
+    request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route, salt=gateway.salt)
+    if place is None:
+        await once(gateway, request, sent, ask)
+    else:
+        await fetch(gateway, replace(request, holder=place.endpoint))
 
 
 def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestRecord) -> Route:
@@ -156,7 +184,7 @@ def to_ask(gateway: Gateway, request: Request) -> Iterable[Candidate]:
 
 async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> None:
     """One engine. Tells its breaker how it did. Raises TryFailed, Broken or ClientGone."""
-    exchange, record, endpoint = request.exchange, request.record, candidate.endpoint.id
+    record, endpoint = request.record, candidate.endpoint.id
     record.route, record.upstream, record.release = (
         candidate.route.name,
         candidate.upstream.name,
@@ -173,14 +201,26 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         await enter(gateway, request, candidate.upstream)
     called.started = time.monotonic()
     gateway.endpoints.begun(endpoint)
-    if (placed := placed_at(record, endpoint)) is not None:
-        gateway.placements.begun(placed)
-    try:
+
+    def begun() -> Answer:
         # The last thing before the call is sent: a half-open circuit's only probe is then taken.
         if not gateway.breakers.admits(endpoint, called.started):
             raise TryFailed(CIRCUIT_OPEN, CIRCUIT_OPEN.meaning, unhealthy=False)
         record.tries.append(called)
-        call = engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, masking).send(told)
+        return engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, masking).send(told)
+
+    await hear(gateway, request, candidate, called, begun)
+
+
+async def hear(
+    gateway: Gateway, request: Request, candidate: Candidate, called: Try, begun: Callable[[], Answer]
+) -> None:
+    """One call, that `begun` sends, to its end. Raises TryFailed, Broken or ClientGone."""
+    exchange, record, endpoint = request.exchange, request.record, candidate.endpoint.id
+    if (placed := placed_at(record, endpoint)) is not None:
+        gateway.placements.begun(placed)
+    try:
+        call = begun()
         exchange.closed.then(lambda: call.abort(ClientGone()))
         first = answering(gateway, placed, noting(gateway, request, candidate))
         await relay(request, call, candidate.route.timeouts, called, first)
@@ -201,6 +241,33 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         if placed is not None:
             gateway.placements.ended(placed, record.prompt_tokens, record.cached_tokens)
         gateway.leave(candidate.upstream)
+
+
+async def go_on(
+    gateway: Gateway, request: Request, candidate: Candidate, called: Try, call: Answer, held: Reservation | None
+) -> None:
+    """From where a request has left the straight way (`straight/`): its one engine has been called, and `held` is kept
+    free of its caller's limits."""
+    await concluded(
+        gateway,
+        request.exchange,
+        request.surface,
+        request.ids,
+        request.record,
+        _heard_out(gateway, request, candidate, called, call, held),
+    )
+
+
+async def _heard_out(
+    gateway: Gateway, request: Request, candidate: Candidate, called: Try, call: Answer, held: Reservation | None
+) -> None:
+    try:
+        return await hear(gateway, request, candidate, called, lambda: call)
+    except TryFailed as failure:
+        failed = failure
+    finally:
+        release(gateway, request, held)
+    raise exhausted([(candidate, failed)], gateway.retry_after(request))
 
 
 async def enter(gateway: Gateway, request: Request, upstream: Upstream) -> None:

@@ -7,12 +7,17 @@ place.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nexus_gateway.candidates import Candidate, only_candidate
 from nexus_gateway.keys import Key
 from nexus_gateway.policy import Caller, caller_of
 from nexus_gateway.routes import Table
 from nexus_gateway.routing import Route
 from nexus_gateway.surfaces import Surface
+
+if TYPE_CHECKING:
+    from nexus_gateway.straight.way import Way
 
 MOST_CALLERS = 10_000
 """Above it all are forgotten, and worked out again: rings that are replaced leave keys behind that nobody has."""
@@ -21,7 +26,7 @@ MOST_CALLERS = 10_000
 class Standing:
     """For the loop's thread alone."""
 
-    __slots__ = ("_callers", "_only", "_table")
+    __slots__ = ("_callers", "_only", "_table", "ways")
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -29,6 +34,8 @@ class Standing:
         """By the identity of a key, which each of them keeps alive."""
         self._only: dict[tuple[int, str], Candidate | None] = {}
         """By the identity of a route, which the table keeps alive, and the path of an API."""
+        self.ways: dict[tuple[int, str, str], Way | None] = {}
+        """See `straight/`. By the identity of a key, a model, and the path of an API; a way keeps its key alive."""
 
     def caller(self, key: Key) -> Caller:
         if key.subject:  # made anew for each request of a token

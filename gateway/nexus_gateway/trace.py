@@ -47,13 +47,28 @@ class Trace:
         return f"{said}{self.flags}\r\n".encode()
 
 
+IDS = frozenset((b"x-request-id", b"x-trace-id", b"traceparent"))
+"""Headers by which a client gives some of its own."""
+
+
 class _Ids:
     """Random hex digits, as many at once as cost no more than a few: a call of the system for each id is what three
     stages cost together. `pop` of a list is atomic, so that no two threads get the same."""
 
     def __init__(self) -> None:
         self._left: list[str] = []
-        os.register_at_fork(after_in_child=self._left.clear)  # else the child would have its parent's
+        self._long: list[str] = []
+        for left in (self._left, self._long):
+            os.register_at_fork(after_in_child=left.clear)  # else the child would have its parent's
+
+    def of_a_request(self) -> str:
+        """96 of them."""
+        while True:
+            try:
+                return self._long.pop()
+            except IndexError:
+                digits = os.urandom(48 * 64).hex()
+                self._long += (digits[place : place + 96] for place in range(0, len(digits), 96))
 
     def sixteen(self) -> str:
         while True:
@@ -79,6 +94,12 @@ def trace(head: RequestHead) -> Trace:
     simple = head.first(b"x-trace-id")
     trace_id = simple.decode() if _TRACE_ID.fullmatch(simple) else _new_id()
     return Trace(request_id, trace_id, new_span_id(), "01")
+
+
+def new_ids() -> tuple[str, str, str, str]:
+    """Request id, trace id, the request's span, and the span of its only call, for a client that gives none."""
+    digits = _IDS.of_a_request()
+    return digits[:32], digits[32:64], digits[64:80], digits[80:]
 
 
 def new_span_id() -> str:

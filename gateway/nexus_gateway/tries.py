@@ -11,11 +11,12 @@ from nexus_gateway.telemetry.record import Try
 from nexus_gateway.trace import new_span_id
 
 
-def try_of(candidate: Candidate) -> Try:
+def try_of(candidate: Candidate, span_id: str = "", started: float = 0.0) -> Try:
+    """`span_id` and `started` of a call that has been sent; else it is about to be."""
     return Try(
         candidate.upstream.name,
-        time.monotonic(),
-        span_id=new_span_id(),
+        started or time.monotonic(),
+        span_id=span_id or new_span_id(),
         url=candidate.endpoint.url,
         model=candidate.upstream.model or candidate.route.name,
         route=candidate.route.name,

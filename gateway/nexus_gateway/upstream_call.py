@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nexus_gateway import routes
 from nexus_gateway.asked import renamed
 from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.masking.aside import LONG, aside
@@ -11,10 +12,11 @@ from nexus_gateway.masking.upstream import MaskedUpstream
 from nexus_gateway.prefix_cache import keeps_prompts, names_salt, salt_of, salted
 from nexus_gateway.request import Request
 from nexus_gateway.routes_file import MaskingFile
+from nexus_gateway.trace import Trace
 from nexus_gateway.upstreams.messages_over_chat import MessagesOverChat, said_to_engine
 from nexus_gateway.upstreams.protocol import Call, Upstream, written
 
-_JSON = b"content-type: application/json\r\n"
+JSON = b"content-type: application/json\r\n"
 _ACCEPT = b"accept: application/json, text/event-stream\r\naccept-encoding: identity\r\n"
 
 
@@ -41,7 +43,7 @@ def call_of(request: Request, candidate: Candidate, span_id: str, body: bytes) -
     """Nothing of the client's own but the body: its credential and cookies stay here. `span_id`: what the engine is to
     take for the parent of its own spans. Raises Refusal where the body cannot be said in the engine's API."""
     client, surface, upstream, asked = request.exchange.head, request.surface, candidate.upstream, request.asked
-    lines = _JSON + _lines(request, candidate, span_id)
+    lines = JSON + lines_for(request.ids, upstream, span_id)
     if surface.forwards:
         lines += written([(name, value) for name in surface.forwards for value in client.every(name)])
     public = asked.model if candidate.route is request.route else candidate.route.name
@@ -62,13 +64,14 @@ def kept_call_of(request: Request, candidate: Candidate, span_id: str) -> Call:
     """The same about a response that the engine keeps: all is said by path and query."""
     client = request.exchange.head
     target = f"{client.path}?{client.query.decode('latin-1')}" if client.query else client.path
-    return Call(target, _lines(request, candidate, span_id), b"", client.method)
+    return Call(target, lines_for(request.ids, candidate.upstream, span_id), b"", client.method)
 
 
-def _lines(request: Request, candidate: Candidate, span_id: str) -> bytes:
-    lines = _ACCEPT + request.ids.lines_under(span_id)
-    if candidate.upstream.authorization:
-        lines += b"authorization: %b\r\n" % candidate.upstream.authorization
+def lines_for(ids: Trace, upstream: routes.Upstream, span_id: str) -> bytes:
+    """Headers of a call, but for those of its body."""
+    lines = _ACCEPT + ids.lines_under(span_id)
+    if upstream.authorization:
+        lines += b"authorization: %b\r\n" % upstream.authorization
     return lines
 
 

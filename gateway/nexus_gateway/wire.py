@@ -13,25 +13,48 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from nexus_gateway.exchange import drive
+from nexus_gateway.asked import LARGEST
+from nexus_gateway.exchange import Headers, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.late_parts import LateParts
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
+from nexus_gateway.straight.exchange import StraightExchange
+from nexus_gateway.straight.heads import KnownHead
+from nexus_gateway.straight.setting_out import set_out
+from nexus_gateway.turn import Turn, turn_of
 from nexus_gateway.wire_exchange import WireExchange
+
+
+class _FirstLines:
+    """Made once for each date: uvicorn has another list of headers every second."""
+
+    def __init__(self) -> None:
+        self._of: Headers | None = None
+        self._lines = b""
+
+    def lines(self, headers: Headers) -> bytes:
+        if headers is not self._of:
+            self._of, self._lines = headers, STATUS_LINE[200] + b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        return self._lines
+
+
+_FIRST = _FirstLines()
 
 
 class WireProtocol(LateParts):
     __slots__ = ("_admin_port", "_current", "_gateway", "_handed_over", "_held", "_idle_clock", "_idle_since",
-                 "_looked_at", "_never_ours", "_unread")  # fmt: skip
+                 "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_turn", "_unread",
+                 "_wrote_in")  # fmt: skip
 
     def __init__(self, gateway: Gateway, admin_port: int | None, **given: Any) -> None:
         """`admin_port`: where no path is relayed; None where operators have no port of their own. `given` by uvicorn,
         for each connection."""
         super().__init__(**given)
         self._gateway, self._admin_port = gateway, admin_port
-        self._current: WireExchange | None = None
+        self._current: WireExchange | StraightExchange | None = None
         """The request whose answer is not whole yet."""
         self._held = b""
         """What has come and is nobody's yet: the beginning of a head, or what is behind the current request."""
@@ -41,6 +64,12 @@ class WireProtocol(LateParts):
         """Bytes to come of a body that was answered without having been asked for."""
         self._handed_over = self._never_ours = False
         """Whether uvicorn has what came last, and gets all there is."""
+        self._turn: Turn | None = None
+        self._wrote_in = -1
+        """The turn of the loop in which something was written last."""
+        self._room_seconds = 0.0
+        self._room_clock: asyncio.TimerHandle | None = None
+        """Runs while a client does not take the end of an answer: else it keeps the connection, and all that waits."""
         self._idle_since = 0.0
         self._idle_clock: asyncio.TimerHandle | None = None
 
@@ -54,8 +83,9 @@ class WireProtocol(LateParts):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         current, self._current, self._held = self._current, None, b""
-        if self._idle_clock is not None:
-            self._idle_clock.cancel()
+        for clock in (self._idle_clock, self._room_clock):
+            if clock is not None:
+                clock.cancel()
         if current is not None:
             current.leave()
 
@@ -77,18 +107,42 @@ class WireProtocol(LateParts):
         super().pause_writing()
         if self._current is not None:
             self._current.has_no_room()
+        elif not self._handed_over and self._room_clock is None:
+            self._room_clock = self.loop.call_later(max(0.0, self._room_seconds), self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._room_clock is not None:
+            self._room_clock.cancel()
+            self._room_clock = None
         if self._current is not None:
             self._current.has_room()
         else:
             self._look_again()
 
+    def write(self, data: bytes) -> None:
+        """At the end of this turn of the loop, see turn.py."""
+        turn = self._turn
+        if turn is None:
+            turn = self._turn = turn_of(asyncio.get_running_loop())
+        self._wrote_in = turn.number
+        turn.write(self.transport, data)
+
+    def write_out(self) -> None:
+        """Before anybody else writes to the transport, or closes it."""
+        if self._turn is not None and self._wrote_in == self._turn.number:
+            self._turn.end()
+
+    def close(self) -> None:
+        """Once what was written is with the client, for which it has its time."""
+        self.write_out()
+        self.transport.close()
+
     # --- whose is it -----------------------------------------------------------------------------------------------
 
     def _look(self, data: bytes) -> None:
         """`data` is all that has come since the last request's head or body."""
+        self.write_out()
         self._handed_over, self._held = False, b""
         looked_at, self._looked_at = self._looked_at, 0
         self._unset_keepalive_if_required()
@@ -98,14 +152,34 @@ class WireProtocol(LateParts):
             if not (data := data[unread:]):
                 return
         end = data.find(END, 0, LARGEST_HEAD)
-        if end >= 0 and (plain := plain_head(data[: end + 2])) is not None:
-            self._begin(plain, data[end + len(END) :])
-        elif end < 0 and may_become_plain(data, looked_at):
+        if end >= 0 and self._take(data[: end + 2], data[end + len(END) :]):
+            return
+        if end < 0 and may_become_plain(data, looked_at):
             self._held, self._looked_at = data, len(data)
             self._start_clock()
         else:
             self._handed_over = True
             super().data_received(data)
+
+    def _take(self, head: bytes, rest: bytes) -> bool:
+        """False where the head is no plain one: nothing has been done then."""
+        heads, plain = self._gateway.heads, None
+        if (found := heads.find(head)) is not None:
+            known, length = found
+        elif (plain := plain_head(head)) is not None:
+            known, length = KnownHead(plain), plain.length
+            heads.keep(head, known)
+        else:
+            return False
+        if len(rest) >= length <= LARGEST and known.digest is not None:
+            straight = set_out(self._gateway, self, known, plain, rest[:length])
+            if straight is not None:
+                self._stop_clock()
+                self._current, self._held = straight, rest[length:]
+                self.tasks.add(straight)  # type: ignore[arg-type]  # as below
+                return True
+        self._begin(plain or known.plain(length), rest)
+        return True
 
     def _begin(self, plain: PlainHead, rest: bytes) -> None:
         self._stop_clock()
@@ -116,13 +190,27 @@ class WireProtocol(LateParts):
         self.tasks.add(exchange)  # type: ignore[arg-type]
         drive(answer(self._gateway, exchange, plain.surface), exchange.finished)
 
-    def answered(self, exchange: WireExchange) -> None:
-        """Its answer is whole, and with the transport."""
-        self._current = None
+    def go_on_with(self, straight: StraightExchange, exchange: WireExchange) -> None:
+        """`straight` has left its way."""
+        if self._current is straight:
+            self._current = exchange
+        self.tasks.discard(straight)
+        self.tasks.add(exchange)  # type: ignore[arg-type]  # as above
+
+    def carries(self, exchange: StraightExchange) -> bool:
+        return self._current is exchange
+
+    def first_lines(self) -> bytes:
+        """Of an answer of status 200: the first, and the server's own headers."""
+        return _FIRST.lines(self.server_state.default_headers)
+
+    def answered(self, exchange: WireExchange | StraightExchange, seconds: float) -> None:
+        """Its answer is whole, and was written. The client takes `seconds` for it at most."""
+        self._current, self._room_seconds = None, seconds
         if self.transport.is_closing():
             return
         if not exchange.keeps:
-            self.transport.close()
+            self.close()
             return
         self._unread = exchange.missing
         self._read_on()
@@ -153,6 +241,7 @@ class WireProtocol(LateParts):
         if self._current is not None:
             self._current.keeps = False
         else:
+            self.write_out()
             super().shutdown()
 
     # --- idle connections ------------------------------------------------------------------------------------------

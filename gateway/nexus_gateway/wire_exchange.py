@@ -70,7 +70,7 @@ class WireExchange:
         self._started = self._chunked = self._ended = self._whole = self._gone = False
         self.flowing = False
         """Kept, and not worked out from what it depends on: it is asked for each piece of a stream."""
-        self.write = connection.transport.write
+        self.write = connection.write
 
     # --- what the story asks ---------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class WireExchange:
             self._connection.logger.error("A request has failed, and nobody could be told", exc_info=error)
         if not self._ended and not self._gone:
             self._put(self._head)  # if nothing has come after it
-            self._connection.transport.close()
+            self._connection.close()
 
     # --- what the connection tells ---------------------------------------------------------------------------------
 
@@ -160,7 +160,8 @@ class WireExchange:
         while self._queue and not self._connection.flow.write_paused:
             data, waiter = self._queue.pop(0)
             self._stop_clock()
-            self._connection.transport.write(data)
+            self._connection.write(data)
+            self._connection.write_out()  # whether there is room for the next is known then
             self._look_flowing()
             waiter.give(None)  # the story goes on in here, and may write or queue more
         self._look_flowing()
@@ -213,7 +214,9 @@ class WireExchange:
         if self._gone:
             return failed(ClientGone())
         if not self._queue and not self._connection.flow.write_paused:
-            self._connection.transport.write(data)
+            self._connection.write(data)
+            if self._chunked and self._started:
+                self._connection.write_out()  # more may come in this turn, and whether there is room must be known
             return WRITTEN
         waiter: Waiter[None] = Waiter()
         self._queue.append((data, waiter))
@@ -224,7 +227,7 @@ class WireExchange:
         if self._ended and not (self._whole or self._gone or self._queue or self._connection.flow.write_paused):
             self._whole = True
             self._stop_clock()
-            self._connection.answered(self)
+            self._connection.answered(self, self._seconds)
         return self._whole
 
     def _wait_for_room(self) -> None:

@@ -20,11 +20,10 @@ from typing import Any
 import click
 import uvloop
 
-from nexus_gateway.admission import headers_of
-from nexus_gateway.asked import read
-from nexus_gateway.auth import Credentials, authenticate
+from nexus_gateway import wire
+from nexus_gateway.asked import read_body
+from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import BreakerSettings
-from nexus_gateway.exchange import RequestHead
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.key_ring import KeyRing
 from nexus_gateway.keys import Key, digest
@@ -32,19 +31,19 @@ from nexus_gateway.limited_protocol import LimitedProtocol
 from nexus_gateway.limits.estimate import estimate
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.plain_head import END, plain_head
-from nexus_gateway.policy import hold_to, route_for
-from nexus_gateway.request import Request
 from nexus_gateway.served import Served
 from nexus_gateway.snapshot import build
+from nexus_gateway.straight import setting_out
+from nexus_gateway.straight.exchange import StraightExchange
+from nexus_gateway.straight.heads import KnownHead, KnownHeads
+from nexus_gateway.straight.usage import usage_in
 from nexus_gateway.surfaces import SURFACES
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.logs import LogWriter
-from nexus_gateway.telemetry.record import RequestRecord
-from nexus_gateway.trace import trace
-from nexus_gateway.upstream_call import call_of
+from nexus_gateway.trace import new_ids
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.upstreams.http import HttpUpstream
-from nexus_gateway.wire_exchange import WireExchange
+from nexus_gateway.wire import WireProtocol
 
 from ..support.edges import Server
 
@@ -106,46 +105,68 @@ def gateway(folder: Path) -> Gateway:
     return Gateway(served, known, BreakerSettings(), LogWriter(StringIO()), audit)
 
 
-def stages(shared: Gateway) -> list[Stage]:
+@dataclass(frozen=True)
+class Walk:
+    """A request on the straight way, stopped between there and back."""
+
+    protocol: WireProtocol
+    connection: Connection
+    exchange: StraightExchange
+
+
+def walk(shared: Gateway) -> Walk:
+    protocol, connection = connected(shared, Silent(), Silent())
+    protocol.data_received(request())
+    assert isinstance(protocol, WireProtocol)
+    exchange = protocol._current
+    assert isinstance(exchange, StraightExchange)
+    return Walk(protocol, connection, exchange)
+
+
+def stages(shared: Gateway, walking: Walk) -> list[Stage]:
     raw, said, surface = request(), body(), SURFACES[_PATH]
-    lines = raw[: raw.find(END) + 2]
+    lines, told = raw[: raw.find(END) + 2], answer()
+    told = told[told.find(END) + len(END) :]
     plain = plain_head(lines)
     assert plain is not None
-    head, snapshot, limiter = plain.head, shared.served.current, MemoryLimiter()
-    caller = snapshot.standing.caller(_now(authenticate(head, shared.known)))
-    asked, route = read(head, said), route_for(caller, "chat", snapshot.table)
-    verdict = limiter.reserve("bench", caller.limits, 500).value[0]
-
-    def decided() -> object:
-        route_for(caller, "chat", snapshot.table)
-        hold_to(caller.policy, surface, asked, said)
-        return snapshot.standing.only(route, surface)
+    exchange, asked, limiter = walking.exchange, read_body(said), MemoryLimiter()
+    way, record = exchange._way, exchange._record()
+    record.status, record.first_byte, record.ended, record.prompt_tokens = 200, 0.1, 0.2, 412
+    caller, snapshot, digests = way.caller, shared.served.current, KnownHead(plain)
+    heads = KnownHeads()
+    usual = lines.replace(b"traceparent", b"x-something")  # a head with ids is read each time
+    heads.keep(usual, KnownHead(plain_head(usual) or plain))
+    kind = shared.metrics.usual_of(way.kind)
 
     def limited() -> object:
-        found = limiter.reserve("bench", caller.limits, estimate(asked, surface, caller.policy, len(said)))
-        return found.value, headers_of(verdict)
+        tokens = estimate(asked, surface, caller.policy, len(said))
+        found = limiter.at_once("bench", caller.limits, tokens)
+        assert found is not None
+        limiter.settle(found[1], 476)
+        return found
 
-    only = snapshot.standing.only(route, surface)
-    pool = shared.upstream(snapshot, only.endpoint) if only is not None else None
-    assert only is not None
-    assert isinstance(pool, HttpUpstream)
-    record = RequestRecord("POST", _PATH, "", 0.0)
-    exchange = WireExchange(Server("wire", shared).connect().protocol, plain)
-    asking = Request(exchange, snapshot, trace(head), record, caller, surface, asked, said, route)
+    def ways() -> object:
+        key = shared.known.ring.find(digests.digest or b"", 0.0)
+        return key and setting_out._way(shared, snapshot, key, "chat", surface)
 
-    def told() -> object:
-        return pool.send(call_of(asking, only, "00f067aa0ba902b7", said))
+    def head() -> object:
+        return KnownHead(plain_head(lines) or plain)
+
+    def tell() -> None:
+        shared.tell(record)
 
     return [
-        Stage("head", "plain_head.py", 4.0, least(lambda: plain_head(lines))),
-        Stage("ids", "trace.py", 1.2, least(lambda: trace(head))),
-        Stage("record", "telemetry/record.py", 0.5, least(lambda: RequestRecord("POST", _PATH, "", 0.0))),
-        Stage("who", "auth.py, standing.py", 1.5, least(lambda: snapshot.standing.caller(_known(head, shared)))),
-        Stage("body", "asked.py", 5.0, least(lambda: read(head, said))),
-        Stage("route, engine", "policy.py, standing.py", 0.8, least(decided)),
-        Stage("limits", "limits/, admission.py", 4.0, least(limited)),
-        Stage("call", "upstream_call.py, upstreams/http.py", 2.5, least(told)),
-    ]
+        Stage("head, seen before", "straight/heads.py", 0.9, least(lambda: heads.find(usual))),
+        Stage("head, with ids of its own", "plain_head.py, straight/heads.py", 6.0, least(head)),
+        Stage("ids", "trace.py", 0.4, least(new_ids)),
+        Stage("who, route, engine", "straight/way.py", 0.6, least(ways)),
+        Stage("body", "asked.py", 5.0, least(lambda: read_body(said))),
+        Stage("limits, there and back", "limits/", 3.5, least(limited)),
+        Stage("the answer's usage", "straight/usage.py", 1.0, least(lambda: usage_in(told))),
+        Stage("record", "telemetry/record.py", 1.0, least(exchange._record)),
+        Stage("figures", "telemetry/usual.py", 1.5, least(lambda: shared.metrics.count_as(record, kind, 0.1))),
+        Stage("log and audit", "telemetry/", 4.0, least(tell)),
+    ]  # fmt: skip
 
 
 def least(call: Callable[[], object]) -> float:
@@ -196,7 +217,7 @@ def connected(shared: Gateway, client: Silent, engine: Silent) -> tuple[LimitedP
     return protocol, connection
 
 
-async def whole(shared: Gateway) -> tuple[Stage, Stage]:
+async def whole(shared: Gateway, way: str, there_budget: float, back_budget: float) -> tuple[Stage, Stage]:
     """From the client's bytes to the engine's socket, and from the engine's bytes to the end of the answer."""
     client, engine = Silent(), Silent()
     protocol, connection = connected(shared, client, engine)
@@ -209,30 +230,23 @@ async def whole(shared: Gateway) -> tuple[Stage, Stage]:
         half = time.perf_counter()
         connection.data_received(answered)
         there, back = min(there, half - began), min(back, time.perf_counter() - half)
+    await asyncio.sleep(0)  # the end of the turn, in which all was said
     assert min(engine.writes, client.writes) >= _REQUESTS, "not every request was answered"
     return (
-        Stage("**request, as a whole**", "wire.py … upstreams/connection.py", 50.0, there * 1e6),
-        Stage("**answer, as a whole**", "upstreams/connection.py … wire.py", 50.0, back * 1e6),
+        Stage(f"**request, {way}**", "wire.py … upstreams/connection.py", there_budget, there * 1e6),
+        Stage(f"**answer, {way}**", "upstreams/connection.py … wire.py", back_budget, back * 1e6),
     )
 
 
-def _known(head: RequestHead, shared: Gateway) -> Key:
-    return _now(authenticate(head, shared.known))
-
-
-def _now(story: Any) -> Any:
-    """What a story gives that waits for nothing."""
-    try:
-        story.send(None)
-    except StopIteration as ended:
-        return ended.value
-    raise AssertionError("it waits for something")
+async def measured(shared: Gateway) -> list[Stage]:
+    found = [*stages(shared, walk(shared)), *await whole(shared, "straight", 28.0, 20.0)]
+    wire.set_out = lambda *_: None  # type: ignore[assignment]
+    return [*found, *await whole(shared, "by the story", 55.0, 45.0)]
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        shared = gateway(Path(folder))
-        found = [*stages(shared), *uvloop.run(whole(shared))]
+        found = uvloop.run(measured(gateway(Path(folder))))
     click.echo("| stage | file | budget µs | least µs |\n| --- | --- | --- | --- |")
     for one in found:
         click.echo(f"| {one.name} | `{one.file}` | {one.budget:.1f} | {one.least:.1f} |")

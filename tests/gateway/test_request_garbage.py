@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from nexus_gateway.turn import turn_of
 from nexus_gateway.upstreams.protocol import UpstreamSlow
 
 from ..bench.gateway_stages import Silent, answer, connected, gateway, request
@@ -67,6 +68,7 @@ def test_a_request_leaves_no_garbage(case: str, tmp_path: Path) -> None:
             protocol.data_received(said)
             for piece in answers:
                 connection.data_received(piece)
+            turn_of(asyncio.get_running_loop()).end()
             assert client.writes > before, "it is answered"
 
         found = left_by(story)

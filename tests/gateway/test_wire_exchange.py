@@ -13,7 +13,7 @@ from nexus_gateway.plain_head import PlainHead, plain_head
 from nexus_gateway.wire import WireProtocol
 from nexus_gateway.wire_exchange import WireExchange
 
-from ..support.edges import Connection, Server
+from ..support.edges import Connection, Server, settled
 from .test_exchange import make_gateway
 from .test_wire import posted, run
 
@@ -35,6 +35,7 @@ async def test_a_piece_of_nothing_does_not_end_the_answer() -> None:
     for piece in (b"", b"one", b"", b"two"):
         assert exchange.send(piece, 1.0).settled
     exchange.end()
+    await settled()
     assert [(one.body, one.whole) for one in connection.heard()] == [(b"onetwo", True)]
 
 

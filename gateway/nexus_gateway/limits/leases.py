@@ -11,8 +11,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from nexus_gateway.limits.limiter import Reservation
-from nexus_gateway.limits.windows import Counted, Limits, Verdict, judged
+from nexus_gateway.limits.limiter import Admitted, Reservation
+from nexus_gateway.limits.windows import Counted, Limits, left_after
 
 LEASE_SECONDS = 0.1
 """For which one is held; what is left of it is nobody else's so long."""
@@ -52,7 +52,7 @@ class Leases:
         self._owed: dict[tuple[str, int], tuple[int, int, int]] = {}
         self._clock: asyncio.TimerHandle | None = None
 
-    def take(self, bucket: str, limits: Limits, tokens: int) -> tuple[Verdict, Reservation] | None:
+    def take(self, bucket: str, limits: Limits, tokens: int) -> Admitted | None:
         """None where Redis is to be asked."""
         lease = self._held.get(bucket)
         if lease is None:
@@ -64,8 +64,8 @@ class Leases:
             return None
         if not lease.has(tokens):
             return None
-        verdict = judged(lease.counted, limits, tokens, elapsed, self._window)
-        if not verdict.admitted:
+        left = left_after(lease.counted, limits, tokens, elapsed, self._window)
+        if left is None:
             return None
         lease.counted.requests += 1
         lease.counted.tokens += tokens
@@ -75,7 +75,7 @@ class Leases:
         lease.tokens -= 0 if owes_tokens else tokens
         if owes_request or owes_tokens:
             self.owe(bucket, lease.window, int(owes_request), tokens if owes_tokens else 0, corrections=0)
-        return verdict, Reservation(bucket, tokens, lease.window, shared=True, leased=True)
+        return left, Reservation(bucket, tokens, lease.window, shared=True, leased=True)
 
     def ask(self, bucket: str, limits: Limits) -> tuple[int, int]:
         """Requests and tokens that Redis is to count besides; none where the limits are small, or where it is asked for

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nexus_gateway.exchange import Waiter
-from nexus_gateway.limits.windows import Limits, Verdict
+from nexus_gateway.limits.windows import Left, Limits, Verdict
 
 
 @dataclass(slots=True)
@@ -24,6 +24,11 @@ class Reservation:
     settled: bool = False
 
 
+Admitted = tuple[Left, Reservation]
+Decision = tuple[Verdict, Reservation | None]
+"""None where it is refused."""
+
+
 class Limiter(Protocol):
     @property
     def shared(self) -> bool:
@@ -36,8 +41,11 @@ class Limiter(Protocol):
     async def begin(self) -> None:
         """Before the first request, in the loop."""
 
-    def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[tuple[Verdict, Reservation | None]]:
+    def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[Decision]:
         """Counts a request and `tokens`, or says no and counts nothing: who is refused waits no longer for it."""
+
+    def at_once(self, bucket: str, limits: Limits, tokens: int) -> Admitted | None:
+        """The same, where it can be admitted without waiting. Else None, and nothing is counted: `reserve` decides."""
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         """Corrects the estimate by the true count. Never waits and never raises; a second call changes nothing."""

@@ -11,14 +11,12 @@ from typing import Any
 
 from nexus_gateway.exchange import Waiter, given
 from nexus_gateway.limits.leases import LEASE_SECONDS, Leases
-from nexus_gateway.limits.limiter import Reservation
+from nexus_gateway.limits.limiter import Admitted, Decision, Reservation
 from nexus_gateway.limits.memory import MemoryLimiter
-from nexus_gateway.limits.windows import WINDOW_SECONDS, Counted, Limits, Verdict, judged
+from nexus_gateway.limits.windows import WINDOW_SECONDS, Counted, Limits, Verdict, judged, verdict_of
 from nexus_gateway.redis_scripts import Changed, RedisScripts
 
 DECISION_SECONDS = 0.05
-
-Decision = tuple[Verdict, Reservation | None]
 
 
 class RedisLimiter:
@@ -52,7 +50,7 @@ class RedisLimiter:
     def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[Decision]:
         leased = self._leases.take(bucket, limits, tokens)
         if leased is not None:
-            return given(leased)
+            return given((verdict_of(leased[0], limits), leased[1]))
         most = [-1 if limit is None else limit for limit in (limits.requests, limits.tokens)]
         more = self._leases.ask(bucket, limits)
         asked = self._scripts.run("decide.lua", _key(bucket), int(self._window * 1000), *most, tokens, *more)
@@ -66,6 +64,9 @@ class RedisLimiter:
 
         asked.then(answered)
         return decided
+
+    def at_once(self, bucket: str, limits: Limits, tokens: int) -> Admitted | None:
+        return self._leases.take(bucket, limits, tokens)
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         if not reservation.shared:

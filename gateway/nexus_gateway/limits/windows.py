@@ -57,28 +57,55 @@ class Verdict(NamedTuple):
     tokens: Quota | None = None
 
 
+Left = tuple[int, ...]
+"""Of each limit that there is, requests first: the limit, what remains, and whole seconds until all of it is free."""
+
+
+def left_after(counted: Counted, limits: Limits, amount: float, elapsed: float, window: float) -> Left | None:
+    """What is left after one request of `amount` tokens; None where it does not fit, which `judged` has the reason for.
+    Numbers alone, since most requests fit, and what a verdict is made of takes as long as the decision."""
+    requests, tokens = limits.requests, limits.tokens
+    still = 1 - elapsed / window  # of the window before, what lies within the last minute
+    asked = counted.requests + counted.requests_before * still + 1
+    spent = counted.tokens + counted.tokens_before * still + amount
+    if (requests is not None and asked > requests) or (tokens is not None and spent > tokens):
+        return None
+    free = math.ceil(window - elapsed + window)
+    asks = () if requests is None else (requests, int(requests - asked), free)
+    if tokens is None:
+        return asks
+    if counted.tokens + amount == 0:  # nothing but the window before counts
+        free = math.ceil(window - elapsed) if counted.tokens_before else 0
+    return (*asks, tokens, int(tokens - spent), free)
+
+
+def verdict_of(left: Left, limits: Limits) -> Verdict:
+    """On a request that fits."""
+    asks = Quota(*left[:3]) if limits.requests is not None else None
+    return Verdict(True, "", 0, asks, Quota(*left[-3:]) if limits.tokens is not None else None)
+
+
 def judged(counted: Counted, limits: Limits, amount: float, elapsed: float, window: float) -> Verdict:
     """The verdict on one request of `amount` tokens, by what was counted before it. The quotas of one that is admitted
     are those that are left after it. `elapsed`: seconds of the present window, which has `window`."""
     requests, requests_before = counted.requests, counted.requests_before
     tokens, tokens_before = counted.tokens, counted.tokens_before
-    still = 1 - elapsed / window  # of the window before, what lies within the last minute
+    if (fits := left_after(counted, limits, amount, elapsed, window)) is not None:
+        return verdict_of(fits, limits)
+    still = 1 - elapsed / window
     asked, spent = requests + requests_before * still, tokens + tokens_before * still
     if limits.requests is not None and asked + 1 > limits.requests:
         reason: Reason = "requests"
         seconds = _wait(requests, requests_before, 1, limits.requests, elapsed, window)
-    elif limits.tokens is not None and spent + amount > limits.tokens:
-        reason = "tokens"
-        seconds = _wait(tokens, tokens_before, amount, limits.tokens, elapsed, window)
     else:
-        requests, asked, tokens, spent = requests + 1, asked + 1, tokens + amount, spent + amount
-        reason, seconds = "", 0.0
+        reason = "tokens"
+        seconds = _wait(tokens, tokens_before, amount, limits.tokens or 0, elapsed, window)
     left, asks, spends = window - elapsed, None, None
     if limits.requests is not None:
         asks = _quota(limits.requests, asked, left + window if requests else left if requests_before else 0.0)
     if limits.tokens is not None:
         spends = _quota(limits.tokens, spent, left + window if tokens else left if tokens_before else 0.0)
-    return Verdict(not reason, reason, max(1, math.ceil(seconds)) if reason else 0, asks, spends)
+    return Verdict(False, reason, max(1, math.ceil(seconds)), asks, spends)
 
 
 def _quota(limit: int, used: float, busy: float) -> Quota:

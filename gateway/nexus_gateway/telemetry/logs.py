@@ -134,7 +134,8 @@ def mask(address: str) -> str | None:
 
 def timestamp(now: float) -> str:
     """UTC, to the millisecond."""
-    return f"{_second(int(now // 1))}.{int(now % 1 * 1000):03d}Z"
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1000):03d}Z"
 
 
 @lru_cache(8)

@@ -135,13 +135,22 @@ class Metrics:
         """The same by figures that were looked up once for all answers of this kind: else a dozen names are made and
         looked up for each."""
         called = record.tries[0]
-        kind = (record.method, record.path, record.status, record.route, record.release, called.upstream, called.status)
+        usual = self.usual_of(
+            (record.method, record.path, record.status, record.route, record.release, called.upstream, called.status)
+        )
+        self.count_as(record, usual, called.ended - called.started)
+        if record.gaps is not None:
+            self.inter_token.merge(usual.made_by, record.gaps.counts, record.gaps.total)
+
+    def usual_of(self, kind: Kind) -> Usual:
         usual = self._usual.get(kind)
         if usual is None:
             usual = self._usual[kind] = Usual(self, kind)
-        usual.count(record.ended - record.started, record.first_byte - record.started, called.ended - called.started)
-        if record.gaps is not None:
-            self.inter_token.merge(usual.made_by, record.gaps.counts, record.gaps.total)
+        return usual
+
+    def count_as(self, record: RequestRecord, usual: Usual, called: float) -> None:
+        """Of an answer of that kind. `called`: seconds of its one call."""
+        usual.count(record.ended - record.started, record.first_byte - record.started, called)
         if record.prompt_tokens or record.completion_tokens:
             tenant = usual.tokens_of(self, record.tenant)
             tenant.add(record.prompt_tokens, record.completion_tokens)

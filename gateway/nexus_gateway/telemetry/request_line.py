@@ -16,6 +16,9 @@ _LINE = (
 )
 
 
+_ALWAYS = b"1.0"
+
+
 def request_line(record: RequestRecord, rate: float) -> dict[str, Any]:
     """`rate`: the share of such lines that is written."""
     status = record.status
@@ -86,7 +89,7 @@ def request_text(record: RequestRecord, rate: float) -> bytes | None:
         record.prompt_tokens,
         record.completion_tokens,
         record.cached_tokens,
-        b"%r" % rate,
+        _ALWAYS if rate == 1.0 else b"%r" % rate,
         more,
     )
 

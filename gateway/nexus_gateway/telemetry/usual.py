@@ -54,15 +54,16 @@ class Usual:
 class Tokens:
     """Of one tenant by one release."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_completion", "_prompt", "_tenant_completion", "_tenant_prompt")
 
-    def __init__(self, metrics: Metrics, tenant: str, route: str, release: str) -> None:
-        self._cells = tuple(
-            (metrics.tokens.cell((route, release, kind)), metrics.tenant_tokens.cell((tenant, route, release, kind)))
-            for kind in ("prompt", "completion")
+    def __init__(self, metrics: Metrics, tenant: str, *made_by: str) -> None:
+        self._prompt, self._completion = (metrics.tokens.cell((*made_by, kind)) for kind in ("prompt", "completion"))
+        self._tenant_prompt, self._tenant_completion = (
+            metrics.tenant_tokens.cell((tenant, *made_by, kind)) for kind in ("prompt", "completion")
         )
 
-    def add(self, *counts: int) -> None:
-        for (all_of_them, tenants), tokens in zip(self._cells, counts, strict=True):
-            all_of_them[0] += tokens
-            tenants[0] += tokens
+    def add(self, prompt: int, completion: int) -> None:
+        self._prompt[0] += prompt
+        self._tenant_prompt[0] += prompt
+        self._completion[0] += completion
+        self._tenant_completion[0] += completion

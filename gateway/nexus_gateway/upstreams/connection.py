@@ -9,23 +9,36 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from typing import Protocol
 
 from nexus_gateway.exchange import Waiter
+from nexus_gateway.turn import turn_of
 from nexus_gateway.upstreams.answer_reader import AnswerReader
 from nexus_gateway.upstreams.late_timer import LateTimer
 from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
 
 HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket is left alone
+_NO_FIRST_BYTE = "its first byte did not come within the deadline"
 _ONE_WRITE = 16 << 10
 """Bytes of a request below which to copy them once more costs less than to hand over two pieces."""
+
+
+class StraightHearer(Protocol):
+    """Who asks for an answer that nobody awaits (`straight/`)."""
+
+    def heard(self, data: bytes) -> None:
+        """The first of it."""
+
+    def leave_the_way(self) -> None:
+        """Something else has happened: it adopts the call, as one that is awaited."""
 
 
 class Connection(asyncio.Protocol):
     """Belongs to one call at a time. `idle` is called when it may take another."""
 
     __slots__ = ("_buffered", "_chunks", "_fault", "_head", "_held", "_idle", "_keep", "_loop", "_lost", "_open",
-                 "_paused", "_reader", "_released", "_taker", "_timer", "_too_late", "_transport", "_until",
-                 "_waiting", "_whole", "alive", "heard", "owner", "tls", "used")  # fmt: skip
+                 "_paused", "_reader", "_released", "_straight", "_taker", "_timer", "_too_late", "_transport", "_turn",
+                 "_until", "_waiting", "_whole", "alive", "heard", "owner", "tls", "used")  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._idle, self._lost, self.tls = idle, lost, tls
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
+        self._turn = turn_of(self._loop)
         self._reader = AnswerReader(self)
         self._chunks: list[bytes] = []  # an empty deque has 760 bytes, and there are thousands of connections
         self._timer = LateTimer(self._loop)
@@ -44,6 +58,8 @@ class Connection(asyncio.Protocol):
         self.used = False
         """True once it has carried a call: its end then may be only the other side's idle timeout."""
         self.alive = True
+        self._straight: StraightHearer | None = None
+        """Who hears the present answer at once, while it is such as is heard so."""
         self.owner: object | None = None
         """The call that it carries; None while it is idle. Only the owner may cut it."""
         self._reset()
@@ -71,15 +87,42 @@ class Connection(asyncio.Protocol):
     def send(self, owner: object, head: bytes, body: bytes) -> None:
         self._reset()
         self.owner = owner
+        self._write(head, body)
+
+    def _write(self, head: bytes, body: bytes) -> None:
         transport = self._open_transport()
         if len(body) < _ONE_WRITE:
-            transport.write(head + body)
+            self._turn.write(transport, head + body)
         else:
             transport.writelines((head, body))
 
+    def send_straight(self, hearer: StraightHearer, head: bytes, body: bytes, seconds: float) -> float:
+        """A request whose answer `hearer` may take as it comes, without any of what a call has besides. It must
+        begin within `seconds`: until the time of the loop that comes back."""
+        self.owner = self._straight = hearer
+        self._whole, self._fault = False, None
+        until = self._loop.time() + seconds
+        self._until, self._too_late = until, _NO_FIRST_BYTE
+        self._timer.ring_by(until, self._rang)
+        self._write(head, body)
+        return until
+
+    def rest(self, *, keep: bool) -> None:
+        """The straight answer is whole."""
+        self._straight = self._until = None
+        self._whole, self._keep, self._released = True, keep, False
+        self._release()
+
+    def adopt(self, owner: object) -> Waiter[ResponseHead]:
+        """What was sent straight is a call like any other from now on, of which nothing has been heard."""
+        until, self._straight = self._until, None
+        self._reset()
+        self.owner, self._until = owner, until
+        return self._head
+
     def head(self, seconds: float) -> Waiter[ResponseHead]:
         if not self._head.settled:
-            self._bound(seconds, "its first byte did not come within the deadline")
+            self._bound(seconds, _NO_FIRST_BYTE)
         return self._head
 
     def chunk(self, seconds: float) -> Waiter[bytes]:
@@ -200,6 +243,8 @@ class Connection(asyncio.Protocol):
             self.abort(UpstreamSlow(self._too_late))
 
     def _fail(self, error: BaseException) -> None:
+        if self._straight is not None:
+            self._straight.leave_the_way()
         self._until = None
         if self._whole:
             return
@@ -218,6 +263,9 @@ class Connection(asyncio.Protocol):
         # The way of nearly every piece of a stream. `_open` is None where there is more to think of: no taker, or one
         # without room, or a frame that has come in part.
         if (taker := self._open) is not None and taker.take_frame(data):
+            return
+        if (straight := self._straight) is not None:
+            straight.heard(data)
             return
         if self.owner is None:  # nobody asked: the next call would take it for its answer
             self.abort(UpstreamFault("it spoke without being asked"))

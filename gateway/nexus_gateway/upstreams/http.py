@@ -46,6 +46,25 @@ class HttpUpstream:
     def send(self, call: Call) -> HttpAnswer:
         return HttpAnswer(self, call, self._request_head(call))
 
+    def written(self, call: Call) -> bytes:
+        """All of it, as it goes to the engine."""
+        return self._request_head(call) + call.body
+
+    def adopt(self, connection: Connection, call: Call, until: float) -> HttpAnswer:
+        """The answer to a call that was sent straight over `connection`, and whose first byte must come `until` (time
+        of the loop)."""
+        answer = HttpAnswer(self, call, self._request_head(call))
+        answer.adopt(connection, until)
+        return answer
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def give_back(self, connection: Connection) -> None:
+        """One that was taken, and nothing was sent over."""
+        self._put(connection)
+
     def close(self) -> None:
         self._closed = True
         for connection in self._idle:
@@ -115,7 +134,14 @@ class HttpAnswer:
         self._connecting: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
 
+    def adopt(self, connection: Connection, until: float) -> None:
+        self._until, self._connection = until, connection
+        heard = connection.adopt(self)
+        heard.then(lambda: self._settle(connection, heard))
+
     def head(self, seconds: float) -> Waiter[ResponseHead]:
+        if self._connection is not None:  # it was sent straight
+            return self._head
         loop = asyncio.get_running_loop()
         self._until = loop.time() + seconds
         if (pooled := self._upstream.take()) is not None:

@@ -42,6 +42,8 @@ class PlainAnswer:
     """Bytes of the body; None where it comes in frames (chunked)."""
     keeps: bool
     """False where the engine closes the connection after the answer."""
+    straight: bool
+    """Whether it is the head of an answer of status 200 that comes as it is: not in frames, and not compressed."""
 
 
 @lru_cache(512)  # an engine's heads differ in the length of the body and once a second in the date
@@ -64,7 +66,8 @@ def plain_answer(data: bytes) -> PlainAnswer | None:
     if length is not None and not (length.isdigit() and len(length) <= _MOST_DIGITS):
         return None
     told = [header for header in headers if header[0] not in FRAMING]
-    return PlainAnswer(ResponseHead(status, told), None if length is None else int(length), keeps)
+    straight = status == 200 and length is not None and values.get(b"content-encoding", b"") in (b"", b"identity")
+    return PlainAnswer(ResponseHead(status, told), None if length is None else int(length), keeps, straight)
 
 
 @lru_cache(4096)  # engines cut their streams into frames of a few sizes

@@ -1,0 +1,101 @@
+"""What is the same for every request of one caller for one model by one API, as long as one snapshot is served."""
+
+from __future__ import annotations
+
+from nexus_gateway.admission import headers_of
+from nexus_gateway.candidates import Candidate, translated
+from nexus_gateway.gateway import Gateway
+from nexus_gateway.keys import Key
+from nexus_gateway.limits.windows import Quota, Verdict
+from nexus_gateway.policy import Caller
+from nexus_gateway.prefix_cache import keeps_prompts
+from nexus_gateway.relay import origin
+from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.surfaces import Surface
+from nexus_gateway.telemetry.record import RequestRecord
+from nexus_gateway.telemetry.usual import Kind, Usual
+from nexus_gateway.trace import Trace
+from nexus_gateway.upstream_call import JSON, lines_for
+from nexus_gateway.upstreams.http import HttpUpstream
+from nexus_gateway.upstreams.protocol import Call, written
+
+_APIS = ("chat", "completions", "embeddings", "rerank")
+"""Whose answers are noted nowhere, and whose clients say nothing to the engine but the body."""
+_IDS = Trace("\0request\0", "\0trace\0", "\0span\0", "\0flags\0")
+_CALL = "\0call\0"
+_QUOTAS = (Quota(-900_001, -900_002, -900_003), Quota(-900_004, -900_005, -900_006))
+_PLACES = (_IDS.request_id, _IDS.trace_id, _IDS.span_id, _IDS.flags, _CALL)
+
+
+class Way:
+    __slots__ = ("answer_form", "ask_form", "caller", "candidate", "endpoint", "holds", "kind", "limited", "model",
+                 "pool", "salted", "salts", "surface", "usual")  # fmt: skip
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        snapshot: Snapshot,
+        caller: Caller,
+        surface: Surface,
+        candidate: Candidate,
+        pool: HttpUpstream,
+    ) -> None:
+        upstream = candidate.upstream
+        self.caller, self.surface, self.candidate, self.pool = caller, surface, candidate, pool
+        self.endpoint = candidate.endpoint.id
+        self.model = upstream.model or candidate.route.name
+        """As the engine calls it."""
+        self.salts, self.salted = keeps_prompts(surface), upstream.salted
+        policy = caller.policy
+        self.holds = policy.passthrough is not None or policy.max_tokens is not None
+        """Whether a body is held to the policy before it goes on."""
+        self.limited = caller.limits.requests is not None or caller.limits.tokens is not None
+        lines = JSON + lines_for(_IDS, upstream, _CALL)
+        said = pool.written(Call(surface.path, lines, b""))
+        self.ask_form = _form(said.removesuffix(b"0\r\n\r\n")) + "%d\r\n\r\n"
+        """Takes request id, trace id, trace id, span of the call, flags, length of the body."""
+        self.answer_form = _answer_form(snapshot, caller, candidate)
+        """Takes length of the body, request id, trace id, trace id, span, flags, and the numbers of the quotas."""
+        self.kind: Kind = ("POST", surface.path, 200, candidate.route.name, upstream.release, upstream.name, "200")
+        self.usual: Usual | None = None
+        """The figures of its answers, once there is one: what has never been counted is in no scrape."""
+
+
+def way_of(gateway: Gateway, snapshot: Snapshot, key: Key, model: str, surface: Surface) -> Way | None:
+    """None where the story has to decide."""
+    if key.subject or surface.api not in _APIS or surface.forwards:
+        return None
+    caller, route = snapshot.standing.caller(key), snapshot.table.routes.get(model)
+    if route is None or route.name != model or not caller.may_use(model):
+        return None
+    if route.shadow is not None or route.masking is not None or caller.policy.masking is not None:
+        return None
+    candidate = snapshot.standing.only(route, surface)
+    if candidate is None or candidate.upstream.max_parallel is not None or translated(candidate.upstream, surface):
+        return None
+    if not (route.name + candidate.upstream.release).isprintable():  # the story refuses to write such a header
+        return None
+    pool = gateway.upstream(snapshot, candidate.endpoint)
+    return Way(gateway, snapshot, caller, surface, candidate, pool) if isinstance(pool, HttpUpstream) else None
+
+
+def _answer_form(snapshot: Snapshot, caller: Caller, candidate: Candidate) -> str:
+    record = RequestRecord("POST", "", "", 0.0, revision=snapshot.revision, route=candidate.route.name)
+    record.release = candidate.upstream.release
+    asks, spends = _QUOTAS
+    limits = caller.limits
+    quotas = asks if limits.requests is not None else None, spends if limits.tokens is not None else None
+    record.limit_headers = headers_of(Verdict(True, "", 0, *quotas))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"-900007"), *origin(_IDS, record)]
+    form = _form(written(headers))
+    for number in (-900_007, *asks, *spends):
+        form = form.replace(str(number), "%d")
+    return form
+
+
+def _form(text: bytes) -> str:
+    """With `%s` for each id, in their order; percent signs of the text are doubled."""
+    form = text.decode("latin-1").replace("%", "%%")
+    for place in _PLACES:
+        form = form.replace(place, "%s")
+    return form
