@@ -60,6 +60,7 @@ from nexus_gateway.upstreams.protocol import Upstream
 from nexus_gateway.upstreams.schemes import SCHEMES, open_upstream
 
 if TYPE_CHECKING:
+    from nexus_gateway.placing.memory import PlacementMemory
     from nexus_gateway.tokens.jwks import Jwks
 
 
@@ -100,6 +101,8 @@ class Gateway:
         """True from then on when new requests are turned away."""
         self.decisions: DecisionLog | None = None
         """Where decisions are kept."""
+        self.placement_memory: PlacementMemory | None = None
+        """Where it is remembered who has answered conversations, where there is a Redis."""
         self.siblings: Siblings | None = None
         """The other processes of the same gateway, where it has several."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -192,10 +195,18 @@ class Gateway:
         await self.places.begin()
         self.certificates.keep(_named(self.served.current).tls)
         checks = HealthChecks(lambda: self.served.current, self.endpoints, self.certificates, self._changed_health)
-        self.placements.keep(self.served.current.table.choosing, time.monotonic())
+        self._keep_placements(self.served.current.table.choosing)
+        if self.placements.remembers and self.placement_memory is not None:
+            await self.placement_memory.begin()
         scrapes = Scrapes(lambda: self.served.current, self.certificates, self._scraped)
         runs = (checks.run(), self.certificates.run(), scrapes.run())
         self._looking = tuple(map(loop.create_task, runs))
+
+    def _keep_placements(self, choosing: tuple[routes.Upstream, ...]) -> None:
+        self.placements.keep(choosing, time.monotonic())
+        if self.placements.remembers and self.placement_memory is None:
+            message = "routes have memory_seconds, but GATEWAY_REDIS_URL is not set; prompts are placed without memory"
+            self.logs.write(event_line(message, "warning"))
 
     def _scraped(self, upstream: routes.Upstream, endpoint: Endpoint, scrape: Scrape | None) -> None:
         self.metrics.scrapes.add((upstream.name, "failed" if scrape is None else "taken"))
@@ -220,7 +231,7 @@ class Gateway:
         self.certificates.keep(named.tls)
         self.breakers.keep(named.endpoints)
         self.endpoints.keep(named.endpoints)
-        self.placements.keep(named.choosing, time.monotonic())
+        self._keep_placements(named.choosing)
         self.logs.write(event_line("configuration taken", revision=named.revision))
 
     def finish(self, record: RequestRecord) -> None:
@@ -251,6 +262,8 @@ class Gateway:
         await self.limiter.close()
         await self.under_way.store.close()
         await self.places.close()
+        if self.placement_memory is not None:
+            await self.placement_memory.close()
         if self.siblings is not None:
             self.siblings.close()
         self._lag.close()

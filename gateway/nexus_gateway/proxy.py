@@ -35,6 +35,7 @@ from nexus_gateway.kept_responses.fetch import asked_about, fetch
 from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.placing.look import answering, look_for, placed_at
+from nexus_gateway.placing.remembered import recall
 from nexus_gateway.policy import Caller, hold_to, route_for
 from nexus_gateway.relay import Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
@@ -144,6 +145,8 @@ async def ask(gateway: Gateway, request: Request) -> None:
 async def serve(gateway: Gateway, request: Request) -> None:
     """Asks one engine after the other until one has begun to answer. Raises Refusal with a reason for each."""
     offer(gateway, request)
+    if gateway.placements.remembers:
+        request.recalled = await recall(gateway, request)
     failures: list[tuple[Candidate, TryFailed]] = []
     considered = request.record.considered
     for candidate in to_ask(gateway, request):
@@ -222,7 +225,7 @@ async def hear(
     try:
         call = begun()
         exchange.closed.then(lambda: call.abort(ClientGone()))
-        first = answering(gateway, placed, noting(gateway, request, candidate))
+        first = answering(gateway, request, candidate, placed, noting(gateway, request, candidate))
         await relay(request, call, candidate.route.timeouts, called, first)
         gateway.breakers.succeeded(endpoint)
     except TryFailed as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from nexus_gateway.asked import Asked
 from nexus_gateway.candidates import Wanted
@@ -13,6 +14,9 @@ from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.trace import Trace
+
+if TYPE_CHECKING:
+    from nexus_gateway.placing.remembered import Recalled
 
 
 def session_key(caller: Caller, head: RequestHead, asked: Asked, surface: Surface) -> str:
@@ -35,6 +39,8 @@ class Request:
     route: Route
     holder: str = ""
     """See `Wanted`."""
+    recalled: Recalled | None = None
+    """Who has answered the conversation lately, where that is remembered."""
     salt: bytes = field(default=b"", repr=False)
     """See `Gateway`."""
 

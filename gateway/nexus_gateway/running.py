@@ -39,10 +39,12 @@ from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.collector import spans_of_environment
 from nexus_gateway.telemetry.logs import LogWriter, event_line
+from nexus_gateway.telemetry.metrics import Metrics
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.tokens.settings import TokenSettings, read_token_settings
 
 if TYPE_CHECKING:
+    from nexus_gateway.placing.memory import PlacementMemory
     from nexus_gateway.tokens.jwks import Jwks
     from nexus_gateway.tokens.verify import TokenVerifier
 
@@ -88,6 +90,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
         salt,
     )
     gateway.names = names
+    gateway.placement_memory = _placement_memory(settings, logs, gateway.metrics)
     decided = gateway.decisions = DecisionLog(start.decisions) if start.decisions else None
     if worker is not None:
         end_with_parent()
@@ -205,6 +208,27 @@ def _places(settings: Settings, logs: LogWriter) -> Places:
             logs.write(event_line(message, "error", reason=reason))
 
     return SharedPlaces(settings.redis_url, settings.responses_seconds, changed)
+
+
+def _placement_memory(settings: Settings, logs: LogWriter, metrics: Metrics) -> PlacementMemory | None:
+    """For routes with `memory_seconds`; the others never ask it."""
+    if settings.redis_url is None:
+        return None
+    from nexus_gateway.placing.memory import PlacementMemory  # as above
+
+    def changed(up: bool, reason: str) -> None:
+        if up:
+            logs.write(event_line("placements are remembered in Redis again"))
+        else:
+            message = "Redis does not answer for placements; prompts are placed without memory"
+            logs.write(event_line(message, "warning", reason=reason))
+
+    return PlacementMemory(
+        settings.redis_url,
+        changed,
+        recalls=lambda outcome: metrics.recalls.add((outcome,)),
+        notes=lambda outcome: metrics.notes.add((outcome,)),
+    )
 
 
 def _spans(environ: Mapping[str, str], logs: LogWriter) -> BatchWriter[RequestRecord] | None:

@@ -258,7 +258,7 @@ class Settings(Section):
     def _takes_apart_what_it_can(self) -> Settings:
         with_gpus = self.gpu.enabled and self.image is not None
         self.disaggregated.hold_to(self.runtime, self.gpu.count if with_gpus else 0)
-        self.prefix_routing.hold_to(self.disaggregated, in_cluster=self.in_cluster)
+        self.prefix_routing.hold_to(self.disaggregated, in_cluster=self.in_cluster, has_redis=self.redis.mode != "none")
         return self
 
     @model_validator(mode="after")

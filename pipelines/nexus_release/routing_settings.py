@@ -26,6 +26,8 @@ class PrefixChoice(Section):
     """In which a pod that has come is given more and more of its conversations."""
     scrape_seconds: float = Field(default=1, ge=0.1, le=60)
     """Between two looks at each pod's load, by each gateway process."""
+    memory_seconds: float = Field(default=0, ge=0, le=3600)
+    """For which it is remembered in the environment's Redis which pod has answered a conversation; 0: not at all."""
 
 
 class PrefixRouting(Section):
@@ -34,12 +36,17 @@ class PrefixRouting(Section):
     models: dict[ModelName, PrefixChoice]
     """By the model's alias; of any other, Kubernetes chooses the pod."""
 
-    def hold_to(self, disaggregated: Disaggregated, *, in_cluster: bool) -> None:
+    def hold_to(self, disaggregated: Disaggregated, *, in_cluster: bool, has_redis: bool) -> None:
         """Raises ValueError."""
-        for model in self.models:
+        for model, choice in self.models.items():
             where = f"prefix_routing.models.{model}"
             if not in_cluster:
                 raise ValueError(f"{where}: engines are processes of this machine, one of each release: take it away")
+            if choice.memory_seconds and not has_redis:
+                raise ValueError(
+                    f"{where}.memory_seconds: {choice.memory_seconds:g}: redis.mode is none, so nobody could remember: "
+                    "give 0, or a Redis"
+                )
             halves = disaggregated.models.get(model)
             if halves is not None and not halves.releases:
                 raise ValueError(

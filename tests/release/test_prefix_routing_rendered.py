@@ -49,9 +49,17 @@ def test_the_gateway_reads_the_choice_that_the_settings_name() -> None:
     assert upstream.prefix is not None
     assert upstream.prefix.tau == 15928 * 2
     assert upstream.prefix.least_tokens == 500
+    assert upstream.choice is not None
+    assert upstream.choice.memory_seconds == 0
     assert [one.url for model in routed({"it.yaml": text}) for one in model.releases if one.service == STABLE] == [
         upstream.service
     ]
+
+
+def test_what_is_remembered_is_told_to_the_gateway() -> None:
+    settings = settings_of("prod", BY_PREFIX, {"prefix_routing": {"models": {MODEL: {"memory_seconds": 300}}}})
+    table = compile_file("it.yaml", parse("it.yaml", files(settings)[ROUTES].encode()), 10.0, None)
+    assert [one.choice.memory_seconds for one in table.upstreams.values() if one.choice] == [300, 300]
 
 
 def test_other_models_and_environments_are_as_before() -> None:
@@ -79,6 +87,11 @@ def one_model() -> dict[str, Any]:
         ("prod", APART, rf"prefix_routing.models.{MODEL}: its pods are chosen by the endpoint picker: take it away"),
         ("local", {}, rf"prefix_routing.models.{MODEL}: engines are processes of this machine"),
         ("prod", {"prefix_routing": {"models": {MODEL: {"bound": 0.5}}}}, "greater than or equal to 1"),
+        (
+            "prod",
+            {"redis": {"mode": "none", "image": None}, "prefix_routing": {"models": {MODEL: {"memory_seconds": 60}}}},
+            rf"prefix_routing.models.{MODEL}.memory_seconds: 60: redis.mode is none",
+        ),
         ("prod", {"prefix_routing": {"models": {MODEL: {"ttft_penalty_seconds": 0}}}}, "greater than 0"),
         ("prod", {"prefix_routing": {"models": {MODEL: {"tau": 1}}}}, "Extra inputs"),
     ],

@@ -48,6 +48,8 @@ class Placements:
     def __init__(self) -> None:
         self.active = False
         """False where no upstream chooses by prefix: then nobody asks anything here."""
+        self.remembers = False
+        """True where one of them has a placement memory."""
         self._known: dict[str, Known] = {}
         self._newest = -inf
         """When the last endpoint came."""
@@ -61,6 +63,7 @@ class Placements:
         """Takes a configuration: forgets what it does not name. The endpoints of an upstream that is new are all taken
         to be warm, those that come to it later begin slowly."""
         self.active = bool(upstreams)
+        self.remembers = any(one.choice is not None and one.choice.memory_seconds > 0 for one in upstreams)
         before, self._endpoints = self._endpoints, {one.name: one.endpoints for one in upstreams}
         self._seeds = {one.name: Seeds([endpoint.seed for endpoint in one.endpoints]) for one in upstreams}
         named = set[str]()
@@ -123,6 +126,11 @@ class Placements:
             size,
             learned.uncached(tokens, choice.warm, choice.near),
         )
+
+    def short(self, upstream: Upstream, size: int) -> bool:
+        """True for a body of so many bytes where its prompt is too short to be worth a home."""
+        learned = self._learned.get(upstream.name) or Learned()
+        return upstream.prefix is None or learned.tokens(size) < upstream.prefix.least_tokens
 
     def begun(self, placed: Placed) -> None:
         placed.waits = True

@@ -151,6 +151,18 @@ PLACED = Family(
 SCRAPES = Family(
     "gateway_engine_scrapes_total", "counter", "Looks at the load of an engine's endpoint.", ("upstream", "outcome")
 )
+RECALLS = Family(
+    "gateway_placement_recalls_total",
+    "counter",
+    "Conversations whose last endpoints were asked of Redis before a choice, by what it said within 2 ms.",
+    ("outcome",),
+)
+NOTES = Family(
+    "gateway_placement_notes_total",
+    "counter",
+    "Notes in Redis of who has answered a conversation, by what became of them.",
+    ("outcome",),
+)
 SERVICE_ENDPOINTS = Family(
     "gateway_service_endpoints",
     "gauge",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nexus_gateway.placing.outcomes import Note, Recall
 from nexus_gateway.surfaces import KEPT
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.families import Family, Labels
@@ -31,9 +32,10 @@ Cell = list[float]
 class Counter:
     """A prometheus_client child costs several times what this dictionary does, on each request."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, known: Iterable[str] = ()) -> None:
+        """`known`: values of its one label, that are told from the start on."""
         self._family = family
-        self._cells: dict[Labels, Cell] = {}
+        self._cells: dict[Labels, Cell] = {(value,): [0] for value in known}
 
     def add(self, labels: Labels, amount: float = 1) -> None:
         self.cell(labels)[0] += amount
@@ -116,6 +118,8 @@ class Metrics:
         self.masked = Counter(families.MASKED)
         self.placed = Counter(families.PLACED)
         self.scrapes = Counter(families.SCRAPES)
+        self.recalls = Counter(families.RECALLS, get_args(Recall))
+        self.notes = Counter(families.NOTES, get_args(Note))
         self.shadows = Counter(families.SHADOWS)
         self.shadows_dropped = Counter(families.SHADOWS_DROPPED)
         self._state, self._lag = state, lag

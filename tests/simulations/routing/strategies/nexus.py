@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from nexus_gateway.prefix_routing.choice import Choice, Parameters, Place, choose
+from nexus_gateway.prefix_routing.choice import Choice, Parameters, Place, Why, choose
 from nexus_gateway.prefix_routing.evenness import Evenness
 from nexus_gateway.prefix_routing.keys import Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Learned
@@ -30,7 +30,7 @@ class Nexus:
 
     def choose(self, question: Question, endpoints: Sequence[Seen], now: float) -> Seen:
         parameters = Parameters(endpoints[0].engine.machine.pace.prefill_rate, PENALTY_SECONDS)
-        keys, tokens = _keys(question), self._learned.tokens(question.prompt * BYTES)
+        keys, tokens = keys_of_question(question), self._learned.tokens(question.prompt * BYTES)
         places = self._places(endpoints, now)
         seeds = Seeds([one.seed for one in places])
         by_group: Sequence[int] = seeds.scores(keys.group)
@@ -38,9 +38,18 @@ class Nexus:
         if bar == NARROW:
             by_group = self._evenness.scores(keys.group, by_group, places, now)
         gain = self._learned.gain
-        choice = choose(keys, tokens, places, bar, parameters, seeds=seeds, group_scores=by_group, gain=gain)
+        choice = choose(
+            keys, tokens, places, bar, parameters, self.holders(keys), seeds=seeds, group_scores=by_group, gain=gain
+        )
         self._sent(question, endpoints[choice.place].name, choice, tokens)
         return endpoints[choice.place]
+
+    def why_of(self, question: Question) -> Why:
+        return self._under_way[id(question)][0].why
+
+    def holders(self, keys: Keys) -> Collection[str]:
+        """Engines that have answered the conversation lately; nothing is remembered here."""
+        return ()
 
     def _places(self, endpoints: Sequence[Seen], now: float) -> list[Place]:
         loads = with_unknown(
@@ -84,7 +93,7 @@ class Nexus:
         return len(self._widths)
 
 
-def _keys(question: Question) -> Keys:
+def keys_of_question(question: Question) -> Keys:
     return keys_of(Prompt(question.tenant, "model", head=question.head.encode(), start=question.start.encode()))
 
 
