@@ -27,9 +27,11 @@ def explain(
     question: Question,
     open_circuits: Collection[str] = (),
     loads: Mapping[str, Load | None] = MappingProxyType({}),
+    share: float = 0.0,
 ) -> dict[str, Any]:
     """`open_circuits`: upstreams that are taken to have failed, as patterns. `loads`: of endpoints, where they were
-    asked for it. Raises Refusal for a body that is none."""
+    asked for it; `share`: of its upstream's load that the prompt's group makes. Raises Refusal for a body that is
+    none."""
     table = snapshot.table
     decided = decide(question, table)
     told: dict[str, Any] = {
@@ -59,7 +61,7 @@ def explain(
     told |= {
         "tries": decided.route.tries,
         "asked_in_order": [
-            _engine(one, upstream, decided.caller) | _choice(question, decided, upstream, loads)
+            _engine(one, upstream, decided.caller) | _choice(question, decided, upstream, loads, share)
             for one, upstream in able
         ],
         "passed_over": [
@@ -114,9 +116,9 @@ def _engine(route: Route, upstream: Upstream, caller: Caller) -> dict[str, Any]:
 
 
 def _choice(
-    question: Question, decided: Decided, upstream: Upstream, loads: Mapping[str, Load | None]
+    question: Question, decided: Decided, upstream: Upstream, loads: Mapping[str, Load | None], share: float
 ) -> dict[str, Any]:
-    told = choice_told(question, decided, upstream, loads)
+    told = choice_told(question, decided, upstream, loads, share)
     return {} if told is None else {"choice": told}
 
 
@@ -172,6 +174,7 @@ def _choice_lines(choice: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield f"  key     {choice['key']}: group {choice['group']}, conversation {choice['conversation']}"
     yield f"  home    {choice['home']}, one of {choice['width']} of the group"
+    yield f"  taken   {choice['assumed']}; the group makes {choice['group_share']:.0%} of the load"
     yield f"  asked   {choice['asked']} ({choice['why']}): {choice['because']}"
     for one in choice["loads"]:
         said = "" if one["known"] else "; it says nothing of its load, and is taken for as loaded as the others"

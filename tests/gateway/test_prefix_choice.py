@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_gateway.prefix_routing.choice import WORTH_NEXT, Parameters, Place, choose, lightest, limit_of
+from nexus_gateway.prefix_routing.choice import WORTH_NEXT, Parameters, Place, choose, lightest, limit_of, tries
 from nexus_gateway.prefix_routing.keys import BLOCK, Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Gain, Learned
 from nexus_gateway.prefix_routing.load import Load, Own, Scrape, load_of, with_unknown
@@ -115,10 +115,35 @@ def test_most_stay_at_home_while_all_engines_have_more_to_do_than_they_can() -> 
     assert {choose(keys(number), LONG, among, NARROW, PARAMETERS).why for number in range(50)} == {"home"}
 
 
-def test_what_is_hardly_found_again_goes_to_the_lightest() -> None:
+def test_what_is_hardly_found_again_goes_to_the_lightest_but_for_a_few_that_try() -> None:
     among = [one._replace(load=Load(number, 1)) for number, one in enumerate(reversed(places(5)))]
-    found = {choose(keys(number), LONG, among, 0, PARAMETERS, gain=Gain(0.2, 0.2)).place for number in range(50)}
-    assert found == {0}
+    little = [(choose(keys(n), LONG, among, 0, PARAMETERS, gain=Gain(0.2, 0.2)), tries(keys(n))) for n in range(400)]
+    assert {choice.place for choice, tried in little if not tried} == {0}
+    assert {choice.why for choice, tried in little if not tried} == {"home", "little"}
+    assert {choice.why for choice, tried in little if tried} == {"home"}
+    assert 10 < sum(tried for _, tried in little) < 45
+
+
+@pytest.mark.parametrize("some_try", [True, False])
+def test_it_is_learned_again_that_home_is_worth_it(some_try: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 64 endpoints that take turns as the lightest. First no prompt comes twice, then all come again and again."""
+    if not some_try:
+        monkeypatch.setattr("nexus_gateway.prefix_routing.choice.tries", lambda keys: False)
+    learned, cached, bare = Learned(), set[tuple[int, int]](), places(64)
+
+    def ask(conversation: int, turn: int) -> str:
+        among = [one._replace(load=Load((n - turn) % 64, 1)) for n, one in enumerate(bare)]
+        choice = choose(keys(conversation), LONG, among, NARROW, PARAMETERS, gain=learned.gain)
+        at = (conversation, choice.place)
+        learned.told(16_000, 4000, 3600 if at in cached else 0, choice.warm, choice.near)
+        cached.add(at)
+        return choice.why
+
+    new = [ask(number, number) for number in range(1000)]
+    assert new[:5] == ["home"] * 5
+    assert new[-50:].count("little") > 30
+    again = [ask(5000 + turn % 321, turn) for turn in range(1605)]  # 321: each time another endpoint is the lightest
+    assert (again[-50:].count("home") == 50) == some_try
 
 
 def test_a_short_prompt_goes_to_the_lightest() -> None:

@@ -12,6 +12,7 @@ from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.placements import Placed, Placements
 from nexus_gateway.prefix_routing.choice import (
     LEAST_SHARED,
+    TRIED,
     WORTH_BEYOND,
     WORTH_NEXT,
     Choice,
@@ -63,9 +64,10 @@ def plain_choice(
     order = sorted(inside, key=lambda n: -by_conversation[n])
     home = order[0]
     lightest = min(everyone, key=lambda n: (places[n].load.tokens, places[n].load.requests))
-    if tokens < parameters.least_tokens or gain.beyond < LEAST_SHARED:
-        told = lightest == home and tokens >= parameters.least_tokens
-        return Choice(lightest, home, "home" if told else "short", len(inside))
+    if tokens < parameters.least_tokens:
+        return Choice(lightest, home, "short", len(inside))
+    if gain.beyond < LEAST_SHARED and keys.conversation % TRIED:
+        return Choice(lightest, home, "home" if lightest == home else "little", len(inside))
     mean = sum(one.load.requests for one in places) / len(places)
     limit = parameters.bound * mean + parameters.slack
     holding = {n for n in let_in if places[n].id in holders} or {home}

@@ -240,14 +240,16 @@ def test_what_is_asked_again_after_a_failure_is_asked_of_another(engines: list[W
         gateway.stop()
 
 
-async def explained(folder: Path, *texts: str) -> list[dict[str, Any]]:
+async def explained(folder: Path, *texts: str, share: float = 0.0) -> list[dict[str, Any]]:
     """As `nexus-gateway explain --scrape` has it, of one look at the engines."""
     snapshot, loads = await loads_of(routes_named(str(folder / "routes"), Path()))
     key = Key("dev-key", None, admin=False)
     told = []
     for text in texts:
         body = json.dumps({"model": "chat", "messages": [{"role": "system", "content": text}]}).encode()
-        told.append(explain(snapshot, Question(key, BY_API["chat"], body), (), loads)["asked_in_order"][0]["choice"])
+        told.append(
+            explain(snapshot, Question(key, BY_API["chat"], body), (), loads, share)["asked_in_order"][0]["choice"]
+        )
     return told
 
 
@@ -262,6 +264,13 @@ def test_explain_names_the_key_and_the_home_that_the_gateway_asks(
         (served,) = (one.url for one, was in zip(engines, before, strict=True) if queried(one) > was)
         assert [told["home"], told["asked"]] == [f"chat-1 {served}"] * 2
         assert (told["key"], told["why"]) == ("the beginning of the prompt", "home")
+
+
+def test_explain_takes_a_group_for_as_wide_as_its_share_makes_it(engines: list[Worker], tmp_path: Path) -> None:
+    write_routes(tmp_path / "routes", {"chat": routes([one.url for one in engines])})
+    for share, width in ((0.0, 1), (0.09, 2), (1.0, 3)):
+        (told,) = asyncio.run(explained(tmp_path, SYSTEM, share=share))
+        assert (told["width"], told["group_share"]) == (width, share)
 
 
 def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], tmp_path: Path) -> None:
@@ -279,9 +288,12 @@ def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], 
 def test_the_command_asks_engines_and_tells_people(engines: list[Worker], tmp_path: Path) -> None:
     write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, f"http://127.0.0.1:{free_port()}"])})
     command = [str(BIN / "nexus-gateway"), "explain", str(tmp_path / "routes"), "--model", "chat", "--scrape"]
+    command.append("--group-percent=100")
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "(short): the prompt is taken to have less than 500 tokens" in done.stdout
+    assert "one of 2 of the group" in done.stdout
+    assert "nothing is remembered of the conversation; the group makes 100% of the load" in done.stdout
     assert "it says nothing of its load, and is taken for as loaded as the others" in done.stdout
 
 

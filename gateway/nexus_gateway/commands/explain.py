@@ -36,6 +36,12 @@ _APIS = ("chat", "completions", "embeddings", "responses", "messages", "rerank")
     "--open", "open_circuits", multiple=True, metavar="UPSTREAM", help="It has failed; * stands for any text."
 )
 @click.option("--scrape", is_flag=True, help="Ask the engines for their load, where they are chosen by prefix.")
+@click.option(
+    "--group-percent",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Of its upstream's load: what prompts make that begin like this one; they may use more endpoints than one.",
+)
 @click.option("--repository", type=_PATH, default=Path(), help="Of a COMMIT:PATH [default: this folder].")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def explain(
@@ -53,6 +59,7 @@ def explain(
     size: int,
     open_circuits: tuple[str, ...],
     scrape: bool,
+    group_percent: float,
     repository: Path,
     as_json: bool,
 ) -> None:
@@ -75,7 +82,7 @@ def explain(
         asked = _question(caller, api, model, body.read() if body else None, max_tokens, given, size)
         found = routes_named(routes, repository)
         snapshot, loads = asyncio.run(loads_of(found)) if scrape else (found, {})
-        told = explained(snapshot, asked, open_circuits, loads)
+        told = explained(snapshot, asked, open_circuits, loads, group_percent / 100)
     except (ConfigRefused, Refusal) as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         sys.exit(2)

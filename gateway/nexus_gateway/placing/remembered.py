@@ -48,7 +48,7 @@ def note(gateway: Gateway, request: Request, candidate: Candidate, placed: Place
     memory, recalled, choice = gateway.placement_memory, request.recalled, candidate.upstream.choice
     if memory is None or recalled is None or choice is None or not _remembers(candidate.upstream):
         return
-    if placed.why != "short":
+    if placed.why not in ("short", "little"):
         memory.note(recalled.keys.conversation, candidate.endpoint.seed, choice.memory_seconds)
 
 

@@ -11,7 +11,8 @@ from nexus_gateway.prefix_routing.choice import Place, choose, limit_of
 from nexus_gateway.prefix_routing.keys import Source
 from nexus_gateway.prefix_routing.learned import Learned
 from nexus_gateway.prefix_routing.load import Load, with_unknown
-from nexus_gateway.prefix_routing.width import NARROW
+from nexus_gateway.prefix_routing.rendezvous import Seeds
+from nexus_gateway.prefix_routing.width import NARROW, moved, need_of
 from nexus_gateway.question import Decided, Question
 from nexus_gateway.routes import Upstream
 
@@ -24,11 +25,12 @@ NAMED: Mapping[Source, str] = {
 
 
 def choice_told(
-    question: Question, decided: Decided, upstream: Upstream, loads: Mapping[str, Load | None]
+    question: Question, decided: Decided, upstream: Upstream, loads: Mapping[str, Load | None], share: float = 0.0
 ) -> dict[str, Any] | None:
     """None where nothing is chosen by prefix. `loads` by endpoint; None for one that said nothing, idle where there is
-    no entry. A group is taken to be one of many, with one endpoint: what share of the load it has, a
-    running gateway alone knows."""
+    no entry. `share`: of the upstream's load that the prompt's group makes, 0 to 1, by which it may use more endpoints
+    than one. That, what home saves and who has answered before, a running gateway alone knows: home is taken to be
+    worth it, and nothing to be remembered."""
     parameters = upstream.prefix
     if parameters is None or decided.route is None or not keeps_prompts(question.surface):
         return None
@@ -37,7 +39,9 @@ def choice_told(
     known = with_unknown([one or Load(0, 0, known=False) for one in seen])
     places = [Place(one.id, one.seed, load) for one, load in zip(upstream.endpoints, known, strict=True)]
     tokens = Learned().tokens(max(len(question.body), question.size))
-    choice = choose(keys, tokens, places, NARROW, parameters)
+    seeds = Seeds([one.seed for one in places])
+    bar = moved(NARROW, seeds.scores(keys.group), need_of(len(places)) * share)
+    choice = choose(keys, tokens, places, bar, parameters, seeds=seeds)
     home, limit = places[choice.home], limit_of(known, parameters)
     return {
         "key": NAMED[keys.source],
@@ -49,6 +53,8 @@ def choice_told(
         "why": choice.why,
         "because": _because(choice.why, home.load, limit, parameters.least_tokens),
         "width": choice.width,
+        "group_share": share,
+        "assumed": "home is worth it, and nothing is remembered of the conversation",
         "loads": [
             {
                 "endpoint": one.id,

@@ -20,10 +20,10 @@ from nexus_gateway.prefix_routing.load import Load
 from nexus_gateway.prefix_routing.rendezvous import LARGEST, Seeds
 from nexus_gateway.prefix_routing.width import NARROW
 
-Why = Literal["home", "holder", "next", "beyond", "full", "short"]
+Why = Literal["home", "holder", "next", "beyond", "full", "short", "little"]
 """`home`; `holder`: it has answered this conversation lately; `next`: another of the group's cost less; `beyond`: one
-that the group does not use did; `full`: all of these were far above the mean; `short`: the prompt is too short, or too
-little of it is found again, to be worth a home."""
+that the group does not use did; `full`: all of these were far above the mean; `short`: the prompt is too short to
+be worth a home; `little`: too little of such prompts is found again there."""
 WARM: Collection[Why] = ("home", "holder")
 """Where the prompt's beginning is expected in the cache."""
 WORTH_NEXT, WORTH_BEYOND = 50.0, 12.0
@@ -32,7 +32,10 @@ that would keep the group's beginning from now on as well, in place of another's
 (docs/benchmarks-routing.md)."""
 ALL = Gain()
 LEAST_SHARED = 0.35
-"""Of a prompt that home saves. Where it is less the lightest is asked."""
+"""Of a prompt that home saves. Where it is less the lightest is asked, but by a few conversations,"""
+TRIED = 16
+"""one of so many, whose turns all stay at home: else with many endpoints nobody would be there, and nobody would learn
+that home saves more again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,11 @@ def choose(
     inside = inside or [max(open_to_it, key=by_group.__getitem__)]
     by_conversation = seeds.scores(keys.conversation) if len(inside) > 1 else by_group
     home = max(inside, key=by_conversation.__getitem__)
-    if tokens < parameters.least_tokens or gain.beyond < LEAST_SHARED:
+    if tokens < parameters.least_tokens:
+        return Choice(lightest(places), home, "short", len(inside))
+    if gain.beyond < LEAST_SHARED and not tries(keys):
         found = lightest(places)
-        told = found == home and tokens >= parameters.least_tokens  # so that it is learned when home saves more again
-        return Choice(found, home, "home" if told else "short", len(inside))
+        return Choice(found, home, "home" if found == home else "little", len(inside))
     limit = limit_of([one.load for one in places], parameters)
     holding = ({one for one in open_to_it if places[one].id in holders} if holders else None) or {home}
     lost_next, lost_beyond = WORTH_NEXT * gain.next * tokens, WORTH_BEYOND * gain.beyond * tokens
@@ -132,6 +136,11 @@ def choose(
     able = [one for one in known if places[one].load.requests < limit]
     found = min(able, key=cost) if able else lightest(places)
     return Choice(found, home, _why(found, home, holding, within, full=not able), len(inside))
+
+
+def tries(keys: Keys) -> bool:
+    """Whether this conversation stays at home though that has not been worth it: the same ones at every gateway."""
+    return keys.conversation % TRIED == 0
 
 
 def _why(found: int, home: int, holding: Collection[int], inside: Collection[int], *, full: bool) -> Why:

@@ -253,9 +253,12 @@ LABELS = {
     "`no_endpoint` or `api_not_served`.",
     "limit": "`requests`, `tokens` or `parallel`.",
     "outcome": "`first` (an engine was called, its answer is kept), `unkept` (called, and not kept), `replayed`, "
-    "`joined`, `conflict` or `unavailable`. Of a look at an engine: `taken`, or `failed`: it is then unknown.",
+    "`joined`, `conflict` or `unavailable`. Of a look at an engine: `taken`, or `failed`: it is then unknown. Of a "
+    "look for who has answered: `found`, `nothing`, `late` (not within 2 ms), or `away` (Redis is down, or left alone "
+    "for having been late). Of a note of it: `kept`, `lost`, or `dropped` (too many wait).",
     "why": "`home`, `holder` (it has answered the conversation lately), `next` (home had no room), `beyond` (nobody in "
-    "the group's width had), `full` (nobody had) or `short`.",
+    "the group's width had), `full` (nobody had), `short`, or `little` (too little of such "
+    "prompts is found again, so that the endpoint with the least to do was asked).",
     "tenant": "Who the routes name in `policies` or `subjects`; `other` is everybody else.",
     "from_model": "The route that was asked for.",
     "to_model": "The route that answered.",

@@ -59,11 +59,12 @@ class RequestLine(_Line):
         description="What came of its idempotency key: called and kept, given again, shared while it was made, another "
         "body, called and not kept, or refused since nobody could say; absent where it has none.",
     )
-    placed: Literal["home", "holder", "next", "beyond", "full", "short"] = Field(
+    placed: Literal["home", "holder", "next", "beyond", "full", "short", "little"] = Field(
         default="home",
         description="Why its endpoint was asked: it knows the prompt's beginning, or has answered the conversation "
         "lately; or home had no room: the next one, one beyond the group's, or the lightest since all were full; "
-        "`short`: the prompt is too short to matter. Absent where its upstream does not choose by prefix.",
+        "`short`: the prompt is too short to matter; `little`: too little of such prompts is "
+        "found again. Absent where its upstream does not choose by prefix.",
     )
     masked_values: Tokens = Field(
         default=0, description="Different values that were masked in its body and its answer; absent where none was."
