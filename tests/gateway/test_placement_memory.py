@@ -312,10 +312,9 @@ def test_one_that_stays_at_home_is_noted_there(gateway: Gateway, engines: list[E
     assert answered_by(gateway, engines, text) is home
 
 
-def test_short_prompts_neither_ask_for_it_nor_are_noted(gateway: Gateway, engines: list[Engine]) -> None:
+def test_short_prompts_do_not_ask_for_it(gateway: Gateway, engines: list[Engine]) -> None:
     def asked() -> float:
-        notes = figure(gateway, "gateway_placement_notes_total")
-        return notes + figure(gateway, "gateway_placement_recalls_total")
+        return figure(gateway, "gateway_placement_recalls_total")
 
     before = asked()
     answered_by(gateway, engines, "short")
