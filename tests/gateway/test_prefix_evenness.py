@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nexus_gateway.prefix_routing.choice import Place
-from nexus_gateway.prefix_routing.evenness import KNOWN, RECKONED_SECONDS, Evenness
+from nexus_gateway.prefix_routing.evenness import EVENED, KNOWN, RECKONED_SECONDS, Evenness
 from nexus_gateway.prefix_routing.load import Load
 from nexus_gateway.prefix_routing.rendezvous import Seeds, seed_of
 
@@ -69,9 +69,9 @@ def test_nothing_is_evened_before_the_groups_are_known() -> None:
 
 
 def test_a_few_groups_stay_as_they_fall() -> None:
-    few = GROUPS[: 8 * len(EIGHT) - 1]
+    few = GROUPS[: EVENED * len(EIGHT) - 1]
     assert known(1, few).where(few) == hashed(few)
-    assert known(1, GROUPS[: 8 * len(EIGHT)]).where(few) != hashed(few)
+    assert known(1, GROUPS[: EVENED * len(EIGHT)]).where(few) != hashed(few)
 
 
 def test_an_endpoint_that_goes_moves_few_others() -> None:

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 
 from nexus_gateway.prefix_routing.choice import Place
 from nexus_gateway.prefix_routing.rendezvous import LARGEST
-from nexus_gateway.prefix_routing.width import GROUPS, MEASURED_SECONDS, MOST_GROUPS
+from nexus_gateway.prefix_routing.width import MEASURED_SECONDS, MOST_GROUPS
 
 MOST = 1.1
+EVENED = 16
+"""Groups for each endpoint from which on anything is evened. Fewer have room in the caches however they fall, and to
+even them would move homes whenever a group comes."""
 KNOWN = 2.0
 """Times that a group has been asked for on average before anything is evened: who has heard of half of the groups
 would move others than who has heard of all."""
@@ -34,8 +37,8 @@ class _Group:
 
 class Evenness:
     """Of a model's groups that use one endpoint each; those that use several are even already. Each counts for one,
-    whatever it asks: what is large uses several. Where endpoints have fewer than `GROUPS` each, there is room for all
-    however they fall, and nothing is evened. Times are seconds of any clock that does not go back."""
+    whatever it asks: what is large uses several. Where endpoints have fewer than `EVENED` each, nothing is
+    evened. Times are seconds of any clock that does not go back."""
 
     def __init__(self, most: int = MOST_GROUPS, over_seconds: float = MEASURED_SECONDS) -> None:
         self._most, self._over = most, over_seconds
@@ -82,7 +85,7 @@ class Evenness:
         self._reckoned, self._least = now, {}
         while next(iter(self._groups.values())).seen < now - self._over:
             self._forget_oldest()
-        if self._asked < KNOWN * len(self._groups) or len(self._groups) < GROUPS * len(seeds):
+        if self._asked < KNOWN * len(self._groups) or len(self._groups) < EVENED * len(seeds):
             return
         kept: dict[int, list[int]] = {seed: [] for seed in seeds}
         for one in self._groups.values():
