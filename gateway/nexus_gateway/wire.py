@@ -103,6 +103,11 @@ class WireProtocol(LateParts):
         else:
             self._look(self._held + data)
 
+    def eof_received(self) -> None:
+        """The loop closes the transport of a client that says no more."""
+        self.write_out()
+        super().eof_received()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._current is not None:

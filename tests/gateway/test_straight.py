@@ -105,6 +105,7 @@ def gateway(folder: Path, limiter: Limiter | None = None) -> Gateway:
         "routes": {
             "chat": {"strategy": "direct", "upstream": "engine"},
             "other": {"strategy": "direct", "upstream": "renamed", "timeouts": {"total_seconds": 50}},
+            "m-900001-0": {"strategy": "direct", "upstream": "engine"},
         },
         "policies": {
             "key": {"requests_per_minute": 1000, "tokens_per_minute": 100_000, "max_parallel": 9},
@@ -247,11 +248,18 @@ def test_whatever_an_engine_answers_both_ways_say_the_same(kind: str, more: byte
     assert straight.log.count(b'"request"') == len(straight.audit) >= 1
 
 
+@pytest.mark.parametrize("cut", [150, 1000], ids=["in-two", "at-once"])
 @pytest.mark.parametrize("answer", [framed(EVENTS), framed(EVENTS)[:-200], OK], ids=["sound", "cut", "whole"])
-def test_a_stream_is_begun_straight_and_told_by_the_story(answer: bytes, tmp_path: Path) -> None:
-    straight, story, ways = asyncio.run(both(tmp_path, posted(stream=True), answer[:150], answer[150:], LOST))
+def test_a_stream_is_begun_straight_and_told_by_the_story(answer: bytes, cut: int, tmp_path: Path) -> None:
+    straight, story, ways = asyncio.run(both(tmp_path, posted(stream=True), answer[:cut], answer[cut:], LOST))
     assert straight == story
     assert ways >= 1
+
+
+def test_who_asks_for_a_stream_where_there_is_none_is_answered_in_one_piece(tmp_path: Path) -> None:
+    straight, story, ways = asyncio.run(both(tmp_path, posted(path="embeddings", input="x", stream=True), OK))
+    assert straight == story
+    assert ways == 2
 
 
 @pytest.mark.parametrize(
@@ -261,6 +269,7 @@ def test_a_stream_is_begun_straight_and_told_by_the_story(answer: bytes, tmp_pat
         (posted("bounded", max_tokens=3), "chat"),
         (posted("free"), "chat"),
         (posted(model="other"), "other"),
+        (posted(model="m-900001-0"), "m-900001-0"),
         (posted(model="other", cache_salt="mine"), "other"),
         (posted(cache_salt="mine"), "chat"),
         (posted(n=3, max_tokens=20), "chat"),
@@ -325,6 +334,41 @@ def test_a_circuit_opens_by_failures_on_the_straight_way_and_shuts_it(tmp_path: 
     assert ways == 1, "after a failure each answer changes something"
     assert straight.client.count(b"HTTP/1.1 50") == 3
     assert straight.engine[2] == b"", "an open circuit lets nothing through"
+
+
+def test_failures_with_good_answers_between_them_open_no_circuit_though_all_were_asked_before(tmp_path: Path) -> None:
+    async def asked(straight: bool) -> tuple[Told, int]:
+        drive = Drive(tmp_path / str(straight), straight=straight)
+        server, engines = Server("wire", drive.gateway, app=_no_pages), list[Transport]()
+        for _ in range(4):
+            drive.client = server.connect()
+            await drive.ask(posted())
+            engines.append(drive.engine)
+        for engine, answer in zip(engines, (*ANSWERS["500"], OK, *ANSWERS["500"], OK), strict=True):
+            assert isinstance(engine.protocol, Connection)
+            engine.protocol.data_received(answer)
+            await settled()
+        assert drive.gateway.breakers.untroubled("engine"), "it has answered well last"
+        return await drive.told(), drive.ways
+
+    (straight, ways), (story, _) = asyncio.run(asked(True)), asyncio.run(asked(False))
+    assert straight == story
+    assert ways == 4
+
+
+def test_a_client_that_says_no_more_gets_what_was_written_in_that_turn(tmp_path: Path) -> None:
+    async def asked(straight: bool) -> bytes:
+        drive = Drive(tmp_path / str(straight), straight=straight)
+        await drive.ask(posted())
+        assert isinstance(drive.engine.protocol, Connection)
+        drive.engine.protocol.data_received(OK)
+        assert not drive.client.protocol.eof_received()
+        await drive.client.leave()  # as the loop does after that word
+        return _same(drive.client.transport.sent)
+
+    straight, story = asyncio.run(asked(True)), asyncio.run(asked(False))
+    assert straight == story
+    assert straight.startswith(b"HTTP/1.1 200")
 
 
 def test_an_engine_that_says_nothing_is_given_up_by_the_same_clock(

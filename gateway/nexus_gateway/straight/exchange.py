@@ -95,8 +95,10 @@ class StraightExchange:
         plain = plain_answer(data[: end + 2]) if end >= 0 else None
         if plain is not None and plain.straight and plain.length == len(data) - end - len(END):
             body, now = data[end + len(END) :], time.monotonic()
-            late = now - self._started >= self._way.candidate.route.timeouts.total
-            usage = None if late or self._wire.flow.write_paused else usage_in(body)
+            way = self._way
+            late = now - self._started >= way.candidate.route.timeouts.total
+            streams = self._asked.stream and way.surface.streams  # what comes whole is no stream
+            usage = None if late or streams or self._wire.flow.write_paused else usage_in(body)
             if usage is not None:
                 self._engine.rest(keep=plain.keeps)
                 self._answer(body, now)
@@ -123,6 +125,7 @@ class StraightExchange:
         record.status, record.first_byte, record.answer_bytes = 200, now, size
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = usage
         owner = way.caller.key.owner
+        gateway.breakers.succeeded(way.endpoint)  # others may have failed since this one set out
         gateway.endpoints.ended(way.endpoint)
         gateway.parallel.leave(owner)
         if self._admitted is not None:

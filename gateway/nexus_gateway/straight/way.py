@@ -23,7 +23,8 @@ _APIS = ("chat", "completions", "embeddings", "rerank")
 """Whose answers are noted nowhere, and whose clients say nothing to the engine but the body."""
 _IDS = Trace("\0request\0", "\0trace\0", "\0span\0", "\0flags\0")
 _CALL = "\0call\0"
-_QUOTAS = (Quota(-900_001, -900_002, -900_003), Quota(-900_004, -900_005, -900_006))
+_NUMBER = "\0number\0"
+_ANY = Quota(0, 0, 0)
 _PLACES = (_IDS.request_id, _IDS.trace_id, _IDS.span_id, _IDS.flags, _CALL)
 
 
@@ -82,15 +83,11 @@ def way_of(gateway: Gateway, snapshot: Snapshot, key: Key, model: str, surface: 
 def _answer_form(snapshot: Snapshot, caller: Caller, candidate: Candidate) -> str:
     record = RequestRecord("POST", "", "", 0.0, revision=snapshot.revision, route=candidate.route.name)
     record.release = candidate.upstream.release
-    asks, spends = _QUOTAS
-    limits = caller.limits
-    quotas = asks if limits.requests is not None else None, spends if limits.tokens is not None else None
-    record.limit_headers = headers_of(Verdict(True, "", 0, *quotas))
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"-900007"), *origin(_IDS, record)]
-    form = _form(written(headers))
-    for number in (-900_007, *asks, *spends):
-        form = form.replace(str(number), "%d")
-    return form
+    number, limits = _NUMBER.encode(), caller.limits
+    quotas = _ANY if limits.requests is not None else None, _ANY if limits.tokens is not None else None
+    record.limit_headers = [(name, number) for name, _ in headers_of(Verdict(True, "", 0, *quotas))]
+    headers = [(b"content-type", b"application/json"), (b"content-length", number), *origin(_IDS, record)]
+    return _form(written(headers)).replace(_NUMBER, "%d")
 
 
 def _form(text: bytes) -> str:
