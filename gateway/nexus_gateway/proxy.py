@@ -267,7 +267,7 @@ async def _heard_out(
     try:
         return await hear(gateway, request, candidate, called, lambda: call)
     except TryFailed as failure:
-        failed = failure
+        failed = failure.with_traceback(None)  # it holds this frame, which holds `failed`
     finally:
         release(gateway, request, held)
     raise exhausted([(candidate, failed)], gateway.retry_after(request))

@@ -39,6 +39,10 @@ CASES = {
 }
 
 
+OURS = {"Connection", "HttpAnswer", "Request", "StraightExchange", "Streamed", "Waiter", "WireExchange", "frame",
+        "traceback"}  # fmt: skip
+
+
 def left_by(story: Callable[[], None]) -> Counter[str]:
     """Types of what only the collector can free."""
     story()  # what is made once is no garbage
@@ -78,6 +82,35 @@ def test_a_request_leaves_no_garbage(case: str, tmp_path: Path) -> None:
     assert uvloop.run(whole()) == Counter()
 
 
+@pytest.mark.parametrize("cut", ["by its client", "by its engine", "by its clock", "by a refusal"])
+def test_a_call_that_comes_to_nothing_leaves_no_garbage(cut: str, tmp_path: Path) -> None:
+    async def whole() -> Counter[str]:
+        shared = gateway(tmp_path)
+
+        def story() -> None:
+            client = Silent()
+            protocol, connection = connected(shared, client, Silent())
+            protocol.data_received(asked())
+            if cut == "by its clock":
+                connection.abort(UpstreamSlow("for this test"))
+            elif cut == "by a refusal":
+                connection.data_received(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n")
+            elif cut == "by its engine":
+                connection.connection_lost(None)
+            protocol.connection_lost(None)
+            if cut != "by its engine":
+                connection.connection_lost(None)
+            turn_of(asyncio.get_running_loop()).end()
+            assert (client.writes > 0) == (cut != "by its client")
+            shared.breakers.succeeded("engine")  # else the next one goes another way
+
+        found = left_by(story)
+        await asyncio.sleep(0)
+        return found
+
+    assert not OURS & uvloop.run(whole()).keys(), "of the sockets' doubles some is left"
+
+
 @pytest.mark.parametrize("cut", ["by its client", "by its engine", "by its clock"])
 def test_a_stream_that_is_cut_leaves_no_garbage(cut: str, tmp_path: Path) -> None:
     async def whole() -> Counter[str]:
@@ -101,8 +134,7 @@ def test_a_stream_that_is_cut_leaves_no_garbage(cut: str, tmp_path: Path) -> Non
         await asyncio.sleep(0)
         return found
 
-    ours = {"Connection", "HttpAnswer", "Request", "Streamed", "Waiter", "WireExchange", "frame", "traceback"}
-    assert not ours & uvloop.run(whole()).keys(), "of the sockets' doubles some is left"
+    assert not OURS & uvloop.run(whole()).keys(), "of the sockets' doubles some is left"
 
 
 def test_a_cycle_would_be_seen() -> None:
