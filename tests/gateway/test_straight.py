@@ -356,19 +356,28 @@ def test_failures_with_good_answers_between_them_open_no_circuit_though_all_were
     assert ways == 4
 
 
-def test_a_client_that_says_no_more_gets_what_was_written_in_that_turn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("behind", ["end-of-file", "gateway-stops", "no-http"])
+def test_what_was_written_in_a_turn_goes_out_before_what_else_happens_in_it(behind: str, tmp_path: Path) -> None:
     async def asked(straight: bool) -> bytes:
         drive = Drive(tmp_path / str(straight), straight=straight)
         await drive.ask(posted())
         assert isinstance(drive.engine.protocol, Connection)
         drive.engine.protocol.data_received(OK)
-        assert not drive.client.protocol.eof_received()
-        await drive.client.leave()  # as the loop does after that word
+        if behind == "end-of-file":
+            assert not drive.client.protocol.eof_received()
+            await drive.client.leave()  # as the loop does after that word
+        elif behind == "gateway-stops":
+            drive.client.protocol.shutdown()
+        else:
+            drive.client.protocol.data_received(b"no HTTP\r\n\r\n")
+        await settled()
+        assert drive.client.transport.closing
         return _same(drive.client.transport.sent)
 
     straight, story = asyncio.run(asked(True)), asyncio.run(asked(False))
     assert straight == story
     assert straight.startswith(b"HTTP/1.1 200")
+    assert straight.count(b"HTTP/1.1 400") == (behind == "no-http")
 
 
 def test_an_engine_that_says_nothing_is_given_up_by_the_same_clock(
