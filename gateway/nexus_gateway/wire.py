@@ -173,12 +173,13 @@ class WireProtocol(LateParts):
             known, length = found
         elif (plain := plain_head(head)) is not None:
             known, length = KnownHead(plain), plain.length
-            heads.keep(head, known)
         else:
             return False
         if len(rest) >= length <= LARGEST and known.digest is not None:
             straight = set_out(self._gateway, self, known, plain, rest[:length])
             if straight is not None:
+                if plain is not None:  # its key is a good one: what anybody writes is not kept
+                    heads.keep(head, known)
                 self._stop_clock()
                 self._current, self._held = straight, rest[length:]
                 self.tasks.add(straight)  # type: ignore[arg-type]  # as below
