@@ -65,11 +65,11 @@ class Answer:
     ended: float = 0.0
     tokens: int = 0
     """Of the answer, as the engine counts them."""
+    error: str = ""
+    """Why it does not count; empty where it is whole."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     """Of the prompt, where the engine says so."""
-    error: str = ""
-    """Why it does not count; empty where it is whole."""
 
     @property
     def first(self) -> float:

@@ -218,7 +218,13 @@ def test_grafana_is_told_all_that_its_files_name(whole: Composed) -> None:
         (port,) = whole.services[name]["ports"]
         assert told[f"NEXUS_{name.upper()}_URL"] == f"http://{name}:{port['target']}"
         assert set(whole.services[name]["networks"]) & set(grafana["networks"])
-    (webhook,) = re.findall(r"- url: (\S+)", (ROOT / "ops/alertmanager/alertmanager.yml").read_text())
+    alertmanager = yaml.safe_load((ROOT / "ops/alertmanager/alertmanager.yml").read_text())
+    (webhook,) = (
+        hook["url"]
+        for receiver in alertmanager["receivers"]
+        if receiver["name"] == "on-call"
+        for hook in receiver["webhook_configs"]
+    )
     assert told["NEXUS_ALERT_WEBHOOK"] == webhook, "the pager, whose token it is told"
 
 

@@ -147,9 +147,10 @@ def test_what_was_seen_at_an_earlier_weight_counts_on(walk: Callable[..., Walk])
     evidence = [way.step(timedelta(minutes=minutes)).evidence for minutes in (16, 2)]
     own = way.step(timedelta(minutes=1), dry=True).evidence
     assert [one.decision.action for one in evidence] == ["advance", "advance"]
-    first = {one.metric: float(one.evidence) for one in own.tests}["first_byte"]
-    tests, _ = decided_again(own, [])
-    assert first > {one.metric: float(one.evidence) for one in tests}["first_byte"]
+    earlier = [block for one in evidence for block in one.blocks]
+    (with_it, _), (without, _) = decided_again(own, earlier), decided_again(own, [])
+    assert own.tests == with_it
+    assert own.tests != without
 
 
 def test_where_two_steps_race_one_lands_and_the_other_changes_nothing(
