@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nexus_gateway.admission import counted, headers_of
-from nexus_gateway.asked import Asked, renamed
+from nexus_gateway.asked import Asked
 from nexus_gateway.exchange import drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.limits.limiter import Admitted
 from nexus_gateway.limits.windows import verdict_of
 from nexus_gateway.plain_head import PlainHead
-from nexus_gateway.prefix_cache import salt_of, salted
 from nexus_gateway.proxy import go_on
 from nexus_gateway.request import Request
 from nexus_gateway.snapshot import Snapshot
@@ -50,15 +49,15 @@ class StraightExchange:
         snapshot: Snapshot,
         way: Way,
         asked: Asked,
-        bodies: tuple[bytes, bytes],
+        bodies: tuple[bytes, bytes, bytes],
         admitted: Admitted | None,
         started: float,
     ) -> None:
-        """`bodies`: as it was sent, and as the policy lets it go on. `started`: seconds of a clock that does not go
-        back."""
+        """`bodies`: as it was sent, as the policy lets it go on, and as the engine is told it. `started`: seconds of
+        a clock that does not go back."""
         self._gateway, self._wire, self._known, self._plain = gateway, wire, known, plain
         self._snapshot, self._way, self._asked = snapshot, way, asked
-        self._sent, self._held = bodies
+        self._sent, self._held, self._body = bodies
         self._admitted, self._started, self.keeps, self.missing = admitted, started, known.keeps, 0
         if plain is not None and known.has_ids:
             self._ids, self._call_span = trace(plain.head), new_span_id()
@@ -71,7 +70,7 @@ class StraightExchange:
     def call(self, engine: Connection) -> None:
         gateway, way, ids = self._gateway, self._way, self._ids
         self._engine = engine
-        body = self._body = self._said()
+        body = self._body
         gateway.metrics.in_flight += 1
         gateway.endpoints.begun(way.endpoint)
         called = self._called = time.monotonic()
@@ -79,14 +78,6 @@ class StraightExchange:
         seconds = min(timeouts.first_byte, self._started + timeouts.total - called)
         head = way.ask_form % (ids.request_id, ids.trace_id, ids.trace_id, self._call_span, ids.flags, len(body))
         self._until = engine.send_straight(self, head.encode("latin-1"), body, seconds)
-
-    def _said(self) -> bytes:
-        """See `call_of`."""
-        way, asked = self._way, self._asked
-        body = self._held if way.model == asked.model else renamed(self._held, way.model)
-        if way.salts and (way.salted or asked.cache_salt is not None):
-            body = salted(body, salt_of(way.caller.key.owner, asked.cache_salt))
-        return body
 
     # --- and back --------------------------------------------------------------------------------------------------
 

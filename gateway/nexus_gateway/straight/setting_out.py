@@ -55,6 +55,7 @@ def set_out(
     tokens = estimate(asked, known.surface, caller.policy, len(body))
     if limits.tokens is not None and tokens > limits.tokens:
         return None
+    said = way.said(asked, body)  # before anything is taken or counted, which a fault in it would keep
     engine = way.pool.take()
     if engine is None:
         if way.pool.closed:
@@ -69,7 +70,9 @@ def set_out(
         gateway.parallel.leave(owner)
         way.pool.give_back(engine)
         return None
-    exchange = StraightExchange(gateway, wire, known, plain, snapshot, way, asked, (sent, body), admitted, started)
+    exchange = StraightExchange(
+        gateway, wire, known, plain, snapshot, way, asked, (sent, body, said), admitted, started
+    )
     exchange.call(engine)
     return exchange
 

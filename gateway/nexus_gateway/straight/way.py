@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from nexus_gateway.admission import headers_of
+from nexus_gateway.asked import Asked, renamed
 from nexus_gateway.candidates import Candidate, translated
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.keys import Key
 from nexus_gateway.limits.windows import Quota, Verdict
 from nexus_gateway.policy import Caller
-from nexus_gateway.prefix_cache import keeps_prompts
+from nexus_gateway.prefix_cache import keeps_prompts, salt_of, salted
 from nexus_gateway.relay import origin
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import Surface
@@ -60,6 +61,14 @@ class Way:
         self.kind: Kind = ("POST", surface.path, 200, candidate.route.name, upstream.release, upstream.name, "200")
         self.usual: Usual | None = None
         """The figures of its answers, once there is one: what has never been counted is in no scrape."""
+
+    def said(self, asked: Asked, body: bytes) -> bytes:
+        """What the engine is told of a body, see `call_of`."""
+        if self.model != asked.model:
+            body = renamed(body, self.model)
+        if self.salts and (self.salted or asked.cache_salt is not None):
+            body = salted(body, salt_of(self.caller.key.owner, asked.cache_salt))
+        return body
 
 
 def way_of(gateway: Gateway, snapshot: Snapshot, key: Key, model: str, surface: Surface) -> Way | None:
