@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,6 +15,7 @@ MOST = 1 << 28
 def endless(piece: bytes, pause: float) -> Iterator[tuple[str, list[int]]]:
     """The address of a page without an end, and how many bytes each that asked has taken of it."""
     taken: list[int] = []
+    ended = threading.Event()
 
     class Endless(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -23,13 +23,13 @@ def endless(piece: bytes, pause: float) -> Iterator[tuple[str, list[int]]]:
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
             taken.append(0)
             with suppress(ConnectionError):
-                while taken[-1] < MOST:
+                while taken[-1] < MOST and not ended.wait(pause):  # the pace of a slow server
                     self.wfile.write(piece)
                     taken[-1] += len(piece)
-                    time.sleep(pause)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Endless) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}", taken
+        ended.set()
         server.shutdown()
