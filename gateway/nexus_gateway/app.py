@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,12 +18,15 @@ from nexus_gateway.auth import administrator, authenticate
 from nexus_gateway.console.pages import add_console
 from nexus_gateway.console.settings import ConsoleSettings
 from nexus_gateway.driven import driven
+from nexus_gateway.errors import Refusal
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.openapi import document
 from nexus_gateway.page_errors import head_of, tell_errors
-from nexus_gateway.policy import caller_of
+from nexus_gateway.policy import OTHERS, caller_of
 from nexus_gateway.proxy import answer
 from nexus_gateway.surfaces import KEPT, SURFACES, Surface
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Relay:
@@ -37,7 +40,9 @@ class Relay:
         await exchange.run(answer(self._gateway, exchange, self._surface))
 
 
-def create_app(gateway: Gateway, console: ConsoleSettings | None = None) -> FastAPI:
+def create_app(gateway: Gateway, console: ConsoleSettings | None = None, *, names_tenants: bool = False) -> FastAPI:
+    """`names_tenants`: figures do to whoever may ask for them, with a key or without."""
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await gateway.begin()
@@ -64,9 +69,19 @@ def create_app(gateway: Gateway, console: ConsoleSettings | None = None) -> Fast
         return JSONResponse(body, 503 if gateway.leaving else 200)
 
     @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        tenants = names_tenants or await _administers(request, gateway)
         gathered = await gateway.siblings.gather() if gateway.siblings else None
-        return Response(await gateway.metrics.render(gathered), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await gateway.metrics.render(gathered, tenants=tenants), media_type=PROMETHEUS)
+
+    @app.get("/v1/figures")
+    async def figures(request: Request) -> Response:
+        """What is counted of the caller's tenant. Of callers whom the routes do not name nothing is told: they are
+        counted together, and none of them may see what the others do."""
+        caller = caller_of(await driven(authenticate(head_of(request), gateway.known)), gateway.served.current.table)
+        gathered = await gateway.siblings.gather() if gateway.siblings else None
+        own = "" if caller.tenant == OTHERS else caller.tenant
+        return Response(await gateway.metrics.render_tenant(own, gathered), media_type=PROMETHEUS)
 
     @app.get("/openapi.json")
     async def openapi() -> dict[str, Any]:
@@ -113,3 +128,11 @@ def create_app(gateway: Gateway, console: ConsoleSettings | None = None) -> Fast
         if isinstance(route, APIRoute):
             route.methods = {"GET", "HEAD"}
     return app
+
+
+async def _administers(request: Request, gateway: Gateway) -> bool:
+    """Open: whose key is none gets what everybody gets. Else one that has ended would blind every alert."""
+    with suppress(Refusal):
+        await driven(administrator(head_of(request), gateway.known))
+        return True
+    return False

@@ -142,7 +142,12 @@ PAGES = {
         _object(status=_one("ready"), revision=TEXT),
         also={"503": _object(status=_one("draining"), revision=TEXT)},
     ),
-    "/metrics": Page("Figures for Prometheus.", TEXT, media="text/plain"),
+    "/metrics": Page(
+        "Figures for Prometheus; those of tenants for a key with the scope `admin`, or where the gateway names them to "
+        "everybody.",
+        TEXT,
+        media="text/plain",
+    ),
     "/openapi.json": Page("This document.", {"type": "object"}),
     "/v1/models": Page(
         "The models that the key may use.", _object(object=_one("list"), data=_many(_MODEL)), KEYED
@@ -177,6 +182,12 @@ PAGES = {
             left=_object(requests=_LEFT, tokens=_LEFT),
         ),
         KEYED,
+    ),
+    "/v1/figures": Page(
+        "Figures of the key's tenant, in Prometheus's text; none of a caller whom the routes do not name.",
+        TEXT,
+        KEYED,
+        media="text/plain",
     ),
     "/admin/routes": Page(
         "The routes that are served, and how their engines are; for a key with the scope `admin`.",

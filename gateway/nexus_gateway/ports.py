@@ -11,7 +11,7 @@ from nexus_gateway.page_errors import told
 from nexus_gateway.surfaces import SURFACES
 
 EVERYWHERE = frozenset({"/health", "/ready", "/"})
-PUBLIC = frozenset({*SURFACES, "/v1/models", "/v1/limits"})
+PUBLIC = frozenset({*SURFACES, "/v1/models", "/v1/limits", "/v1/figures"})
 KEPT_RESPONSES = "/v1/responses/"
 
 

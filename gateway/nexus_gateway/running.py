@@ -104,7 +104,8 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
     if source is not None:
         state = start.state if worker is None or worker.number == 0 else None  # one of them keeps it for all
         watchers.append(Watcher(source, served, state, changed=gateway.forget_soon, tell=tell))
-    app: ASGIApp = create_app(gateway, settings.console)
+    own_port = start.admin_port is not None  # of operators, where alone figures are then
+    app: ASGIApp = create_app(gateway, settings.console, names_tenants=settings.names_tenants or own_port)
     if start.admin_port is not None:
         app = Ports(app, start.admin_port)
     server = make_server(app, gateway, settings, start.admin_port)

@@ -81,6 +81,11 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
         "Salt of principals in the audit log, and of masked names that engines tell callers apart by.",
     ),
     ("GATEWAY_AUDIT_LOGGING_ENABLED", "true", "With `--audit FOLDER`: one chained line for each decision."),
+    (
+        "GATEWAY_METRICS_TENANTS",
+        "false",
+        "`true`: `/metrics` names tenants to everybody, not to a key with the scope `admin` alone.",
+    ),
     *CONSOLE_VARIABLES,
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "`http://collector:4318`: spans go there. Needs the extra `otlp`."),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "The same with its path: `http://collector:4318/v1/traces`."),
@@ -116,6 +121,8 @@ class Settings:
     auditing: bool
     salt: str
     """For principals in the audit log; empty: a new one at each start."""
+    names_tenants: bool
+    """Whether `/metrics` does to everybody."""
     console: ConsoleSettings
 
     @property
@@ -162,6 +169,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         masking=_switch(environ, "GATEWAY_PII_MASKING_ENABLED"),
         auditing=_switch(environ, "GATEWAY_AUDIT_LOGGING_ENABLED"),
         salt=environ.get("GATEWAY_PII_HASH_SALT", ""),
+        names_tenants=_switch(environ, "GATEWAY_METRICS_TENANTS", False),
         console=read_console_settings(environ, _switch(environ, "GATEWAY_CONSOLE")),
     )
 

@@ -137,6 +137,9 @@ class Watching(Section):
     """Of Prometheus's pods, which may scrape, and of Grafana's, which reads dashboards."""
     labels: dict[QualifiedName, LabelValue]
     """By which that Prometheus picks what it heeds."""
+    key: SecretKey | None
+    """A key of the scope `admin`, which Prometheus scrapes with: figures of tenants, which costs are split by, are told
+    to such a key alone. null: to everybody who reaches the gateway (`GATEWAY_METRICS_TENANTS`), or to nobody."""
     dashboard_label: QualifiedName
     """By which Grafana's sidecar picks ConfigMaps with dashboards."""
 

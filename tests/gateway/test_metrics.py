@@ -75,7 +75,7 @@ def busy(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
 
 def scraped(gateway: Gateway) -> dict[str, Metric]:
     """Family by the name that the text has, a counter's with its `_total`."""
-    families = text_string_to_metric_families(gateway.get("/metrics", key=None).text)
+    families = text_string_to_metric_families(gateway.get("/metrics").text)
     return {family.name + ("_total" if family.type == "counter" else ""): family for family in families}
 
 

@@ -1,4 +1,4 @@
-"""Prometheus finds each pod of the gateway once."""
+"""Prometheus finds each pod of the gateway once, and is told of tenants."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def test_each_pod_is_scraped_once() -> None:
 def test_the_operator_s_labels_do_not_hide_those_of_breakers() -> None:
     monitor: Any = gateway_watch(SETTINGS)["servicemonitor.yaml"]
     assert [endpoint["honorLabels"] for endpoint in monitor["spec"]["endpoints"]] == [True]
+
+
+def test_it_scrapes_with_a_key_that_tenants_are_named_to_and_without_one_where_none_is_given() -> None:
+    monitor: Any = gateway_watch(SETTINGS)["servicemonitor.yaml"]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    secrets = SETTINGS.gateway.secrets
+    assert endpoint["authorization"] == {
+        "type": "Bearer",
+        "credentials": {"name": secrets.probe, "key": "NEXUS_GATEWAY_KEY"},
+    }
+    blind: Any = gateway_watch(settings_of("prod", {"gateway": {"watching": {"key": None}}}))["servicemonitor.yaml"]
+    assert "authorization" not in blind["spec"]["endpoints"][0]

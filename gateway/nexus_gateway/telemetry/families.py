@@ -18,6 +18,10 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds between two events of a stream: finest where engines usually are, and up to a route's `chunk_seconds`, so
 that a stall is told from a slow engine."""
+TENANT_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Of SECONDS: there are as many histograms as tenants times models."""
+TENANT_GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+"""Of GAPS, so that what is counted by those is counted by these too."""
 _TENTHS = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800)
 DRAWN_SECONDS = tuple(step / scale for scale in (10_000, 1000, 100, 10) for step in _TENTHS)
 """Ten to a power of ten, so that a tail which is 30 % slower lies in another bucket."""
@@ -37,6 +41,11 @@ class Family:
     """Of a histogram's buckets, without the one for everything above."""
     over: Literal["sum", "max"] = "sum"
     """What several processes of one gateway make of it."""
+
+    @property
+    def names_tenants(self) -> bool:
+        """Its first label then does."""
+        return self.labels[:1] == ("tenant",)
 
     def told(self, values: Mapping[Labels, float]) -> Metric:
         """Of a counter or gauge."""
@@ -78,6 +87,26 @@ TENANT_TOKENS = Family(
     "counter",
     "The same by tenant.",
     ("tenant", "route", "release", "kind"),
+)
+TENANT_REQUESTS = Family(
+    "gateway_tenant_requests_total",
+    "counter",
+    "Requests that had a route, by tenant.",
+    ("tenant", "route", "status"),
+)
+TENANT_FIRST_BYTE = Family(
+    "gateway_tenant_first_byte_seconds",
+    "histogram",
+    "As `gateway_time_to_first_byte_seconds`, by tenant and with fewer buckets.",
+    ("tenant", "route"),
+    TENANT_SECONDS,
+)
+TENANT_INTER_TOKEN = Family(
+    "gateway_tenant_inter_token_seconds",
+    "histogram",
+    "As `gateway_inter_token_latency_seconds`, by tenant and with fewer buckets.",
+    ("tenant", "route"),
+    TENANT_GAPS,
 )
 DRAWN = Family(
     "gateway_drawn_requests_total",
@@ -275,6 +304,11 @@ Made by `nexus-gateway reference metrics` from the table that the code fills; do
 `/metrics` has these families, in Prometheus's text format. A counter begins at 0 with the gateway. Of several processes
 (`--workers`) counters and histograms are added, gauges as the column `over` says. What a client
 chooses freely is in no label, so that their number is bounded by the route files.
+
+Those with the label `tenant` are told to a key with the scope `admin` alone, and to everybody on the port of
+`--admin-port` or with `GATEWAY_METRICS_TENANTS=true`: they say who a company's customers or teams are, and how busy. At
+`/v1/figures` any key sees those of its own tenant
+([decision 37](../decisions/0037-tenants-are-named-to-those-who-hold-a-key.md)).
 
 | family | kind | labels | meaning | over |
 | --- | --- | --- | --- | --- |

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from nexus_gateway.telemetry.families import GAPS
+from nexus_gateway.telemetry.families import GAPS, TENANT_GAPS
+
+_AMONG_FEWER = tuple(bisect_left(TENANT_GAPS, bound) for bound in (*GAPS, float("inf")))
 
 
 class Gaps:
@@ -38,3 +40,10 @@ class Gaps:
         self.total += self.waited
         self.longest = max(self.longest, self.waited)
         self.waited = 0.0
+
+    def by_fewer(self) -> list[int]:
+        """The counts by the bounds of TENANT_GAPS."""
+        found = [0] * (len(TENANT_GAPS) + 1)
+        for place, count in zip(_AMONG_FEWER, self.counts, strict=True):
+            found[place] += count
+        return found

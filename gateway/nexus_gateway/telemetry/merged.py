@@ -41,6 +41,12 @@ def add(parts: Sequence[Figures], *, gauges: bool = True) -> Figures:
     }
 
 
+def of_tenant(figures: Figures, tenant: str) -> Figures:
+    """Of those families that name tenants what is this one's."""
+    named = (name for name in figures if _FAMILIES[name].names_tenants)
+    return {name: [sample for sample in figures[name] if sample[1][0][1] == tenant] for name in named}
+
+
 def told(figures: Figures, families: Iterable[Metric]) -> Iterator[Metric]:
     """The families again, with these samples in the place of their own."""
     for family in families:

@@ -15,7 +15,8 @@ from nexus_gateway.placing.outcomes import Note, Recall
 from nexus_gateway.surfaces import KEPT
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.families import Family, Labels
-from nexus_gateway.telemetry.merged import Figures, add, figures_of, told
+from nexus_gateway.telemetry.gaps import Gaps
+from nexus_gateway.telemetry.merged import Figures, add, figures_of, of_tenant, told
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.telemetry.usual import Kind, Usual
 
@@ -34,7 +35,7 @@ class Counter:
 
     def __init__(self, family: Family, known: Iterable[str] = ()) -> None:
         """`known`: values of its one label, that are told from the start on."""
-        self._family = family
+        self.kind = family
         self._cells: dict[Labels, Cell] = {(value,): [0] for value in known}
 
     def add(self, labels: Labels, amount: float = 1) -> None:
@@ -47,13 +48,15 @@ class Counter:
             cell = self._cells[labels] = [0]
         return cell
 
-    def family(self) -> Metric:
-        return self._family.told({labels: cell[0] for labels, cell in list(self._cells.items())})
+    def family(self, tenant: str | None = None) -> Metric:
+        """`tenant`: of that one alone."""
+        cells = list(self._cells.items())
+        return self.kind.told({labels: cell[0] for labels, cell in cells if tenant is None or labels[0] == tenant})
 
 
 class Histogram:
     def __init__(self, family: Family) -> None:
-        self._family, self._bounds = family, family.bounds
+        self.kind, self._bounds = family, family.bounds
         self.values: dict[Labels, list[float]] = {}
         """One count for each bound, one for what is above all, and the sum."""
 
@@ -69,9 +72,12 @@ class Histogram:
             ours[place] += count
         ours[-1] += total
 
-    def family(self) -> Metric:
-        family = HistogramMetricFamily(self._family.name, self._family.meaning, labels=self._family.labels)
+    def family(self, tenant: str | None = None) -> Metric:
+        """`tenant`: of that one alone."""
+        family = HistogramMetricFamily(self.kind.name, self.kind.meaning, labels=self.kind.labels)
         for labels, counts in list(self.values.items()):
+            if tenant is not None and labels[0] != tenant:
+                continue
             total, buckets = 0.0, []
             for bound, count in zip((*map(str, self._bounds), "+Inf"), counts[:-1], strict=True):
                 total += count
@@ -106,6 +112,9 @@ class Metrics:
         self.first_byte = Histogram(families.FIRST_BYTE)
         self.inter_token = Histogram(families.INTER_TOKEN)
         self.tokens = Counter(families.TOKENS)
+        self.tenant_requests = Counter(families.TENANT_REQUESTS)
+        self.tenant_first_byte = Histogram(families.TENANT_FIRST_BYTE)
+        self.tenant_inter_token = Histogram(families.TENANT_INTER_TOKEN)
         self.tenant_tokens = Counter(families.TENANT_TOKENS)
         self.answers = Counter(families.ANSWERS)
         self.drawn = Counter(families.DRAWN)
@@ -144,7 +153,7 @@ class Metrics:
         )
         self.count_as(record, usual, called.ended - called.started)
         if record.gaps is not None:
-            self.inter_token.merge(usual.made_by, record.gaps.counts, record.gaps.total)
+            self._count_gaps(record, usual.made_by, record.gaps)
 
     def usual_of(self, kind: Kind) -> Usual:
         usual = self._usual.get(kind)
@@ -154,10 +163,11 @@ class Metrics:
 
     def count_as(self, record: RequestRecord, usual: Usual, called: float) -> None:
         """Of an answer of that kind. `called`: seconds of its one call."""
-        usual.count(record.ended - record.started, record.first_byte - record.started, called)
+        first_byte, tenant = record.first_byte - record.started, usual.of_tenant(self, record.tenant)
+        usual.count(record.ended - record.started, first_byte, called)
+        tenant.count(first_byte)
         if record.prompt_tokens or record.completion_tokens:
-            tenant = usual.tokens_of(self, record.tenant)
-            tenant.add(record.prompt_tokens, record.completion_tokens)
+            tenant.tokens(self).add(record.prompt_tokens, record.completion_tokens)
         if record.cached_tokens:
             self._count_tokens(record, usual.made_by, "cached", record.cached_tokens)
 
@@ -167,6 +177,7 @@ class Metrics:
         self.latency.observe((record.method, record.path), seconds)
         if record.route:
             self.answers.add((record.route, record.release, str(record.status)))
+            self.tenant_requests.add((record.tenant, record.route, str(record.status)))
             self.tried.observe((record.route,), len(record.tries))
         for called in record.tries:
             self.asked.add((called.upstream, called.status))
@@ -192,13 +203,18 @@ class Metrics:
 
     def _count_answer(self, record: RequestRecord, made_by: Labels) -> None:
         self.first_byte.observe(made_by, record.first_byte - record.started)
+        self.tenant_first_byte.observe((record.tenant, record.route), record.first_byte - record.started)
         if record.gaps is not None:
-            self.inter_token.merge(made_by, record.gaps.counts, record.gaps.total)
+            self._count_gaps(record, made_by, record.gaps)
         if record.prompt_tokens or record.completion_tokens:
             self._count_tokens(record, made_by, "prompt", record.prompt_tokens)
             self._count_tokens(record, made_by, "completion", record.completion_tokens)
         if record.cached_tokens:
             self._count_tokens(record, made_by, "cached", record.cached_tokens)
+
+    def _count_gaps(self, record: RequestRecord, made_by: Labels, gaps: Gaps) -> None:
+        self.inter_token.merge(made_by, gaps.counts, gaps.total)
+        self.tenant_inter_token.merge((record.tenant, record.route), gaps.by_fewer(), gaps.total)
 
     def _count_tokens(self, record: RequestRecord, made_by: Labels, kind: str, tokens: int) -> None:
         self.tokens.add((*made_by, kind), tokens)
@@ -224,34 +240,49 @@ class Metrics:
             self.drawn_length.observe(arm, record.completion_tokens)
         self.drawn_endings.add((*arm, record.ending or "none"))
 
-    async def render(self, gathered: Told | None = None) -> bytes:
-        """`gathered` from all processes of this gateway, where it has several. Read in the loop and written in a
-        thread: of thousands of endpoints the text takes longer than any request should wait."""
-        registry = CollectorRegistry()
-        registry.register(_Given(self.families() if gathered is None else self._of_all(gathered)))
-        return await asyncio.to_thread(generate_latest, registry)
+    async def render(self, gathered: Told | None = None, *, tenants: bool = True) -> bytes:
+        """`gathered` from all processes of this gateway, where it has several; `tenants`: whether they are named. Read
+        in the loop and written in a thread: of thousands of endpoints the text takes longer than any request should
+        wait."""
+        own = self.families(tenants=tenants)
+        return await _text(own if gathered is None else told(self._of_all(gathered), own))
 
-    def _of_all(self, gathered: Told) -> Iterable[Metric]:
-        figures = add([gathered.gone, *gathered.figures])
-        figures |= figures_of([
+    async def render_tenant(self, tenant: str, gathered: Told | None = None) -> bytes:
+        """What is counted of that tenant."""
+        own = (kept.family(tenant) for kept in self._kept() if kept.kind.names_tenants)
+        if gathered is None:
+            return await _text(own)
+        parts = [of_tenant(part, tenant) for part in (gathered.gone, *gathered.figures)]
+        return await _text(told(add(parts), own))
+
+    def _of_all(self, gathered: Told) -> Figures:
+        return add([gathered.gone, *gathered.figures]) | figures_of([
             families.WORKERS.told({("answering",): len(gathered.states), ("silent",): gathered.silent}),
             families.WORKER_RESTARTS.told({(): gathered.restarts}),
         ])  # fmt: skip
-        return told(figures, self.families())
 
     def figures(self, *, scraped: bool = True) -> Figures:
         return figures_of(self.families(scraped=scraped))
 
-    def families(self, *, scraped: bool = True) -> Iterator[Metric]:
+    def families(self, *, scraped: bool = True, tenants: bool = True) -> Iterator[Metric]:
         if scraped:
             yield families.LOOP_LAG.told({(): self._lag()})
         yield families.IN_FLIGHT.told({(): self.in_flight})
         yield families.WORKERS.told({("answering",): 1, ("silent",): 0})
         yield families.WORKER_RESTARTS.told({(): 0})
-        for kept in vars(self).values():
-            if isinstance(kept, Counter | Histogram):
+        for kept in self._kept():
+            if tenants or not kept.kind.names_tenants:
                 yield kept.family()
         yield from self._state()
+
+    def _kept(self) -> Iterator[Counter | Histogram]:
+        return (kept for kept in vars(self).values() if isinstance(kept, Counter | Histogram))
+
+
+async def _text(metrics: Iterable[Metric]) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(_Given(metrics))
+    return await asyncio.to_thread(generate_latest, registry)
 
 
 class _Given(Collector):

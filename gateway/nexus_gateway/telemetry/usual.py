@@ -15,7 +15,7 @@ Kind = tuple[str, str, int, str, str, str, str]
 
 
 class Usual:
-    __slots__ = ("_answers", "_asked", "_first_byte", "_latency", "_requests", "_tenants", "_tried",
+    __slots__ = ("_answers", "_asked", "_first_byte", "_latency", "_requests", "_status", "_tenants", "_tried",
                  "_upstream_latency", "made_by")  # fmt: skip
 
     def __init__(self, metrics: Metrics, kind: Kind) -> None:
@@ -28,7 +28,8 @@ class Usual:
         self._asked = metrics.asked.cell((upstream, engine_status))
         self._upstream_latency = metrics.upstream_latency.of((upstream,))
         self._first_byte = metrics.first_byte.of(self.made_by)
-        self._tenants: dict[str, Tokens] = {}
+        self._tenants: dict[str, OfTenant] = {}
+        self._status = str(status)
 
     def count(self, seconds: float, first_byte: float, called: float) -> None:
         self._requests[0] += 1
@@ -44,11 +45,35 @@ class Usual:
         engine[bisect_left(families.UPSTREAM_LATENCY.bounds, called)] += 1
         engine[-1] += called
 
-    def tokens_of(self, metrics: Metrics, tenant: str) -> Tokens:
+    def of_tenant(self, metrics: Metrics, tenant: str) -> OfTenant:
         found = self._tenants.get(tenant)
         if found is None:
-            found = self._tenants[tenant] = Tokens(metrics, tenant, *self.made_by)
+            found = self._tenants[tenant] = OfTenant(metrics, tenant, *self.made_by, self._status)
         return found
+
+
+class OfTenant:
+    """What of it is one tenant's."""
+
+    __slots__ = ("_first_byte", "_key", "_requests", "_tokens")
+
+    def __init__(self, metrics: Metrics, tenant: str, route: str, release: str, status: str) -> None:
+        self._requests = metrics.tenant_requests.cell((tenant, route, status))
+        self._first_byte = metrics.tenant_first_byte.of((tenant, route))
+        self._key = (tenant, route, release)
+        self._tokens: Tokens | None = None
+        """Once there are some: what has never been counted is in no scrape."""
+
+    def count(self, first_byte: float) -> None:
+        self._requests[0] += 1
+        first = self._first_byte
+        first[bisect_left(families.TENANT_SECONDS, first_byte)] += 1
+        first[-1] += first_byte
+
+    def tokens(self, metrics: Metrics) -> Tokens:
+        if self._tokens is None:
+            self._tokens = Tokens(metrics, *self._key)
+        return self._tokens
 
 
 class Tokens:

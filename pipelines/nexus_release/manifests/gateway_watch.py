@@ -16,9 +16,11 @@ def gateway_watch(settings: Settings) -> dict[str, Object]:
 
 
 def _monitor(settings: Settings) -> Object:
+    key = settings.gateway.watching.key
+    shown = {"authorization": {"credentials": {"key": key.key, "name": key.secret}, "type": "Bearer"}} if key else {}
     spec = {
         # The operator's label `endpoint`, the port's name, would else take the place of the breakers' own.
-        "endpoints": [{"honorLabels": True, "interval": _EVERY, "path": "/metrics", "port": PORT_NAME}],
+        "endpoints": [{**shown, "honorLabels": True, "interval": _EVERY, "path": "/metrics", "port": PORT_NAME}],
         "jobLabel": NAME,
         "namespaceSelector": {"matchNames": [settings.namespace]},
         "selector": {"matchLabels": {**SELECTOR, **EACH_REPLICA}},
