@@ -14,6 +14,7 @@ from nexus_gateway.commands.policy_test import policy_test
 from nexus_gateway.commands.simulate import simulate
 from nexus_terminal.completion import completion
 from nexus_terminal.program import Program, run
+from nexus_terminal.progress import Progress
 
 _PATH = click.Path(path_type=Path)
 
@@ -120,7 +121,8 @@ def shadow_report(logs: tuple[TextIO, ...], as_json: bool) -> None:
 
     from nexus_gateway.shadow_report import compare, pairs_of, table
 
-    found = compare(pairs_of(chain.from_iterable(logs)))
+    with Progress("copied requests are found and compared"):
+        found = compare(pairs_of(chain.from_iterable(logs)))
     if not found:
         click.echo("nexus-gateway: no copied request in these logs: does a route have `shadow`?", err=True)
         sys.exit(1)
@@ -216,7 +218,8 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     from nexus_gateway.telemetry.verify import verify as verified
 
     try:
-        verdict = verified(paths)
+        with Progress("each line is hashed"):
+            verdict = verified(paths)
     except (NothingToVerify, OSError) as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         sys.exit(2)

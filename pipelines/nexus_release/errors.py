@@ -29,7 +29,8 @@ class NexusError(Exception):
 
 
 class BadInput(NexusError):
-    """Input that can never work as given. The message is one line of printable characters."""
+    """Input that can never work as given. The message is one line of printable characters; a `value` that is None was
+    not given at all, and is not shown."""
 
     exit_status = 2
 
@@ -37,7 +38,8 @@ class BadInput(NexusError):
         shown = ascii(value)  # a letter that looks like another is told from it
         if len(shown) > 200:
             shown = shown[:197] + "..."
-        super().__init__(f"{plain_line(field)}: {shown} is refused: {plain_line(mend)}")
+        refused = "" if value is None else f"{shown} is refused: "
+        super().__init__(f"{plain_line(field)}: {refused}{plain_line(mend)}")
         self.field, self.value, self.mend = field, value, mend
 
 

@@ -16,6 +16,7 @@ import pytest
 from ..support.decision_log import PATH, Repository, lines
 from ..support.gateway import BIN, PLAIN, RELEASE, Gateway, write_routes
 from ..support.gateway_command import Said, command
+from ..support.terminal import at_a_terminal
 
 SESSIONS = 240
 GUEST = "a-key-of-a-guest-who-may-use-less"
@@ -251,6 +252,13 @@ def test_a_log_that_lies_or_cannot_be_read_ends_with_1(recorded: Recorded, tmp_p
     assert (said.status, said.told["sound"]) == (1, False)
     assert said.told["log"]["disagreements"] == ["log.jsonl:1"]
     assert said.told["log"]["unreadable"] == ["log.jsonl:2"]
+
+
+def test_at_a_terminal_it_says_what_it_is_at(recorded: Recorded) -> None:
+    at = str(recorded.repository.folder)
+    status, shown = at_a_terminal("nexus-gateway", "simulate", at, at, "--log", str(recorded.log))
+    assert status == 0, shown
+    assert f"{len(recorded.lines)} decisions are made twice ..." in shown
 
 
 @pytest.mark.parametrize("new", ["no-such-folder", f"no-such-commit:{PATH}", "HEAD:no/such/path", ":x", "HEAD:"])

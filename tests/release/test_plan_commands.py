@@ -260,6 +260,8 @@ def test_a_person_at_a_terminal_is_asked_before_a_commit(
     assert (status, remote.head != before) == ((0, True) if made else (130, False)), shown
     assert ("commit it to main of local?" in shown) == (not words)
     assert ("nothing is changed" in shown) == (not made)
+    assert "the change is tried on main ..." in shown
+    assert ("the change is made ..." in shown) == made
 
 
 def test_where_people_review_a_branch_waits(remote: Remote) -> None:

@@ -27,7 +27,6 @@ NO_RESULT = {
     *("nexus rules", "nexus-gateway reference", "nexus-gateway keys new"),  # a file in its own format
     *("nexus evidence", "nexus step"),  # files are written, and nothing is said
     *("nexus demo", "nexus-gateway serve", "nexus-worker serve", "nexus-worker predictor"),  # they run until they end
-    "nexus cost",  # --format json, beside two other forms
 }
 """What needs no `--json`."""
 CHANGES = {
@@ -49,20 +48,21 @@ def options(command: click.Command) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts}
 
 
-def example_of(command: click.Command) -> str:
-    """The first: a page may have several with a dot between."""
-    return (command.epilog or "").removeprefix("Example: ").split("  ·  ")[0]
+def examples_of(command: click.Command) -> list[str]:
+    """A page may have several, with a dot between."""
+    return (command.epilog or "").removeprefix("Example: ").split("  ·  ")
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_every_command_has_help_and_an_example_that_it_understands(path: str) -> None:
     command = ALL[path]
     assert command.help
-    words = shlex.split(re.sub(r"\$\((?!nexus)[^)]*\)", "0", example_of(command)).replace('"$(', "").replace(')"', ""))
-    at = words.index(path.split()[0])  # after variables, or the eval of a completion
-    given = words[at + len(path.split()) :]
-    assert words[at : at + len(path.split())] == path.split()
-    understood(command, given[: given.index(">")] if ">" in given else given)
+    for example in examples_of(command):
+        words = shlex.split(re.sub(r"\$\((?!nexus)[^)]*\)", "0", example).replace('"$(', "").replace(')"', ""))
+        at = words.index(path.split()[0])  # after variables, or the eval of a completion
+        given = words[at + len(path.split()) :]
+        assert words[at : at + len(path.split())] == path.split()
+        understood(command, given[: given.index(">")] if ">" in given else given)
 
 
 def test_an_example_with_a_slip_is_found() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from nexus_terminal.progress import Progress
+
 _PATH = click.Path(path_type=Path)
 _EXAMPLE = "nexus-gateway simulate main:gitops/prod/gateway/routes.d gitops/prod/gateway/routes.d --log decisions"
 
@@ -43,8 +45,10 @@ def simulate(
     from nexus_gateway.named_routes import routes_named
 
     try:
-        log = read_log(paths)
-        found = simulated(log.decisions, routes_named(old, repository), routes_named(new, repository))
+        with Progress("the log is read") as progress:
+            log = read_log(paths)
+            progress.on(f"{len(log.decisions)} decisions are made twice")
+            found = simulated(log.decisions, routes_named(old, repository), routes_named(new, repository))
     except (ConfigRefused, OSError) as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         sys.exit(2)

@@ -15,6 +15,7 @@ from nexus_gateway.decisions.commits import Commits
 from nexus_gateway.decisions.decision_schema import Decision, read_line
 from nexus_gateway.decisions.replay import Verdict, replay
 from nexus_gateway.snapshot import Snapshot, Source, load
+from nexus_terminal.progress import Progress
 
 
 @dataclass
@@ -30,12 +31,14 @@ def run_replay(
 ) -> int:
     """The status to end with."""
     try:
-        log = read_log(paths)
-        known, other = _routes(log, routes, _commits(repository, path), at)
+        with Progress("the log is read") as progress:
+            log = read_log(paths)
+            known, other = _routes(log, routes, _commits(repository, path), at)
+            progress.on(f"{len(log.decisions)} decisions are made again")
+            verdict = replay(log.decisions, known, other)
     except (ConfigRefused, OSError) as error:
         click.echo(f"nexus-gateway: {error}", err=True)
         return 2
-    verdict = replay(log.decisions, known, other)
     verdict.lost, verdict.unreadable = log.lost, log.unreadable
     click.echo(json.dumps(verdict.document()) if as_json else "\n".join(told(verdict)))
     if not verdict.own and not verdict.other:

@@ -12,7 +12,7 @@ import click
 
 from nexus_release.commands import arguments
 from nexus_release.terminal import plain
-from nexus_terminal.progress import agreed
+from nexus_terminal.progress import Progress, agreed
 
 if TYPE_CHECKING:
     from nexus_release.plan_changes import Main, PlanChange
@@ -66,7 +66,7 @@ def carry_out(
     from nexus_release.proposals import two_checkouts
 
     tools, text = open_tools(how["remote"]), ""
-    with two_checkouts(tools.repository) as (_, before, after):
+    with Progress("the change is tried on main"), two_checkouts(tools.repository) as (_, before, after):
         review = load_settings(before, environment).landing == "review"  # an environment that is none is said first
         main = Main(before, read_plan(before, environment, model), tools.store, tools.signatures)
         change = decide(main, tools.repository)
@@ -81,8 +81,9 @@ def carry_out(
     if not how["dry_run"]:
         where = "propose it by a branch" if review else "commit it to main"
         agreed(f"{plain(change.message)}\n{where} of {environment}?", yes=how["yes"])
-        told |= _made(tools.repository, environment, change)
-        told |= _reviewed(tools, told, text)
+        with Progress("the change is made"):
+            told |= _made(tools.repository, environment, change)
+            told |= _reviewed(tools, told, text)
     click.echo(json.dumps(told, indent=2) if how["as_json"] else plain(_text(told)))
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from nexus_terminal.progress import Progress
+
 _BRANCH = ["NEXUS_PR_BRANCH", "GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"]
 
 
@@ -29,7 +31,7 @@ def command(base: str, head: str, branch: str, root: Path, strict: bool, as_json
 
     tools = Tools(Connections.from_environment())
 
-    with merged_pull(root, base, head) as pull:
+    with Progress("the branch is merged and proved"), merged_pull(root, base, head) as pull:
 
         def reviews() -> frozenset[str] | None:
             return tools.forge.approvals(branch, pull.head) if branch and tools.forge else None

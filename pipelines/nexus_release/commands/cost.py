@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of what is printed.",
 )
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def command(
     environment: str,
     since: str | None,

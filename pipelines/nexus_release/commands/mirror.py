@@ -10,6 +10,7 @@ import click
 
 from nexus_release.commands import arguments
 from nexus_release.terminal import plain
+from nexus_terminal.progress import Progress
 
 if TYPE_CHECKING:
     from nexus_release.mirror import Mirror
@@ -37,7 +38,8 @@ def command(environment: str, check: bool, seconds: float, resolve: Path | None,
     if check:
         _check(tools, environment, as_json)
         return
-    found = _mirrored(tools, environment, resolve, seconds)
+    with Progress("aliases follow what main names and the gateway serves"):
+        found = _mirrored(tools, environment, resolve, seconds)
     from nexus_release.mirror import lines
 
     click.echo(found.model_dump_json(indent=2) if as_json else plain("\n".join(lines(found))))
