@@ -1,9 +1,13 @@
-"""The gateway's pages on FastAPI. The relayed paths are handed to the story; everything else is answered here."""
+"""The gateway's pages on FastAPI. The relayed paths are handed to the story; everything else is answered here.
+
+FastAPI and Starlette have seven layers before a function of ours, each with a coroutine, and none of them does anything
+for a path that is relayed. So a request that is plainly for one goes past them.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -18,10 +22,10 @@ from nexus_gateway.auth import administrator, authenticate
 from nexus_gateway.console.pages import add_console
 from nexus_gateway.console.settings import ConsoleSettings
 from nexus_gateway.driven import driven
-from nexus_gateway.errors import Refusal
+from nexus_gateway.errors import INTERNAL, Refusal
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.openapi import document
-from nexus_gateway.page_errors import head_of, tell_errors
+from nexus_gateway.page_errors import head_of, tell_errors, told
 from nexus_gateway.policy import OTHERS, caller_of
 from nexus_gateway.proxy import answer
 from nexus_gateway.surfaces import KEPT, SURFACES, Surface
@@ -37,7 +41,27 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = AsgiExchange(scope, receive, send)
-        await exchange.run(answer(self._gateway, exchange, self._surface))
+        try:
+            await exchange.run(answer(self._gateway, exchange, self._surface))
+        except Exception:
+            if not exchange.begun:  # a fault before or after all that the story tells of itself
+                await told(Request(scope), Refusal(INTERNAL))(scope, receive, send)
+            raise
+
+
+class Pages(FastAPI):
+    def __init__(self, relays: Mapping[str, Relay], **given: Any) -> None:
+        """`relays`: of posts, by path."""
+        super().__init__(**given)
+        self._relays = relays
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
+            relay = self._relays.get(scope["path"])
+            if relay is not None:
+                await relay(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 def create_app(gateway: Gateway, console: ConsoleSettings | None = None, *, names_tenants: bool = False) -> FastAPI:
@@ -49,10 +73,12 @@ def create_app(gateway: Gateway, console: ConsoleSettings | None = None, *, name
         yield
         await gateway.close()
 
-    app = FastAPI(lifespan=life, openapi_url=None, redirect_slashes=False)
+    relays = {surface.path: Relay(gateway, surface) for surface in (*SURFACES.values(), *KEPT.values())}
+    posts = {path: relay for path, relay in relays.items() if path in SURFACES}
+    app = Pages(posts, lifespan=life, openapi_url=None, redirect_slashes=False)
     tell_errors(app)
     for surface in (*SURFACES.values(), *KEPT.values()):
-        relayed = Route(surface.path, Relay(gateway, surface))
+        relayed = Route(surface.path, relays[surface.path])
         relayed.methods = set(surface.methods)  # and no HEAD of its own accord: it would be asked of an engine
         app.router.routes.append(relayed)
 

@@ -1,4 +1,9 @@
-"""The ASGI edge of the story: an `Exchange` over `receive` and `send`."""
+"""The ASGI edge of the story: an `Exchange` over `receive` and `send`.
+
+A request has no task besides the server's own, and what is sent waits for none: `receive` and `send` are stepped from
+the callbacks in which the story goes on (`stepped.py`). Where the body has come and the client has room, as is nearly
+always so, each ends at its first step. A queue, and a task that waits for the client's leave, cost half of all.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +16,20 @@ from starlette.types import Message, Receive, Scope, Send
 from nexus_gateway.asked import LARGEST
 from nexus_gateway.body_limits import BODY_SECONDS, too_large, too_slow
 from nexus_gateway.errors import ClientGone
-from nexus_gateway.exchange import Headers, RequestHead, Waiter, drive, failed
+from nexus_gateway.exchange import CONTROLS, WRITTEN, Headers, RequestHead, Waiter, drive, failed, given
+from nexus_gateway.stepped import Stepped
 
 CUT = "nexus.cut"
 """Extension of the scope: a function that closes the client's connection at once, unsent bytes and all."""
 
 
 class AsgiExchange:
-    """Answers are put into a queue that `run` empties, so that the story itself never awaits the server."""
+    __slots__ = ("_body", "_clock", "_cut_connection", "_error", "_gone", "_has_body", "_loop", "_over", "_queue",
+                 "_reading", "_receive", "_seconds", "_send", "_sending", "_told", "_whole", "begun",
+                 "closed", "head")  # fmt: skip
+
+    flowing = False
+    """The server makes frames of its own."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
@@ -31,102 +42,88 @@ class AsgiExchange:
         )
         self.closed: Waiter[None] = Waiter()
         self._receive, self._send = receive, send
-        self._out: asyncio.Queue[tuple[Message, Waiter[None]] | None] = asyncio.Queue()
-        self._reader: asyncio.Task[None] | None = None
-        self._body: Waiter[bytes] = Waiter()
-        self._gone = False
+        self._cut_connection: Callable[[], None] | None = scope.get("extensions", {}).get(CUT)
+        self._loop = asyncio.get_running_loop()
+        self._body: Waiter[bytes] | None = None
+        """That the story waits for."""
+        self._reading: Stepped[Any] | None = None
+        """Of the body, and behind it of the client's leave."""
+        self._sending: Stepped[None] | None = None
+        """Of the first in `_queue`."""
+        self._queue: list[tuple[Message, Waiter[None]]] = []
+        """What waits until the client has made room."""
+        self._clock: asyncio.TimerHandle | None = None
+        """Of the body, and later of what waits for room."""
         self._seconds = 0.0
         """For the client to make room, as the story said last."""
-        self._clocks: dict[Waiter[None], asyncio.TimerHandle] = {}
-        self._cut_connection: Callable[[], None] | None = scope.get("extensions", {}).get(CUT)
+        self._has_body = self._gone = self._whole = self._told = False
+        """Whether the body has come, the client has gone, the answer is whole, the story has nothing more to do."""
+        self.begun = False
+        """Whether the answer has."""
+        self._error: BaseException | None = None
+        """That the client was not told of."""
+        self._over: asyncio.Future[None] | None = None
 
     async def run(self, story: Coroutine[Any, Any, None]) -> None:
         """Drives the story to its end. Raises what it raises."""
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def finished(error: BaseException | None) -> None:
-            self._out.put_nowait(None)
-            if not ended.done():
-                ended.set_result(None) if error is None else ended.set_exception(error)
-
-        drive(story, finished)
+        drive(story, self._finished)
         try:
-            await self._write()
-            await ended
+            if not self._is_over():
+                self._over = self._loop.create_future()
+                self._watch()
+                await self._over
         except asyncio.CancelledError:
             self._leave()
             raise
         finally:
-            if self._reader is not None:
-                self._reader.cancel()
+            self._read_no_more()
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it holds this frame
+
+    # --- what the story asks ---------------------------------------------------------------------------------------
 
     def body(self) -> Waiter[bytes]:
-        self._reader = asyncio.get_running_loop().create_task(self._read())
+        reading = self._read_body().__await__()
+        try:
+            awaited = next(reading)
+        except StopIteration as end:
+            self._has_body = True
+            if self._over is not None:  # else `run` does, when the story has gone as far as it goes
+                self._loop.call_soon(self._watch)
+            return given(end.value)
+        except Exception as error:  # whatever it is, the story waits for it
+            if isinstance(error, ClientGone):
+                self._leave()
+            return failed(error.with_traceback(None))
+        self._body = Waiter()
+        self._reading = Stepped(self._loop, reading, awaited, self._has_read)
+        self._clock = self._loop.call_later(BODY_SECONDS, self._has_read, None, too_slow())
         return self._body
 
     def start(self, status: int, headers: Headers) -> None:
+        text = b"".join([part for header in headers for part in header])
+        if len(text.translate(None, CONTROLS)) < len(text):  # the server sees it when half of the head is out
+            raise ValueError("a header of the answer has a line's end or another control character in it")
+        self.begun = True
         self._put({"type": "http.response.start", "status": status, "headers": headers})
 
-    flowing = False
-
     def write(self, framed: bytes) -> None:
-        """uvicorn makes frames of its own."""
+        """Nobody asks, since nothing flows."""
 
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self._seconds = seconds
-        return self._put_within({"type": "http.response.body", "body": data, "more_body": True})
+        return self._put({"type": "http.response.body", "body": data, "more_body": True})
 
     def end(self) -> None:
-        self._put_within({"type": "http.response.body", "body": b"", "more_body": False})
+        self._whole = True
+        self._read_no_more()
+        self._put({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _put_within(self, message: Message) -> Waiter[None]:
-        """The end too: else a client that takes nothing keeps the connection, and all that waits in it."""
-        waiter = self._put(message)
-        if not waiter.settled:
-            clock = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self._cut)
-            self._clocks[waiter] = clock
-        return waiter
-
-    def _put(self, message: Message) -> Waiter[None]:
-        if self._gone:
-            return failed(ClientGone())
-        waiter: Waiter[None] = Waiter()
-        self._out.put_nowait((message, waiter))
-        return waiter
-
-    async def _write(self) -> None:
-        """The server's `send` returns when there is room for more: that is the backpressure."""
-        while (entry := await self._out.get()) is not None:
-            message, waiter = entry
-            await self._write_one(message, waiter)
-
-    async def _write_one(self, message: Message, waiter: Waiter[None]) -> None:
-        try:
-            if not self._gone:
-                await self._send(message)
-        except OSError:
-            self._leave()
-        if (clock := self._clocks.pop(waiter, None)) is not None:
-            clock.cancel()
-        if self._gone:
-            waiter.fail(ClientGone())
-        else:
-            waiter.give(None)
-
-    async def _read(self) -> None:
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await self._read_body()
-        except TimeoutError:
-            self._body.fail(too_slow())
-            return
-        except Exception as error:  # whatever it is, the story waits for it
-            self._body.fail(error)
-            return
-        self._body.give(body)
-        while (await self._receive())["type"] != "http.disconnect":
-            pass  # nothing else comes after a body
-        self._leave()
+    # --- what comes from the client --------------------------------------------------------------------------------
 
     async def _read_body(self) -> bytes:
         length = self.head.first(b"content-length")
@@ -136,7 +133,6 @@ class AsgiExchange:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self._leave()
                 raise ClientGone
             piece = message.get("body", b"")
             size += len(piece)
@@ -146,12 +142,142 @@ class AsgiExchange:
             if not message.get("more_body", False):
                 return b"".join(pieces)
 
+    def _has_read(self, body: bytes | None, error: BaseException | None) -> None:
+        self._read_no_more()
+        self._stop_clock()
+        waiting, self._body = self._body, None
+        if isinstance(error, ClientGone):
+            self._leave()
+        if waiting is None:
+            return
+        if body is None:
+            waiting.fail(error or ClientGone())
+            return
+        self._has_body = True
+        waiting.give(body)
+        self._watch()
+
+    def _watch(self) -> None:
+        """For the client's leave: nothing else comes after a body."""
+        if not self._has_body or self._whole or self._told or self._gone or self._reading is not None:
+            return
+        watching = self._until_it_leaves().__await__()
+        try:
+            awaited = next(watching)
+        except StopIteration:
+            self._leave()
+        else:
+            self._reading = Stepped(self._loop, watching, awaited, self._has_left)
+
+    async def _until_it_leaves(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _has_left(self, _: Any, error: BaseException | None) -> None:
+        self._leave()
+
+    def _read_no_more(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()
+
+    # --- what goes to it -------------------------------------------------------------------------------------------
+
+    def _put(self, message: Message) -> Waiter[None]:
+        """The server's `send` ends when there is room for more: that is the backpressure."""
+        if self._gone:
+            return failed(ClientGone())
+        sent = None if self._queue else self._sent(message)
+        if sent is not None:
+            return sent
+        waiter: Waiter[None] = Waiter()
+        self._queue.append((message, waiter))
+        self._wait_for_room()
+        return waiter
+
+    def _sent(self, message: Message) -> Waiter[None] | None:
+        """None where there is no room for it yet."""
+        sending = self._send(message).__await__()
+        try:
+            awaited = next(sending)
+        except StopIteration:
+            return WRITTEN
+        except Exception as error:
+            self._failed(error)
+            return failed(ClientGone())
+        self._sending = Stepped(self._loop, sending, awaited, self._has_room)
+        return None
+
+    def _has_room(self, _: Any, error: BaseException | None) -> None:
+        """The first in the queue was sent."""
+        self._sending = None
+        self._stop_clock()
+        if error is not None:
+            self._failed(error)
+        if self._queue:
+            self._queue.pop(0)[1].give(None)  # the story goes on in here, and may queue more
+        self._send_on()
+        self._look_over()
+
+    def _send_on(self) -> None:
+        while self._queue and self._sending is None:
+            message, waiter = self._queue[0]
+            if self._sent(message) is None:
+                self._wait_for_room()
+            elif self._queue:  # else it has failed, and all who wait were told
+                self._queue.pop(0)
+                waiter.give(None)
+
+    def _wait_for_room(self) -> None:
+        """At the answer's end too: else a client that takes nothing keeps the connection, and all that waits in it."""
+        self._stop_clock()
+        self._clock = self._loop.call_later(max(0.0, self._seconds), self._cut)
+
+    def _stop_clock(self) -> None:
+        clock, self._clock = self._clock, None
+        if clock is not None:
+            clock.cancel()
+
+    def _failed(self, error: BaseException) -> None:
+        """Of a server whose client is gone, or that does not take what it is given."""
+        if not isinstance(error, OSError):
+            self._error = error
+        self._leave()
+
     def _cut(self) -> None:
         """The client takes nothing any more: what waits for it in the server's buffers goes with its connection."""
         self._leave()
         if self._cut_connection is not None:
             self._cut_connection()
 
+    # --- the end ---------------------------------------------------------------------------------------------------
+
     def _leave(self) -> None:
+        """The client has gone, and whoever waits for it is told."""
+        if self._gone:
+            return
         self._gone = True
+        self._stop_clock()
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.close()
+        queue, self._queue = self._queue, []
+        body, self._body = self._body, None
         self.closed.give(None)
+        if body is not None:
+            body.fail(ClientGone())
+        for _, waiter in queue:
+            waiter.fail(ClientGone())
+        self._look_over()
+
+    def _finished(self, error: BaseException | None) -> None:
+        """The story has nothing more to do, and has raised `error` where it has not told the client itself."""
+        self._told, self._error = True, error or self._error
+        self._look_over()
+
+    def _is_over(self) -> bool:
+        return self._told and not self._queue
+
+    def _look_over(self) -> None:
+        if self._over is not None and self._is_over() and not self._over.done():
+            self._over.set_result(None)

@@ -117,6 +117,9 @@ class _Driver:
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case, in the order in which they came."""
 
+CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t"})
+"""None of them may be in an answer's header, as uvicorn has it: two of them end it, others are read as such by some."""
+
 
 class RequestHead:
     """Asked a dozen times for each request, nearly always for a header that it has not: hence the dictionary."""

@@ -11,14 +11,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from nexus_gateway.asked import LARGEST
 from nexus_gateway.body_limits import BODY_SECONDS, too_large, too_slow
 from nexus_gateway.errors import ClientGone
-from nexus_gateway.exchange import WRITTEN, Headers, Waiter, failed, given
+from nexus_gateway.exchange import CONTROLS, WRITTEN, Headers, Waiter, failed, given
 from nexus_gateway.plain_head import PlainHead
 
 if TYPE_CHECKING:
     from nexus_gateway.wire import WireProtocol
-
-_CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t"})
-"""None of them may be in a header, as uvicorn has it: two of them end it, and others are read as such by some."""
 
 
 class WireExchange:
@@ -105,7 +102,7 @@ class WireExchange:
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
         head = b"".join(lines)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines):
+        if len(head) - len(head.translate(None, CONTROLS)) != 2 * len(lines):
             raise ValueError("a header of the answer has a line's end or another control character in it")
         self._started, self._head = True, head
 

@@ -32,6 +32,7 @@ from nexus_gateway.limits.estimate import estimate
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.plain_head import END, plain_head
 from nexus_gateway.served import Served
+from nexus_gateway.settings import Edge
 from nexus_gateway.snapshot import build
 from nexus_gateway.straight import setting_out
 from nexus_gateway.straight.exchange import StraightExchange
@@ -204,9 +205,11 @@ class Silent(asyncio.Transport):
     def abort(self) -> None: ...
 
 
-def connected(shared: Gateway, client: Silent, engine: Silent) -> tuple[LimitedProtocol, Connection]:
+def connected(
+    shared: Gateway, client: Silent, engine: Silent, edge: Edge = "wire"
+) -> tuple[LimitedProtocol, Connection]:
     """A client's connection, and the one to the engine that its requests take."""
-    protocol = Server("wire", shared).connect().protocol
+    protocol = Server(edge, shared).connect().protocol
     protocol.connection_made(client)
     endpoint = shared.served.current.table.upstreams["engine"].endpoints[0]
     pool = shared.upstream(shared.served.current, endpoint)

@@ -7,7 +7,8 @@ import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from nexus_gateway.turn import turn_of
 from nexus_gateway.upstreams.protocol import UpstreamSlow
 
 from ..bench.gateway_stages import Silent, answer, connected, gateway, request
+from ..support.edges import settled
 
 _EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "t"}}]}\n\n'
 _EVENTS = (_EVENT, _EVENT, b"data: [DONE]\n\n")
@@ -39,24 +41,32 @@ CASES = {
 }
 
 
-OURS = {"Connection", "HttpAnswer", "Request", "StraightExchange", "Streamed", "Waiter", "WireExchange", "frame",
-        "traceback"}  # fmt: skip
+OURS = {"AsgiExchange", "Connection", "HttpAnswer", "Request", "Stepped", "StraightExchange", "Streamed", "Waiter",
+        "WireExchange", "frame", "traceback"}  # fmt: skip
 
 
-def left_by(story: Callable[[], None]) -> Counter[str]:
-    """Types of what only the collector can free."""
-    story()  # what is made once is no garbage
+@contextmanager
+def collected() -> Iterator[Counter[str]]:
+    """Types of what only the collector can free, of all that is done meanwhile."""
+    found: Counter[str] = Counter()
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        story()
+        yield found
         gc.collect()
-        return Counter(type(one).__qualname__ for one in gc.garbage)
+        found.update(type(one).__qualname__ for one in gc.garbage)
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+def left_by(story: Callable[[], None]) -> Counter[str]:
+    story()  # what is made once is no garbage
+    with collected() as found:
+        story()
+    return found
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -80,6 +90,31 @@ def test_a_request_leaves_no_garbage(case: str, tmp_path: Path) -> None:
         return found
 
     assert uvloop.run(whole()) == Counter()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_request_by_asgi_leaves_no_garbage(case: str, tmp_path: Path) -> None:
+    said, answers = CASES[case]
+
+    async def whole() -> Counter[str]:
+        client, engine = Silent(), Silent()
+        protocol, connection = connected(gateway(tmp_path), client, engine, "asgi")
+
+        async def story() -> None:
+            before = client.writes
+            protocol.data_received(said)
+            await settled()
+            for piece in answers:
+                connection.data_received(piece)
+            await settled()
+            assert client.writes > before, "it is answered"
+
+        await story()
+        with collected() as found:
+            await story()
+        return found
+
+    assert not OURS & asyncio.run(whole()).keys()
 
 
 @pytest.mark.parametrize("cut", ["by its client", "by its engine", "by its clock", "by a refusal"])
