@@ -1,6 +1,6 @@
 """Kills a release at every boundary, fills its disk, takes its registry away, and lets a second run finish it.
 
-    python -m tests.chaos.release            one case for each kind of effect of each step
+    python -m tests.chaos.release            one case for each kind of change that each step makes
     python -m tests.chaos.release --long     every single effect, and `--seeds` kills at random moments
 
 Prints a table, or with `--json` one line for each case; ends with 1 where any second run came out otherwise than a
@@ -29,14 +29,13 @@ from nexus_release.local.processes import Process, free_port, wait_answering
 from .effects import Fault, Trouble
 from .world import World
 
-_STARTS: Sequence[tuple[int, str, str]] = (
-    (0, "", "train"),
-    (3, "validate", "quantize"),
-    (4, "validate", "inspect"),
-    (5, "validate", "evaluate"),
-    (6, "validate", ""),
+_REUSED = ("fit", "train", "quantize", "inspect", "evaluate")
+"""What they find does not name the model, so that a release of another model goes on from it."""
+_LOOKS = re.compile(
+    r"connect |GET |POST .*/search$|os\.(mkdir|rmdir) |"
+    r"git (clone|rev-parse|read-tree|checkout-index|add|diff|ls-remote|fetch|rev-list)$"
 )
-"""(steps that are done before, the step after whose end a range begins, the step with whose end it ends)."""
+"""After it the world outside is as before it, but for an empty folder."""
 
 _HOOKS: Sequence[tuple[Literal["pre-receive", "post-receive"], str]] = tuple(
     (hook, ref) for hook in ("pre-receive", "post-receive") for ref in ("refs/heads/admit/*", "refs/heads/main")
@@ -47,7 +46,8 @@ _WORKERS = 2
 @dataclass(frozen=True)
 class Case:
     name: str
-    done: int
+    done: Sequence[str]
+    """Steps whose results are there before."""
     fault: Fault | None = None
     hook: tuple[Literal["pre-receive", "post-receive"], str] | None = None
     kill_after: float | None = None
@@ -127,45 +127,39 @@ def import_what_a_release_needs() -> None:
 
 
 def effects_of(template: World, long: bool) -> Iterator[Case]:
-    """Records what a release does, and makes a case of each effect, or of the first of each kind in each step."""
-    for done, after, until in _STARTS:
-        world = template.copied(template.folder.parent / f"record-{done}", done)
+    """Records what a release does, and makes a case of each effect, or of the first of each kind in each step.
+
+    One world has all results that can be reused, and shows what the other steps do; for each of those that are reused
+    there is one that lacks its result alone, so that only this is made twice.
+    """
+    for lacking in ("", *_REUSED):
+        done = [step for step in _REUSED if step != lacking]
+        world = template.copied(template.folder.parent / f"record-{lacking or 'others'}", done)
         if world.release() != 0:
             raise RuntimeError(f"a release that resumes failed: {world.said()}")
         seen: set[tuple[str, str]] = set()
-        for number, step, label in _range(world.effects(), after, until):
-            if not long and ((step, label) in seen or not _counts(step, label)):
+        effects = world.effects()
+        for number, (step, label) in enumerate(zip(_steps(effects), effects, strict=True)):
+            if lacking not in ("", step) or (not long and ((step, label) in seen or not _counts(label))):
                 continue
             seen.add((step, label))
             for trouble in _troubles(label, len(seen), long):
                 yield Case(f"{step}: {label}", done, Fault(trouble, number))
 
 
-def _counts(step: str, label: str) -> bool:
-    """In the short form a step dies where it leaves something: what is in a temporary folder goes with it, and of the
-    early steps nothing leaves this machine."""
-    late = step in ("describe", "register", "sign", "render", "propose", "summary")
-    return label.startswith(("write work", "os.rename work")) or (late and " tmp/" not in label)
+def _counts(label: str) -> bool:
+    """In the short form a run meets trouble before what changes the world outside it: one that dies before a look
+    leaves what one leaves that dies before its next change, and what is in a temporary folder goes with it."""
+    return " tmp/" not in label and not _LOOKS.match(label)
 
 
 def _troubles(label: str, number: int, long: bool) -> Iterator[Trouble]:
-    yield "kill"
+    if long or not label.startswith("write"):  # into a file that nobody knows before it is renamed
+        yield "kill"
     if label.startswith(("write", "os.rename")) and (long or number % 3 == 0):
         yield "disk full"
     if label.startswith("POST") and (long or label.endswith("model-versions/create")):
         yield "unreachable"
-
-
-def _range(effects: list[str], after: str, until: str) -> Iterator[tuple[int, str, str]]:
-    """(number, step, label) of each effect after the end of step `after`, up to the one that follows step `until`."""
-    steps = _steps(effects)
-    inside = not after
-    for number, (step, label) in enumerate(zip(steps, effects, strict=True)):
-        if inside:
-            yield number, step, label
-            if until and number and steps[number - 1] == until != step:
-                return
-        inside = inside or (step == after and steps[number + 1] != after)
 
 
 def _steps(effects: list[str]) -> list[str]:
@@ -180,13 +174,13 @@ def _steps(effects: list[str]) -> list[str]:
 
 def remote_kills() -> Iterator[Case]:
     for hook in _HOOKS:
-        yield Case(f"{hook[0]} of {hook[1]}", 4, hook=hook)
+        yield Case(f"{hook[0]} of {hook[1]}", _REUSED, hook=hook)
 
 
 def random_kills(seeds: int, seconds: float) -> Iterator[Case]:
     for seed in range(seeds):
         moment = random.Random(seed).uniform(0, seconds)
-        yield Case(f"seed {seed}, after {moment:.2f} s", 0, kill_after=moment)
+        yield Case(f"seed {seed}, after {moment:.2f} s", (), kill_after=moment)
 
 
 def in_parallel(template: World, cases: list[Case], expected: dict[str, Any]) -> Iterator[Result]:

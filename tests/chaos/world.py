@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,16 +53,17 @@ class World:
         world._settle()
         return world
 
-    def copied(self, folder: Path, done: int) -> World:
-        """Another model, for which the first `done` steps' results are there already, as a run that died left them."""
+    def copied(self, folder: Path, done: Collection[str]) -> World:
+        """Another model, for which the results of the steps `done` are there already, and in the store what they have
+        made: nothing that another step makes, though one of them has read it."""
         folder.mkdir()
         shutil.copytree(self.work, folder / "work")
-        for step in STEPS[done:]:
+        for step in set(STEPS) - set(done):
             shutil.rmtree(folder / "work" / "steps" / step, ignore_errors=True)
         shutil.rmtree(folder / "work" / "runs", ignore_errors=True)
-        known = "".join(path.read_text() for path in (folder / "work" / "steps").rglob("*.json"))
+        made = "".join(_made(path) for path in (folder / "work" / "steps").rglob("*.json"))
         for kept in [*(folder / "work" / "store").glob("sha256/*"), *(folder / "work" / "store").glob("listings/*")]:
-            if kept.stem not in known:
+            if kept.stem not in made:
                 shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
         shutil.copy(self.folder / "data.jsonl", folder / "data.jsonl")
         world = World(folder, self.registry, self.house)
@@ -213,6 +214,11 @@ def _wait_or_kill(child: int, seconds: float) -> None:
             os.kill(child, signal.SIGKILL)
     finally:
         os.close(handle)
+
+
+def _made(result: Path) -> str:
+    """What a step's result says that it has made."""
+    return json.dumps(json.loads(result.read_bytes())["out"])
 
 
 def _row(number: int) -> dict[str, object]:

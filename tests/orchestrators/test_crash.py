@@ -43,7 +43,7 @@ def first(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> World
 
 @pytest.fixture(scope="module")
 def undisturbed(first: World) -> Mapping[str, Any]:
-    world = first.copied(first.folder.parent / "laptop", 0)
+    world = first.copied(first.folder.parent / "laptop", ())
     on_a_laptop(asked(world, NEXUS))
     return world.outcome()
 
@@ -70,7 +70,7 @@ def test_a_release_whose_every_step_dies_ends_as_an_undisturbed_one(
     engine: str, first: World, undisturbed: Mapping[str, Any]
 ) -> None:
     """The same record, one version, one run, the same two commits, no branch, no lie, no broken entry."""
-    world = first.copied(first.folder.parent / engine, 0)
+    world = first.copied(first.folder.parent / engine, ())
     ENGINES[engine](asked(world, dying(world)))
     assert world.outcome() == undisturbed
     for step in NODES:
