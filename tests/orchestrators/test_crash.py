@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import stat
+import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +57,38 @@ def asked(world: World, nexus: Path) -> Asked:
     return Asked(engine, world.folder / "spec.yaml", world.folder / "root", world.environ(), nexus)
 
 
-def dying(world: World) -> Path:
+@pytest.fixture(scope="module")
+def forking() -> Iterator[Path]:
+    """The socket of a process that has imported what a step needs (forked_nexus.py)."""
+    with tempfile.TemporaryDirectory(prefix="nexus-") as folder:  # a socket's path is short
+        path = Path(folder) / "socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            number = listener.fileno()
+            words = [sys.executable, "-m", "tests.chaos.forked_nexus", str(number)]
+            with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, pass_fds=[number]):
+                yield path  # it ends with its input
+
+
+def dying(world: World, forking: Path) -> Path:
     """The program that runs steps until it is killed."""
     schedule = {"world": str(world.folder), "kills": {step: kills(step) for step in NODES}}
     (world.folder / "schedule.json").write_text(json.dumps(schedule))
     path = world.folder / "nexus"
-    run = f'PYTHONPATH={ROOT} exec {sys.executable} -m tests.chaos.dying_nexus {world.folder}/schedule.json "$@"'
-    path.write_text(f"#!/bin/sh\n{run}\n")
+    ask = f"{sys.executable} -IS {ROOT}/tests/chaos/forked_client.py {forking}"
+    path.write_text(f'#!/bin/sh\nexec {ask} {world.folder}/schedule.json "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "laptop"])
 def test_a_release_whose_every_step_dies_ends_as_an_undisturbed_one(
-    engine: str, first: World, undisturbed: Mapping[str, Any]
+    engine: str, first: World, undisturbed: Mapping[str, Any], forking: Path
 ) -> None:
     """The same record, one version, one run, the same two commits, no branch, no lie, no broken entry."""
     world = first.copied(first.folder.parent / engine, ())
-    ENGINES[engine](asked(world, dying(world)))
+    ENGINES[engine](asked(world, dying(world, forking)))
     assert world.outcome() == undisturbed
     for step in NODES:
         died = [path.read_text().splitlines()[-1] for path in sorted((world.folder / "tries").glob(f"{step}-*"))]
