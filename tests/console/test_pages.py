@@ -178,6 +178,10 @@ def test_each_address_of_a_service_is_told_apart(gateway: Gateway) -> None:
             ["--model", "chat", "--key", "search", "--session", "42"],
         ),
         (
+            {"model": "chat", "key": "search", "header": "x-other=one, two;q=0.5"},
+            ["--model", "chat", "--key", "search", "--header", "x-other=one, two;q=0.5"],
+        ),
+        (
             {"model": "chat", "key": "search", "header": "x-try=two", "open": "one"},
             ["--model", "chat", "--key", "search", "--header", "x-try=two", "--open", "one"],
         ),
@@ -208,6 +212,8 @@ def test_explain_tells_what_the_command_tells(
         ("model=chat&api=graphql", "api"),
         ("model=chat&max_tokens=-1", "max_tokens"),
         ("model=chat&header=novalue", "header"),
+        ("model=chat&header=x-try=", "header"),
+        ("model=chat&header=x-try=two%0Ax-other=one", "header"),
         ("model=" + "a" * 200, "model"),
     ],
 )

@@ -67,10 +67,10 @@ def shown(text: str, *words: str) -> None:
 def test_figures_of_now_are_told_by_model_by_tenant_and_with_their_cost(page: ConsolePage, world: ConsoleWorld) -> None:
     page.go("live", "Look")
     page.pace(1000)
-    page.until("document.querySelectorAll('.plot canvas').length === 4")
+    page.until("document.querySelectorAll('.plot canvas').length === 6")
     while "guest" not in page.go("live", "By model and release"):
         assert world.ask() == 200
-    shown(page.go("live", "By tenant"), "EUR / hour", MODEL, ONE.release[:12], "TTFT p50", "answer tok/s")
+    shown(page.go("live", "By model and tenant"), "EUR / hour", MODEL, ONE.release[:8], "TTFT p50", "answer tok/s")
     tiles = dict(page.value("[...document.querySelectorAll('.tiles > div')].map(one => one.innerText.split('\\n'))"))
     assert float(tiles["requests / s"]) > 0
     assert float(tiles["tokens / s"]) > 0
@@ -139,6 +139,12 @@ def test_explain_says_what_the_command_says(page: ConsolePage) -> None:
     shown(said, "policies.guest", "its session's bucket", "shares", ONE.release[:12])
     page.send(open="*")
     shown(page.shows("its circuit is open"), "not")
+    page.send(header="x-one=a, b\nx-two=c")
+    page.until("document.querySelector('main [name=header]').value.includes('a, b')")
+    page.until("!document.querySelector('main [role=status]')")
+    shown(page.shows("its circuit is open"))
+    asked = [url for url in page.opened.asked if "admin/explain" in url][-1]
+    assert asked.partition("header=")[2].split("&")[0] == "x-one%3Da%2C+b"
 
 
 def test_what_may_not_be_explained_is_said_with_its_reason(page: ConsolePage) -> None:

@@ -49,8 +49,8 @@ class ConsolePage:
         return str(self.value("document.querySelector('main').innerText"))
 
     def pace(self, milliseconds: int) -> None:
-        """How often /metrics is looked at."""
-        self.choose(".line select", str(milliseconds))
+        """How often figures are looked at."""
+        self.choose("select[name=look]", str(milliseconds))
 
     def choose(self, selector: str, value: str) -> None:
         change = f"one.value = {json.dumps(value)}; one.dispatchEvent(new Event('change', {{bubbles: true}}))"

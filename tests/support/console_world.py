@@ -24,16 +24,23 @@ from .releases import make_pointer, make_record
 from .remotes import Remote
 from .worker import Worker
 
-OPERATOR, GUEST = "console-operator-key", "console-guest-key"
+OPERATOR, GUEST, SEARCH = "console-operator-key", "console-guest-key", "console-search-key"
 AWAY = "pydoc-chat"
 """A model whose engine does not answer."""
 _KEYS = {
     "keys": [
         {"id": "operator", "digest": f"sha256:{digest(OPERATOR.encode()).hex()}", "scopes": ["admin"]},
         {"id": "guest", "digest": f"sha256:{digest(GUEST.encode()).hex()}", "models": [MODEL]},
+        {"id": "search-1", "digest": f"sha256:{digest(SEARCH.encode()).hex()}", "tenant": "search"},
     ]
 }
-_CALLERS = {"policies": {"guest": {"requests_per_minute": 600, "tokens_per_minute": 60_000, "max_parallel": 4}}}
+_CALLERS = {
+    "policies": {
+        "operator": {},
+        "guest": {"requests_per_minute": 600, "tokens_per_minute": 60_000, "max_parallel": 4},
+        "search": {"requests_per_minute": 60},
+    }
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from nexus_gateway.surfaces import Api
 from nexus_gateway.tokens.claims import Claims
 
 Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[ -~]*$")]
-Header = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}=[!-~]{1,256}$")]
+Header = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}=[!-~]([ -~]{0,254}[!-~])?$")]
 
 
 class ExplainQuery(BaseModel):

@@ -29,8 +29,8 @@ def choice_told(
 ) -> dict[str, Any] | None:
     """None where nothing is chosen by prefix. `loads` by endpoint; None for one that said nothing, idle where there is
     no entry. `share`: of the upstream's load that the prompt's group makes, 0 to 1, by which it may use more endpoints
-    than one. That, what home saves and who has answered before, a running gateway alone knows: home is taken to be
-    worth it, and nothing to be remembered."""
+    than one. That, what home saves, which groups are dealt out anew for evenness and who has answered before, a running
+    gateway alone knows: home is taken to be worth it and to stay, and nothing to be remembered."""
     parameters = upstream.prefix
     if parameters is None or decided.route is None or not keeps_prompts(question.surface):
         return None
@@ -54,7 +54,7 @@ def choice_told(
         "because": _because(choice.why, home.load, limit, parameters.least_tokens),
         "width": choice.width,
         "group_share": share,
-        "assumed": "home is worth it, and nothing is remembered of the conversation",
+        "assumed": "home is worth it and not moved for evenness, and nothing is remembered of the conversation",
         "loads": [
             {
                 "endpoint": one.id,

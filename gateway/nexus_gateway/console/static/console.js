@@ -34,8 +34,8 @@ class Console extends Component {
     });
   }
 
-  opened() {
-    begin();
+  opened(who) {
+    begin(who);
     this.setState({ key: true }, () => this.arrive());
     this.look();
   }
@@ -62,7 +62,7 @@ class Console extends Component {
   }
 
   render(_, { key, at, revision }) {
-    if (!key) return html`<${KeyForm} opened=${() => this.opened()} />`;
+    if (!key) return html`<${KeyForm} opened=${(who) => this.opened(who)} />`;
     const [name, label, View] = VIEWS.find(([one]) => one === at[0]) ?? VIEWS[0];
     document.title = `${label} · Nexus console`;
     return html`
@@ -91,8 +91,7 @@ class KeyForm extends Component {
     take(given);
     this.setState({ asking: true, error: null });
     try {
-      await known();
-      this.props.opened();
+      this.props.opened(await known());
     } catch (error) {
       take("");
       this.setState({ error, asking: false });
@@ -108,20 +107,22 @@ class KeyForm extends Component {
         <label for="key">API key or token</label>
         <input id="key" type="password" ref=${this.field} autocomplete="off" spellcheck="false" autocapitalize="off" required />
         <button disabled=${asking}>${asking ? "Asking …" : "Open"}</button>
-        <p class="note">The key stays in this page's memory: a reload forgets it. Routes, releases and prices want the scope <code>admin</code>.</p>
+        <p class="note">The key stays in this page's memory: a reload forgets it. Routes, releases, prices and other tenants want the scope <code>admin</code>.</p>
         ${error && (error.code ? html`<${Failed} error=${error} />` : html`<p class="told bad" role="alert">${error.message}</p>`)}
       </form>
     </main>`;
   }
 }
 
-/** That the key is one. On a port for operators alone there are no limits to ask for. */
+/** Whose key it is, and whether it is one. On a port for operators alone there are no limits to ask for. */
 async function known() {
   try {
-    await json("v1/limits");
+    const { tenant, admin } = await json("v1/limits");
+    return { tenant, admin };
   } catch (error) {
     if (error.code !== "page_not_found") throw error;
     await json("admin/config");
+    return { tenant: null, admin: true };
   }
 }
 

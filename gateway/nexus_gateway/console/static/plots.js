@@ -42,7 +42,7 @@ export class TimePlot extends Component {
       ...this.size(),
       legend: { show: false },
       cursor: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, 22, 0, 0],
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.15 : 1] } },
       axes: [{ ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 54, space: 28, values: (_, ticks) => ticks.map(told) }],
       series: [{}, ...lines.map(([, , name]) => ({ stroke: colour(name), width: 1.6, points: { show: false } }))],

@@ -2,6 +2,7 @@
 import { json } from "../asking.js";
 import { Component, Empty, Failed, html, Id, Loading, Table } from "../parts.js";
 
+const BETWEEN = { open: ",", header: "\n" }; // a header's value may have commas
 const APIS = ["chat", "completions", "embeddings", "responses", "messages", "rerank"];
 
 export class Explain extends Component {
@@ -15,8 +16,8 @@ export class Explain extends Component {
     event.preventDefault();
     const query = new URLSearchParams();
     for (const [name, value] of new FormData(event.target)) {
-      const several = name === "open" || name === "header";
-      for (const one of several ? value.split(",") : [value]) if (one.trim()) query.append(name, one.trim());
+      const parts = name in BETWEEN ? value.split(BETWEEN[name]) : [value];
+      for (const one of parts) if (one.trim()) query.append(name, one.trim());
     }
     this.setState({ asking: true, error: null });
     try {
@@ -35,9 +36,9 @@ export class Explain extends Component {
         <${Field} name="subject" label="Subject of a token" hint="instead of a key" />
         <label>API <select name="api">${APIS.map((one) => html`<option>${one}</option>`)}</select></label>
         <${Field} name="session" label="Session" hint="x-nexus-session" />
-        <${Field} name="header" label="Headers" hint="name=value, name=value" />
+        <label>Headers <small>name=value, one a line</small><textarea name="header" rows="2" autocomplete="off" spellcheck="false"></textarea></label>
         <${Field} name="max_tokens" label="Most tokens" type="number" min="0" />
-        <${Field} name="open" label="Upstreams that have failed" hint="name, or * for any" />
+        <${Field} name="open" label="Upstreams that have failed" hint="name, or *" />
         <button disabled=${asking}>Explain</button>
       </form>
       <div aria-live="polite">
