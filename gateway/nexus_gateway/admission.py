@@ -61,7 +61,7 @@ def release(gateway: Gateway, request: Request, reservation: Reservation | None)
     if record.prompt_tokens + record.completion_tokens:
         gateway.limiter.settle(reservation, counted(request.caller.policy, record))
     elif record.first_byte and record.stream:
-        gateway.limiter.settle(reservation, len(request.body) // BYTES_A_TOKEN + record.events)
+        gateway.limiter.settle(reservation, request.size // BYTES_A_TOKEN + record.events)
     elif record.first_byte and record.status == 200:
         gateway.limiter.settle(reservation, reservation.tokens)
     elif record.first_byte or request.exchange.closed.settled:
@@ -78,7 +78,7 @@ def counted(policy: PolicyFile, record: RequestRecord) -> int:
 
 def kept_free(request: Request) -> int:
     """Tokens, until it is known how many it took."""
-    return estimate(request.asked, request.surface, request.caller.policy, len(request.body))
+    return estimate(request.asked, request.surface, request.caller.policy, request.size)
 
 
 def headers_of(verdict: Verdict) -> Headers:

@@ -121,6 +121,11 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t"})
 """None of them may be in an answer's header, as uvicorn has it: two of them end it, others are read as such by some."""
 
 
+_NONE: Headers = []
+_NO_FIRSTS: dict[bytes, bytes] = {}
+"""One for all: nobody changes a head's."""
+
+
 class RequestHead:
     """Asked a dozen times for each request, nearly always for a header that it has not: hence the dictionary."""
 
@@ -135,6 +140,10 @@ class RequestHead:
             firsts = dict(reversed(headers))
         self.firsts = firsts
         """Of each name the first value."""
+
+    def let_go(self) -> None:
+        """Of its headers, once nobody asks for them any more: of an open stream they were the most, after the body."""
+        self.headers, self.firsts = _NONE, _NO_FIRSTS
 
     def first(self, name: bytes) -> bytes:
         return self.firsts.get(name, b"")

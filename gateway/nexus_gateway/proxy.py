@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
 from typing import Any
 
 from nexus_gateway import envelopes
@@ -32,7 +31,7 @@ from nexus_gateway.gate import Full
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.idempotency.once import once
 from nexus_gateway.kept_responses.fetch import asked_about, fetch
-from nexus_gateway.kept_responses.whose import gone_on, noting, of_path
+from nexus_gateway.kept_responses.whose import go_on_from, noting, of_path
 from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.placing.look import answering, look_for, placed_at
 from nexus_gateway.placing.remembered import recall
@@ -54,11 +53,13 @@ from nexus_gateway.upstreams.protocol import Answer
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
 
-async def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> None:
+def answer(gateway: Gateway, exchange: Exchange, surface: Surface) -> Coroutine[Any, Any, None]:
+    """The request is under way from now on: what comes back is to be driven."""
     snapshot, ids = gateway.served.current, trace(exchange.head)
     record = record_of(exchange.head, surface, ids, snapshot, time.monotonic())
     gateway.metrics.in_flight += 1
-    await concluded(gateway, exchange, surface, ids, record, story(gateway, exchange, surface, snapshot, ids, record))
+    telling = story(gateway, exchange, surface, snapshot, ids, record)
+    return concluded(gateway, exchange, surface, ids, record, telling)
 
 
 def record_of(head: RequestHead, surface: Surface, ids: Trace, snapshot: Snapshot, started: float) -> RequestRecord:
@@ -98,7 +99,18 @@ async def concluded(
 async def story(
     gateway: Gateway, exchange: Exchange, surface: Surface, snapshot: Snapshot, ids: Trace, record: RequestRecord
 ) -> None:
-    """From who asks to the answer's end. Raises Refusal or ClientGone."""
+    """From who asks to the answer's end. Raises Refusal or ClientGone.
+
+    What it awaits is in no frame but its own while an answer goes out, and each is a function of its own for that: a
+    stream is open for minutes, and of its request only what its end is told by is kept (`Request.let_go`)."""
+    request = await heard(gateway, exchange, surface, snapshot, ids, record)
+    await (fetch(gateway, request) if surface.path in KEPT else once(gateway, request, ask))
+
+
+async def heard(
+    gateway: Gateway, exchange: Exchange, surface: Surface, snapshot: Snapshot, ids: Trace, record: RequestRecord
+) -> Request:
+    """Who asks, and for what. Raises Refusal or ClientGone."""
     head = exchange.head
     if gateway.draining:
         raise Refusal(DRAINING, headers=((b"retry-after", b"1"),))
@@ -116,11 +128,10 @@ async def story(
     route = decide(snapshot, caller, asked, record)
     record.stream = asked.stream and surface.streams
     body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
-    request = Request(exchange, snapshot, ids, record, caller, surface, asked, body, route, salt=gateway.salt)
-    if place is None:
-        await once(gateway, request, sent, ask)
-    else:
-        await fetch(gateway, replace(request, holder=place.endpoint))
+    holder = "" if place is None else place.endpoint
+    return Request(
+        exchange, snapshot, ids, record, caller, surface, asked, sent, body, route, holder, salt=gateway.salt
+    )
 
 
 def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestRecord) -> Route:
@@ -134,7 +145,7 @@ def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestReco
 async def ask(gateway: Gateway, request: Request) -> None:
     """Calls engines, within the caller's limits. Raises Refusal or ClientGone."""
     if request.asked.previous_response_id is not None:
-        request = await gone_on(gateway, request)
+        await go_on_from(gateway, request)
     reservation = await admit(gateway, request)
     try:
         await serve(gateway, request)
@@ -158,7 +169,7 @@ async def serve(gateway: Gateway, request: Request) -> None:
         if again:
             request.record.retries += (failures[-1][1].condition.code,)
         try:
-            return await attempt(gateway, request, candidate)
+            return await (await attempt(gateway, request, candidate))  # what was for the call alone is let go of
         except TryFailed as failure:
             failures.append((candidate, failure.with_traceback(None)))  # it holds this frame, which holds `failures`
             if considered is not None:
@@ -185,8 +196,9 @@ def to_ask(gateway: Gateway, request: Request) -> Iterable[Candidate]:
     return found(table, wanted, look_for(gateway, request))
 
 
-async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> None:
-    """One engine. Tells its breaker how it did. Raises TryFailed, Broken or ClientGone."""
+async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> Coroutine[Any, Any, None]:
+    """One engine, as far as it waits for the gateway; what comes back is one call of it. Raises TryFailed or
+    ClientGone."""
     record, endpoint = request.record, candidate.endpoint.id
     record.route, record.upstream, record.release = (
         candidate.route.name,
@@ -195,10 +207,9 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
     )
     record.fallback_model = "" if candidate.route is request.route else candidate.route.name
     called = try_of(candidate)
-    masking, body = masking_of(request, candidate), request.body
+    masking = masking_of(request, candidate)
     record.masked = masking.counts if masking is not None else {}
-    if masking is not None:
-        body = await body_of(request, masking)
+    body = request.body if masking is None else await body_of(request, masking)
     told = call_of(request, candidate, called.span_id, body)
     if candidate.upstream.max_parallel is not None:
         await enter(gateway, request, candidate.upstream)
@@ -212,18 +223,19 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> N
         record.tries.append(called)
         return engine_of(gateway.upstream(request.snapshot, candidate.endpoint), request, candidate, masking).send(told)
 
-    await hear(gateway, request, candidate, called, begun)
+    return hear(gateway, request, candidate, called, begun)
 
 
 async def hear(
     gateway: Gateway, request: Request, candidate: Candidate, called: Try, begun: Callable[[], Answer]
 ) -> None:
-    """One call, that `begun` sends, to its end. Raises TryFailed, Broken or ClientGone."""
+    """One call, that `begun` sends, to its end. Its breaker is told. Raises TryFailed, Broken or ClientGone."""
     exchange, record, endpoint = request.exchange, request.record, candidate.endpoint.id
     if (placed := placed_at(record, endpoint)) is not None:
         gateway.placements.begun(placed)
     try:
         call = begun()
+        del begun  # it has the body that was sent
         exchange.closed.then(lambda: call.abort(ClientGone()))
         first = answering(gateway, request, candidate, placed, noting(gateway, request, candidate))
         await relay(request, call, candidate.route.timeouts, called, first)
@@ -246,19 +258,13 @@ async def hear(
         gateway.leave(candidate.upstream)
 
 
-async def go_on(
+def go_on(
     gateway: Gateway, request: Request, candidate: Candidate, called: Try, call: Answer, held: Reservation | None
-) -> None:
+) -> Coroutine[Any, Any, None]:
     """From where a request has left the straight way (`straight/`): its one engine has been called, and `held` is kept
     free of its caller's limits."""
-    await concluded(
-        gateway,
-        request.exchange,
-        request.surface,
-        request.ids,
-        request.record,
-        _heard_out(gateway, request, candidate, called, call, held),
-    )
+    telling = _heard_out(gateway, request, candidate, called, call, held)
+    return concluded(gateway, request.exchange, request.surface, request.ids, request.record, telling)
 
 
 async def _heard_out(

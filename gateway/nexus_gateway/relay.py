@@ -113,9 +113,11 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
     record.limit_headers = []  # they are sent, and a stream is open for minutes
+    request.let_go()
     streamed = Streamed(exchange, source_of(call), reader, record.gaps, timeouts.chunk, deadline)
     try:
         streamed.begin(held)
+        del held, data  # they are out, and a stream is open for minutes
         await streamed.ended
     except (UpstreamFault, BadStream) as fault:
         if not reader.done:

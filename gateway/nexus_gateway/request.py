@@ -15,6 +15,8 @@ from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.trace import Trace
 
+_NOTHING_MORE = Asked("")
+
 if TYPE_CHECKING:
     from nexus_gateway.placing.remembered import Recalled
 
@@ -34,6 +36,8 @@ class Request:
     caller: Caller
     surface: Surface
     asked: Asked
+    sent: bytes
+    """The body as it came."""
     body: bytes
     """As it goes to engines of the model that was asked for."""
     route: Route
@@ -43,6 +47,19 @@ class Request:
     """Who has answered the conversation lately, where that is remembered."""
     salt: bytes = field(default=b"", repr=False)
     """See `Gateway`."""
+    size: int = field(init=False)
+    """Bytes of `body`."""
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body)
+
+    def let_go(self) -> None:
+        """Of what only another try would need, once the answer has begun: a stream may be open for minutes, and the
+        client's words were most of what it held. A copy of the request may not have been sent yet, and has the same."""
+        if self.record.shadow is None:
+            self.sent = self.body = b""
+            self.asked = _NOTHING_MORE  # the fields that it has as they came hold the body
+            self.exchange.head.let_go()
 
     @property
     def sticky_key(self) -> str:

@@ -147,7 +147,8 @@ class WireExchange:
                 self._connection.flow.pause_reading()
         if self._body is not None and not self.missing and not self._body.settled:
             self._stop_clock()
-            self._body.give(self._taken())
+            body, self._body = self._body, None
+            body.give(self._taken())
 
     def has_no_room(self) -> None:
         self.flowing = False

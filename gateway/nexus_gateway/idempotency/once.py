@@ -8,7 +8,6 @@ free.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from nexus_gateway.errors import (
     IDEMPOTENCY_CONFLICT,
@@ -34,14 +33,15 @@ KEPT = (200, 400, 413, 422)
 """Status of answers by engines."""
 
 
-async def once(gateway: Gateway, request: Request, sent: bytes, ask: Ask) -> None:
-    """`sent` is the body as the client sent it; `ask` calls an engine, and raises what it raises."""
+def once(gateway: Gateway, request: Request, ask: Ask) -> Awaitable[None]:
+    """`ask` calls an engine, and raises what it raises. Raises Refusal."""
     key = read_key(request.exchange.head)
-    if key is None:
-        await ask(gateway, request)
-        return
+    return ask(gateway, request) if key is None else _once(gateway, request, key, ask)
+
+
+async def _once(gateway: Gateway, request: Request, key: bytes, ask: Ask) -> None:
     name = name_of(key, request.caller.key, request.surface.path)
-    fingerprint = fingerprint_of(request.exchange.head, request.surface, sent)
+    fingerprint = fingerprint_of(request.exchange.head, request.surface, request.sent)
     found = await find(gateway, request, name, fingerprint)
     if isinstance(found, Claim):
         await call(gateway, request, found, ask)
@@ -90,7 +90,8 @@ async def call(gateway: Gateway, request: Request, claim: Claim, ask: Ask) -> No
     under_way.begin(Begun(claim, recording, record))
     record.idempotency = "unkept"
     try:
-        await ask(gateway, replace(request, exchange=recording))
+        request.exchange = recording
+        await ask(gateway, request)
         if await keep(gateway, claim, recording, record):
             record.idempotency = "first"
     except Exception as error:

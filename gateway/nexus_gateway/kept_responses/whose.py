@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from nexus_gateway.candidates import Candidate, holder
 from nexus_gateway.errors import (
@@ -13,7 +12,7 @@ from nexus_gateway.errors import (
     Condition,
     Refusal,
 )
-from nexus_gateway.exchange import Waiter, given
+from nexus_gateway.exchange import WRITTEN, Waiter, given
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.kept_responses.place import ID, NOBODYS, Place, Unknown
 from nexus_gateway.policy import Caller
@@ -25,10 +24,10 @@ _CREATE = "/v1/responses"
 def noting(gateway: Gateway, request: Request, candidate: Candidate) -> Callable[[Mapping[str, object]], Waiter[None]]:
     """What is done with an answer's first document, before any of it goes out: its client may ask for the response at
     once, and another gateway."""
+    if request.surface.path != _CREATE or request.asked.store is False:
+        return _not_kept
 
     def note(document: Mapping[str, object]) -> Waiter[None]:
-        if request.surface.path != _CREATE or request.asked.store is False:
-            return given(None)
         told = document.get("response", document)  # an event carries what it is about
         response = told.get("id") if isinstance(told, dict) else None
         if not isinstance(response, str) or not ID.fullmatch(response):
@@ -39,23 +38,26 @@ def noting(gateway: Gateway, request: Request, candidate: Candidate) -> Callable
     return note
 
 
+def _not_kept(_: Mapping[str, object]) -> Waiter[None]:
+    return WRITTEN
+
+
 async def of_path(gateway: Gateway, caller: Caller, path: str) -> Place:
     """Of the response that a path names. Raises Refusal."""
     return await _owned(gateway, caller, path.split("/")[3], RESPONSE_NOT_FOUND)
 
 
-async def gone_on(gateway: Gateway, request: Request) -> Request:
-    """The request, held to the engine that keeps what it goes on from. Raises Refusal: an engine of its own accord
+async def go_on_from(gateway: Gateway, request: Request) -> None:
+    """Holds the request to the engine that keeps what it goes on from. Raises Refusal: an engine of its own accord
     would go on from whatever it has, whoever's that is."""
     previous = request.asked.previous_response_id
     if request.surface.path != _CREATE or previous is None:
-        return request
+        return
     place = await _owned(gateway, request.caller, previous, PREVIOUS_RESPONSE_NOT_FOUND)
-    held = replace(request, holder=place.endpoint)
-    if holder(request.snapshot.table, held.wanted) is None:
+    request.holder = place.endpoint
+    if holder(request.snapshot.table, request.wanted) is None:
         told = f"the engine that keeps {previous} does not answer for {request.asked.model}"
         raise Refusal(PREVIOUS_RESPONSE_NOT_FOUND, told)
-    return held
 
 
 def deleted(gateway: Gateway, path: str) -> Waiter[None]:

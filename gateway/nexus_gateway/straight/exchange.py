@@ -144,8 +144,8 @@ class StraightExchange:
         if self._admitted is not None:
             record.limit_headers = headers_of(verdict_of(self._admitted[0], way.caller.limits))
         request = Request(
-            exchange, self._snapshot, ids, record, way.caller, way.surface, self._asked, self._held,
-            way.candidate.route, salt=gateway.salt,
+            exchange, self._snapshot, ids, record, way.caller, way.surface, self._asked, self._sent,
+            self._held, way.candidate.route, salt=gateway.salt,
         )  # fmt: skip
         called = try_of(way.candidate, self._call_span, self._called)
         record.tries.append(called)

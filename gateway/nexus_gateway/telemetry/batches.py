@@ -9,7 +9,9 @@ from typing import Generic, TypeVar
 
 _FLUSH_SECONDS = 0.1
 _MOST_WAITING = 100_000  # when nobody takes what is written the newest are dropped and counted
-_MOST_AT_ONCE = 1_000  # a batch that fails is lost as a whole
+_MOST_AT_ONCE = 100
+"""Lines of a batch, which is lost as a whole where it fails. When a thousand clients left at once, a batch of all their
+lines took a tenth of what their streams had held, and threads do not give back what they once had."""
 
 T = TypeVar("T")
 
@@ -18,9 +20,14 @@ class BatchWriter(ABC, Generic[T]):
     """`add` costs an append. Open: what cannot be written is lost, never a request; `dropped` counts it."""
 
     def __init__(
-        self, thread: str, *, most_waiting: int = _MOST_WAITING, flush_seconds: float = _FLUSH_SECONDS
+        self,
+        thread: str,
+        *,
+        most_waiting: int = _MOST_WAITING,
+        most_at_once: int = _MOST_AT_ONCE,
+        flush_seconds: float = _FLUSH_SECONDS,
     ) -> None:
-        self._most_waiting, self._flush_seconds = most_waiting, flush_seconds
+        self._most_waiting, self._most_at_once, self._flush_seconds = most_waiting, most_at_once, flush_seconds
         self._waiting, self._lock, self._stop = list[T](), threading.Lock(), threading.Event()
         self._count = 0
         """What waits, by weight."""
@@ -74,7 +81,7 @@ class BatchWriter(ABC, Generic[T]):
         for item in items:
             batch.append(item)
             weight += self.weight(item)
-            if weight >= _MOST_AT_ONCE:
+            if weight >= self._most_at_once:
                 yield batch
                 batch, weight = [], 0
         if batch:

@@ -34,6 +34,7 @@ MOST_WAITING = 40_000
 STOP_SECONDS = 5.0
 """For what waits when the process ends. A try that is under way then still has the exporter's own deadline."""
 
+_MOST_AT_ONCE = 1_000  # of a post
 _FLUSH_SECONDS = 1.0
 _SCOPE = InstrumentationScope("nexus_gateway", version("nexus-platform"))
 
@@ -50,7 +51,9 @@ class SpanWriter(BatchWriter[RequestRecord]):
 
     def __init__(self, changed: Changed) -> None:
         """The exporter reads the OTEL_* variables itself. `changed` is called in the writer's thread."""
-        super().__init__("nexus-spans", most_waiting=MOST_WAITING, flush_seconds=_FLUSH_SECONDS)
+        super().__init__(
+            "nexus-spans", most_waiting=MOST_WAITING, most_at_once=_MOST_AT_ONCE, flush_seconds=_FLUSH_SECONDS
+        )
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())  # the gateway's own log tells of it
         self._changed, self._session, self._resource = changed, _Session(), _resource()
         self._exporter, self._arrive = OTLPSpanExporter(session=self._session), True

@@ -82,6 +82,10 @@ class Connection(asyncio.Protocol):
         self.heard = False
         """True once a byte of the present answer has come."""
 
+    def time(self) -> float:
+        """Of its loop."""
+        return self._loop.time()
+
     # --- the call --------------------------------------------------------------------------------------------------
 
     def send(self, owner: object, head: bytes, body: bytes) -> None:

@@ -23,6 +23,7 @@ from nexus_gateway.upstreams.protocol import (
     UpstreamSlow,
 )
 
+_SENT = b"", b""
 _IDLE = 1024  # connections kept for one endpoint; one more is closed when its call ends
 
 
@@ -128,6 +129,7 @@ class HttpAnswer:
 
     def __init__(self, upstream: HttpUpstream, call: Call, head: bytes) -> None:
         self._upstream, self._request = upstream, (head, call.body)
+        """Until its answer has begun: then it is not sent again."""
         self._connect_seconds = call.connect_seconds
         self._connection: Connection | None = None
         self._head: Waiter[ResponseHead] = Waiter()
@@ -142,11 +144,11 @@ class HttpAnswer:
     def head(self, seconds: float) -> Waiter[ResponseHead]:
         if self._connection is not None:  # it was sent straight
             return self._head
-        loop = asyncio.get_running_loop()
-        self._until = loop.time() + seconds
         if (pooled := self._upstream.take()) is not None:
+            self._until = pooled.time() + seconds  # to ask for the running loop is a call of the system
             self._use(pooled)
         else:
+            self._until = asyncio.get_running_loop().time() + seconds
             self._connect()
         return self._head
 
@@ -209,13 +211,13 @@ class HttpAnswer:
     def _use(self, connection: Connection) -> None:
         self._connection = connection
         connection.send(self, *self._request)
-        left = self._until - asyncio.get_running_loop().time()
-        heard = connection.head(left)
+        heard = connection.head(self._until - connection.time())
         heard.then(lambda: self._settle(connection, heard))
 
     def _settle(self, connection: Connection, heard: Waiter[ResponseHead]) -> None:
         error = heard.error
         if error is None:
+            self._request = _SENT
             self._head.give(heard.value)
         elif connection.used and not connection.heard and not isinstance(error, UpstreamSlow) and self._error is None:
             self._connect()
