@@ -28,7 +28,7 @@ KFP = "pipelines.kubeflow.org/v2beta1"  # its CRDs are not among those that we h
 @cache
 def built(folder: Path) -> tuple[Document, ...]:
     text = subprocess.run([*kustomize(), str(folder)], check=True, capture_output=True, text=True).stdout
-    return tuple(yaml.safe_load_all(text))
+    return tuple(yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
 def one(folder: str, kind: str, name: str | None = None) -> Document:
