@@ -18,6 +18,7 @@ from nexus_release.plan import Plan, admitted, plan_path, plan_text, promoted, s
 from nexus_release.record import record_path
 from nexus_release.revisions import routes_revision
 
+from ..support.command import Nexus
 from ..support.releases import make_pointer, make_record
 from ..support.remotes import Remote, plant_house
 
@@ -132,9 +133,17 @@ def test_a_release_that_runs_is_shown_alone_and_as_it_runs_now(remote: Remote, c
     ids=["version", "LoggedModel", "its address", "path", "digest", "service"],
 )
 def test_version_record_and_service_lead_to_the_release(
-    remote: Remote, commits: dict[str, str], what: str, kind: str
+    remote: Remote,
+    commits: dict[str, str],
+    what: str,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = asked(remote, what)
+    monkeypatch.setenv("NEXUS_REMOTE", str(remote.path))
+    told = Nexus(monkeypatch, capsys)("explain", what, "--json")
+    assert told.status == 0, told.err
+    found = Explanation.model_validate_json(told.out)
     assert found.found == kind
     assert [one.release for model in found.models for one in model.releases] == [TWO.release]
     assert found.models == asked(remote, TWO.release).models

@@ -77,11 +77,15 @@ def hex_prefix(_: click.Context, parameter: click.Parameter, value: str) -> str:
 
 
 def sought(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Revisions, releases, commits and InferenceServices are model names by their form."""
+    """By their form all are model names, versions and addresses of LoggedModels behind `models:/`."""
     from nexus_release.names import LONGEST_MODEL, MODEL_NAME
 
-    mend = "give a revision, a release id, a commit, a model or the name of an InferenceService"
-    return _held("WHAT", value, MODEL_NAME, mend, LONGEST_MODEL)
+    mend = (
+        "give a revision, a release id, a commit, a model, the name of an InferenceService, models:/NAME/VERSION, or "
+        "a record's path or digest"
+    )
+    longest = LONGEST_MODEL + len(value) - len(value.removeprefix("models:/"))
+    return _held("WHAT", value, f"(?:models:/)?{MODEL_NAME.removeprefix('^')}", mend, longest)
 
 
 def text_or_file(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
