@@ -179,6 +179,7 @@ def test_a_key_without_the_scope_is_told_so_and_has_the_rest(browser: Browser, w
     page = ConsolePage(browser, world.gateway.url).enter(GUEST)
     for view in ("routes", "releases", "canaries", "explain"):
         shown(page.go(view, "missing_scope"), "wants a key with the scope admin")
+    assert not page.value("!!document.querySelector('main form')"), "nothing to fill in where nothing is answered"
     assert AWAY not in page.go("playground", "Send")
     page.close()
 
@@ -265,6 +266,17 @@ def test_no_view_keeps_anybody_out_or_is_wider_than_its_screen(
         page.until("!document.querySelector('main [role=status]')")
         assert page.barriers() == [], view
         assert page.value("document.documentElement.scrollWidth <= window.innerWidth"), view
+    page.close()
+
+
+def test_on_a_phone_the_name_of_the_view_is_in_sight(browser: Browser, bare: Gateway) -> None:
+    page = ConsolePage(browser, bare.url, "light", 390).enter("dev-key")
+    for view in reversed(VIEWS):
+        page.go(view)
+        page.until(
+            "(({left, right}) => left >= 0 && right <= innerWidth)"
+            "(document.querySelector('nav [aria-current]').getBoundingClientRect())"
+        )
     page.close()
 
 

@@ -43,6 +43,7 @@ class Console extends Component {
   /** Whoever reads by ear or by keyboard begins where the view begins. */
   arrive() {
     this.main.current?.focus({ preventScroll: true });
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone
     scrollTo(0, 0);
   }
 

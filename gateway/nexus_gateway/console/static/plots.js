@@ -5,6 +5,8 @@ import { html, count } from "./parts.js";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const LEAST = 10; // seconds that are drawn, while there is one point alone
+
 const clock = (at) => new Date(at * 1000).toTimeString().slice(0, 8);
 
 /** `lines`: [field, label, colour's name]; `told` turns a number into text. */
@@ -43,7 +45,10 @@ export class TimePlot extends Component {
       legend: { show: false },
       cursor: { show: false },
       padding: [8, 22, 0, 0],
-      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.15 : 1] } },
+      scales: {
+        x: { range: ({ data: [at] }) => [Math.min(at[0], at.at(-1) - LEAST), at.at(-1)] }, // uPlot would draw a day
+        y: { range: (_, low, high) => [0, high > 0 ? high * 1.15 : 1] },
+      },
       axes: [{ ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 54, space: 28, values: (_, ticks) => ticks.map(told) }],
       series: [{}, ...lines.map(([, , name]) => ({ stroke: colour(name), width: 1.6, points: { show: false } }))],
     }, this.data(), this.place.current);

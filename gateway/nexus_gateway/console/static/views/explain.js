@@ -6,10 +6,11 @@ const BETWEEN = { open: ",", header: "\n" }; // a header's value may have commas
 const APIS = ["chat", "completions", "embeddings", "responses", "messages", "rerank"];
 
 export class Explain extends Component {
-  state = { models: [], found: null, error: null, asking: false };
+  state = { models: [], found: null, error: null, asking: false, closed: false };
 
   componentDidMount() {
-    json("admin/config").then(({ routes }) => this.setState({ models: routes }), (error) => this.setState({ error }));
+    const failed = (error) => this.setState({ error, closed: error.code === "missing_scope" || error.code === "page_not_found" });
+    json("admin/config").then(({ routes }) => this.setState({ models: routes }), failed);
   }
 
   async ask(event) {
@@ -27,7 +28,8 @@ export class Explain extends Component {
     }
   }
 
-  render(_, { models, found, error, asking }) {
+  render(_, { models, found, error, asking, closed }) {
+    if (closed) return html`<${Failed} error=${error} />`; // to whatever is asked
     return html`<div class="split">
       <form class="card fields tall" onSubmit=${(event) => this.ask(event)} autocomplete="off">
         <h2>A request</h2>
