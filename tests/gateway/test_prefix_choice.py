@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_gateway.prefix_routing.choice import WORTH_NEXT, Parameters, Place, choose, lightest, limit_of, tries
+from nexus_gateway.prefix_routing.choice import (
+    WORTH_NEXT,
+    WORTH_ROOM,
+    Parameters,
+    Place,
+    choose,
+    lightest,
+    limit_of,
+    tries,
+)
 from nexus_gateway.prefix_routing.keys import BLOCK, Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Gain, Learned
 from nexus_gateway.prefix_routing.load import Load, Own, Scrape, load_of, with_unknown
@@ -94,17 +103,24 @@ def test_home_is_left_for_the_next_when_that_pays(gain: Gain, saves: float) -> N
         assert choose(keys(1), LONG, loaded, 0, parameters, gain=gain).why == why
 
 
-def test_nobody_waits_longer_for_home_than_the_largest_penalty_while_elsewhere_has_room() -> None:
-    among, home = places(4), choose(keys(1), 1e9, places(4), NARROW, PARAMETERS).home
-    for waits, why in ((PARAMETERS.tau - 1, "home"), (PARAMETERS.tau + 1, "beyond")):
-        loaded = [one._replace(load=Load(waits, 1)) if n == home else one for n, one in enumerate(among)]
-        assert choose(keys(1), 1e9, loaded, NARROW, PARAMETERS).why == why
+@pytest.mark.parametrize(
+    ("seconds", "elsewhere", "most"),
+    [(3.0, 0.0, 30_000.0), (0.1, 0.0, LONG), (0.1, LONG, LONG + WORTH_ROOM * LONG)],
+    ids=["the penalty", "no less than to compute it anew", "more where all are busy"],
+)
+def test_how_long_one_waits_for_home_while_elsewhere_has_room(seconds: float, elsewhere: float, most: float) -> None:
+    among, parameters = places(4, Load(elsewhere, 1)), replace(PARAMETERS, ttft_penalty_seconds=seconds)
+    home = choose(keys(1), LONG, among, NARROW, parameters).home
+    for more, why in ((-1, "home"), (1, "beyond")):
+        at_home = Load(elsewhere + most + more, 1)
+        loaded = [one._replace(load=at_home) if n == home else one for n, one in enumerate(among)]
+        assert choose(keys(1), LONG, loaded, NARROW, parameters, gain=Gain(99.0, 99.0)).why == why
 
 
 @pytest.mark.parametrize(("waits", "why"), [(LONG, "next"), (LONG + 1, "home")])
 def test_the_penalty_moves_nobody_to_where_more_waits_than_its_own_prompt(waits: float, why: str) -> None:
     among, home = places(4), choose(keys(1), LONG, places(4), 0, PARAMETERS).home
-    at_home = Load(LONG + 2 * PARAMETERS.tau, 1)
+    at_home = Load(2 * LONG + 1.1 * PARAMETERS.most(LONG, waits), 1)
     loaded = [one._replace(load=at_home if n == home else Load(waits, 1)) for n, one in enumerate(among)]
     assert choose(keys(1), LONG, loaded, 0, PARAMETERS).why == why
 
@@ -180,7 +196,9 @@ def test_who_has_answered_is_asked_again_while_it_has_room() -> None:
     other = (home + 1) % 4
     choice = choose(keys(3), LONG, among, 0, PARAMETERS, holders=(among[other].id,))
     assert (choice.place, choice.why, choice.warm) == (other, "holder", True)
-    full = [one._replace(load=Load(PARAMETERS.tau, 0)) if n == other else one for n, one in enumerate(among)]
+    full = [
+        one._replace(load=Load(PARAMETERS.most(LONG, 0) + 1, 0)) if n == other else one for n, one in enumerate(among)
+    ]
     assert choose(keys(3), LONG, full, 0, PARAMETERS, holders=(among[other].id,)).place == home
 
 
@@ -199,11 +217,19 @@ def test_a_group_uses_more_as_its_share_grows_and_narrows_again() -> None:
         return max(1, sum(score >= bar for score in by_group))
 
     alone = [used() for _ in range(100)]
-    assert alone[0] < 3
-    assert alone[-1] == 8
+    assert alone[0] == 1
+    assert alone[4:] == [8] * 96
     for number in range(20_000):
         widths.of(2 + number % 500, by_group, need_of(8), 1.0, 0.0)
     assert used() == 1
+
+
+def test_gateways_that_see_other_parts_of_a_large_group_let_it_use_all() -> None:
+    by_group = Seeds([one.seed for one in places(8)]).scores(1)
+    for share in (0.07, 0.1, 0.2, 1.0):
+        assert moved(NARROW, by_group, need_of(8) * share) == min(by_group)
+    assert moved(min(by_group), by_group, need_of(8) * 0.05) == min(by_group)
+    assert moved(min(by_group), by_group, need_of(8) * 0.04) > min(by_group)
 
 
 def test_a_group_of_a_tenth_of_the_load_has_one_endpoint_of_eight() -> None:

@@ -15,6 +15,7 @@ from nexus_gateway.prefix_routing.choice import (
     TRIED,
     WORTH_BEYOND,
     WORTH_NEXT,
+    WORTH_ROOM,
     Choice,
     Parameters,
     Place,
@@ -71,13 +72,18 @@ def plain_choice(
     mean = sum(one.load.requests for one in places) / len(places)
     limit = parameters.bound * mean + parameters.slack
     holding = {n for n in let_in if places[n].id in holders} or {home}
-    others = [n for n in let_in if n not in inside]
-    known = [*order, *(holding - set(inside)), *([max(others, key=by_group.__getitem__)] if others else [])]
+    outside = [n for n in let_in if n not in inside]
+    known = [*order, *(holding - set(inside)), *([max(outside, key=by_group.__getitem__)] if outside else [])]
+
+    others = [places[n].load.tokens for n in everyone if n not in holding]
+    others_wait = sum(others) / max(1, len(others))
+    penalty = parameters.prefill_tokens_per_second * parameters.ttft_penalty_seconds
+    most = max(penalty, tokens + WORTH_ROOM * others_wait)
 
     def cost(n: int) -> tuple[float, float]:
         lost = 0.0 if n in holding else WORTH_NEXT * gain.next if n in inside else WORTH_BEYOND * gain.beyond
         lost, waits = lost * tokens, places[n].load.tokens
-        return waits + (min(lost, parameters.tau) if waits <= tokens else lost), places[n].load.requests
+        return waits + (min(lost, most) if waits <= tokens else lost), places[n].load.requests
 
     able = [n for n in known if places[n].load.requests < limit]
     found = min(able, key=cost) if able else lightest

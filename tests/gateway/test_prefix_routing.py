@@ -108,7 +108,7 @@ def test_the_turns_of_a_conversation_find_the_ones_before(gateway: Gateway) -> N
 def test_other_conversations_of_a_group_find_its_system_prompt(gateway: Gateway) -> None:
     text = f"group {gateway.port} {SYSTEM}"
     chat(gateway, text, "hello")
-    assert all(cached(chat(gateway, text, f"question {number}")) > 0.9 for number in range(5))
+    assert all(cached(chat(gateway, text, f"question {number}")) > 0.9 for number in range(2))  # before it is wide
 
 
 def test_groups_are_spread_over_all_engines(gateway: Gateway, engines: list[Worker]) -> None:
@@ -127,9 +127,9 @@ def bodies(text: str, question: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("number", range(3), ids=["completions", "chat", "messages"])
 def test_every_api_has_keys(gateway: Gateway, engines: list[Worker], number: int) -> None:
-    """Eight questions with one beginning, by one API, all reach one engine."""
+    """Three questions with one beginning, by one API, all reach one engine; with the fourth their group is large."""
     before = [queried(one) for one in engines]
-    for question in range(8):
+    for question in range(3):
         path, body = list(bodies(f"api {number} {gateway.port} {SYSTEM}", f"question {question}"))[number]
         ask(gateway, path, body)
     assert sum(queried(one) > was for one, was in zip(engines, before, strict=True)) == 1

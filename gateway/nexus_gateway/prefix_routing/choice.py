@@ -30,6 +30,9 @@ WORTH_NEXT, WORTH_BEYOND = 50.0, 12.0
 """Tokens that may wait at home for one that it saves, over what waits elsewhere: at the next of the group, and at one
 that would keep the group's beginning from now on as well, in place of another's. As measured
 (docs/benchmarks-routing.md)."""
+WORTH_ROOM = 10.0
+"""Tokens that may wait at home for one that waits at the others on average, even where the one that would be asked has
+room: the busier all are, the longer all wait for a prompt that is computed anew."""
 ALL = Gain()
 LEAST_SHARED = 0.35
 """Of a prompt that home saves. Where it is less the lightest is asked, but by a few conversations,"""
@@ -58,6 +61,11 @@ class Parameters:
         """Uncached tokens that may wait at home more than elsewhere, whatever it saves, where elsewhere has room: no
         more waits there than this prompt. Where all have queues, to leave makes them longer for everybody."""
         return self.prefill_tokens_per_second * self.ttft_penalty_seconds
+
+    def most(self, tokens: float, elsewhere: float) -> float:
+        """The same for a prompt of so many: it waits longer than the penalty where to compute it anew takes longer.
+        `elsewhere`: tokens that wait at each endpoint that does not know it, on average."""
+        return max(self.tau, tokens + WORTH_ROOM * elsewhere)
 
 
 class Place(NamedTuple):
@@ -119,15 +127,17 @@ def choose(
     holding = ({one for one in open_to_it if places[one].id in holders} if holders else None) or {home}
     lost_next, lost_beyond = WORTH_NEXT * gain.next * tokens, WORTH_BEYOND * gain.beyond * tokens
     at_home = places[home].load
-    if holding == {home} and at_home.requests < limit and at_home.tokens < min(lost_next, lost_beyond, parameters.tau):
+    waiting = sum([one.load.tokens for one in places]) - sum([places[one].load.tokens for one in holding])
+    most = parameters.most(tokens, waiting / max(1, len(places) - len(holding)))
+    if holding == {home} and at_home.requests < limit and at_home.tokens < min(lost_next, lost_beyond, most):
         return Choice(home, home, "home", len(inside))  # most requests: elsewhere it costs more though nobody waits
     within = set(inside)
 
     def cost(one: int) -> tuple[float, float]:
         load = places[one].load
         lost = 0.0 if one in holding else lost_next if one in within else lost_beyond
-        if lost > parameters.tau and load.tokens <= tokens:
-            lost = parameters.tau
+        if lost > most and load.tokens <= tokens:
+            lost = most
         return load.tokens + lost, load.requests
 
     order = sorted(inside, key=by_conversation.__getitem__, reverse=True)

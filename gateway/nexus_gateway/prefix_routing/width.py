@@ -20,8 +20,7 @@ MEASURED_SECONDS = 300.0
 NARROW = LARGEST
 """The bar that only a group's first endpoint is taken at."""
 GROUPS = 8
-_AS_IF = 30  # requests of others had come before the first: the share of the first few says little
-_FEW = 10  # of its own tell nothing of its share
+_FEW = 3  # of its own tell nothing of its share: of many groups some come twice soon
 _WELL_BELOW = 0.7
 
 
@@ -48,7 +47,7 @@ class Widths:
         """The group's bar. `scores`: of the endpoints for the group; `need`: see `need_of`;
         `weight`: of this request, which is counted."""
         found = self._counted(group, weight, now)
-        share = found.weight / (self._total + _AS_IF * weight) if found.weight > _FEW * weight else 0.0
+        share = (found.weight - weight) / self._total if found.weight > _FEW * weight else 0.0
         found.bar = moved(found.bar, scores, need * share)
         return found.bar
 
@@ -84,10 +83,14 @@ def need_of(endpoints: int) -> float:
 
 
 def moved(bar: int, scores: Sequence[int], need: float) -> int:
-    """The bar for a group whose load fills `need` endpoints. It lets more in at once, and fewer only when the load is
-    well below them, so that it stays while the load goes up and down a little, or an endpoint comes."""
+    """The bar for a group whose load fills `need` endpoints: all of them where it fills half, since gateways that see
+    each a part of the requests would not agree on how many more. It lets more in at once, and fewer only when the load
+    is well below them, so that it stays while the load goes up and down a little, or an endpoint comes."""
     used = max(1, len([score for score in scores if score >= bar]))
-    if used + 1 <= need or need < _WELL_BELOW * (used - 1):
-        wanted = min(len(scores), max(1, int(need)))
+    if need >= len(scores) / 2:
+        return bar if used == len(scores) else min(scores)
+    filled = len(scores) / 2 if used == len(scores) else used - 1
+    if used + 1 <= need or need < _WELL_BELOW * filled:
+        wanted = max(1, int(need))
         return NARROW if wanted == 1 else sorted(scores, reverse=True)[wanted - 1]
     return bar
