@@ -175,6 +175,9 @@ def _choice_lines(choice: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"  key     {choice['key']}: group {choice['group']}, conversation {choice['conversation']}"
     yield f"  home    {choice['home']}, one of {choice['width']} of the group"
     yield f"  taken   {choice['assumed']}; the group makes {choice['group_share']:.0%} of the load"
+    if choice["width"] == 1 < len(choice["order"]):
+        order = ", ".join(choice["order"][1:])
+        yield f"  even    where home has more groups than is even, this one may go to the next with fewer of: {order}"
     yield f"  asked   {choice['asked']} ({choice['why']}): {choice['because']}"
     for one in choice["loads"]:
         said = "" if one["known"] else "; it says nothing of its load, and is taken for as loaded as the others"

@@ -40,7 +40,8 @@ def choice_told(
     places = [Place(one.id, one.seed, load) for one, load in zip(upstream.endpoints, known, strict=True)]
     tokens = Learned().tokens(max(len(question.body), question.size))
     seeds = Seeds([one.seed for one in places])
-    bar = moved(NARROW, seeds.scores(keys.group), need_of(len(places)) * share)
+    by_group = seeds.scores(keys.group)
+    bar = moved(NARROW, by_group, need_of(len(places)) * share)
     choice = choose(keys, tokens, places, bar, parameters, seeds=seeds)
     home, limit = places[choice.home], limit_of(known, parameters)
     return {
@@ -54,6 +55,7 @@ def choice_told(
         "because": _because(choice.why, home.load, limit, parameters.least_tokens),
         "width": choice.width,
         "group_share": share,
+        "order": [place.id for _, place in sorted(zip(by_group, places, strict=True), reverse=True)],
         "assumed": "home is worth it and not moved for evenness, and nothing is remembered of the conversation",
         "loads": [
             {
