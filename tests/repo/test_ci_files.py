@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ..support.repository import ROOT
+from ..support.repository import ROOT, tracked_files
+from .test_public import PUBLIC
 
 Document = dict[str, Any]
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
@@ -185,3 +186,15 @@ def test_a_word_that_gitlab_does_not_know_is_named(tmp_path: Path) -> None:
     done = run(*GITLAB, path)
     assert done.returncode == 1
     assert "'deploys' is not one of" in done.stdout
+
+
+def test_what_is_said_before_a_commit_is_what_make_check_says_and_of_files_that_there_are() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    makefile = (ROOT / "Makefile").read_text().replace("$(BIN)", ".venv/bin")
+    check = makefile.partition("\ncheck: ")[2].partition("\n\n")[0]
+    tracked = [path.relative_to(ROOT).as_posix() for path in tracked_files()]
+    for hook in local["hooks"]:
+        assert hook["entry"].removesuffix(" --force-exclude") in check, hook["id"]  # pre-commit names the files itself
+        assert any(re.search(hook.get("files", ""), path) for path in tracked), hook["id"]
+    public = next(hook["files"] for hook in local["hooks"] if hook["id"] == "public")
+    assert {path for path in PUBLIC if re.search(public, path)} == set(PUBLIC)
