@@ -4,6 +4,8 @@ engine that has them; and nobody gets another's."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from nexus_gateway.keys import digest
 from ..support.decision_log import PATH, Repository, replay
 from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
 from ..support.keeper import Keeper, events, text_of
+from ..support.page_blocks import BLOCKS
 from ..support.redis_server import RedisServer
 
 OTHER = "the-key-of-another-tenant"
@@ -121,6 +124,14 @@ def test_a_conversation_goes_on_where_it_is_kept(client: OpenAI, keepers: list[K
         answer = client.responses.create(model="m", input=str(number), previous_response_id=before)
         before, said = answer.id, [*said, str(number)]
         assert answer.output_text == " ".join(said)
+
+
+def test_the_program_of_the_page_goes_on_and_looks(keeping: Gateway) -> None:
+    page = "docs/how-to/go-on-from-responses.md"
+    (program,) = (block.text for block in BLOCKS if (block.page, block.language) == (page, "python"))
+    typed = program.replace("http://127.0.0.1:8000", keeping.url).replace('model="chat"', 'model="m"')
+    done = subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_went_on_is_answered_again_by_its_idempotency_key_when_its_beginning_is_gone(keeping: Gateway) -> None:

@@ -16,6 +16,7 @@ import pytest
 from nexus_inference import nexus_inference_pb2 as pb
 from nexus_inference.nexus_inference_pb2_grpc import InferenceStub
 
+from ..support.page_blocks import BLOCKS
 from ..support.worker import Worker, poll
 
 SECONDS = 60.0
@@ -64,6 +65,15 @@ def test_a_stream_says_the_same_in_pieces_and_ends_with_its_usage(stub: Any) -> 
     assert not any(piece.HasField("usage") or piece.finish_reason for piece in pieces)
     assert (last.finish_reason, last.usage) == (whole.finish_reason, whole.usage)
     assert len({piece.id for piece in (*pieces, last)}) == 1
+
+
+def test_the_program_of_the_page_prints_an_answer(worker: Worker) -> None:
+    page = "docs/reference/grpc-contract.md"
+    (program,) = (block.text for block in BLOCKS if (block.page, block.language) == (page, "python"))
+    typed = program.replace("127.0.0.1:9000", worker.grpc.removeprefix("grpc://"))
+    done = subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
 
 
 def test_a_conversation_answers_one_refusedafter_the_other(stub: Any) -> None:
