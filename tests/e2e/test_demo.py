@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from nexus_release.local.processes import runs
 from nexus_release.local.state import read_state
 
+from ..support.followed import AT_THE_DEMO, DEMO_HAS, lines_of
 from ..support.repository import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train, pytest.mark.services, pytest.mark.timeout(1500)]
@@ -54,6 +57,23 @@ class Demo:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def shell(self, script: str) -> str:
+        """What it prints, as a reader's shell in the checkout."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "NEXUS_"))}
+        done = subprocess.run(
+            ["bash", "-ec", script],
+            cwd=self.checkout,
+            env={**clean, "NEXUS_STATE": str(self.state), "PATH": f"{BIN}:{clean['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def records(self) -> list[str]:
+        return self.git("ls-tree", "-r", "--name-only", "main", "gitops/releases").splitlines()
+
     def explain(self, what: str) -> dict[str, Any]:
         answer = json.loads(self.nexus("explain", what, "--json"))
         assert isinstance(answer, dict)
@@ -73,6 +93,13 @@ class Demo:
 
     def summaries(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text()) for path in sorted(self.state.glob("runs/*/summary.json"))]
+
+
+@dataclass(frozen=True)
+class Second:
+    tree_before: str
+    said: str
+    gateway: str
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +146,7 @@ def test_the_release_went_through_every_environment_by_the_same_record(demo: Dem
 
 def test_records_and_registry_agree_with_git(demo: Demo) -> None:
     steps = [step for summary in demo.summaries() for step in summary["steps"] if step["step"] == "register"]
-    files = demo.git("ls-tree", "-r", "--name-only", "main", "gitops/releases").splitlines()
-    assert {HEX.findall(name)[0] for name in files} == {step["out"]["release"] for step in steps}
+    assert {HEX.findall(name)[0] for name in demo.records()} == {step["out"]["release"] for step in steps}
     assert sorted(step["out"]["version"] for step in steps) == [1, 2]
 
 
@@ -141,20 +167,36 @@ def test_rollback_gave_back_the_earlier_routes_byte_for_byte(demo: Demo) -> None
     assert len({rolled_back, promoted, canary}) == 3
 
 
-def test_a_second_demo_reuses_what_is_unchanged_and_says_so(demo: Demo) -> None:
-    head = demo.git("rev-parse", "main^{tree}")
-    said = demo.nexus("demo", "--short")
-    assert said.count("unchanged, reused") >= 8, "four cacheable steps in each of two releases"
-    assert demo.git("rev-parse", "main^{tree}") == head
-
-
-def test_an_agent_can_work_with_what_the_demo_has_made(demo: Demo) -> None:
-    state = json.loads(demo.nexus("up", "--json"))
-    smoke = [sys.executable, str(ROOT / "docs" / "examples" / "python" / "agent_smoke.py"), "pydoc-chat"]
+@pytest.fixture(scope="module")
+def second(demo: Demo) -> Iterator[Second]:
+    """The demo once more, as `make up` runs it: it stays."""
+    tree = demo.git("rev-parse", "main^{tree}")
     try:
-        environment = {**os.environ, "NEXUS_GATEWAY": state["gateway"], "NEXUS_GATEWAY_KEY": "dev-key"}
-        done = subprocess.run(smoke, env=environment, capture_output=True, text=True)
+        yield Second(tree, demo.nexus("demo", "--short", "--stay"), json.loads(demo.nexus("up", "--json"))["gateway"])
     finally:
         demo.nexus("down")
+
+
+def test_a_second_demo_reuses_what_is_unchanged_and_says_so(demo: Demo, second: Second) -> None:
+    assert second.said.count("unchanged, reused") >= 8, "four cacheable steps in each of two releases"
+    assert demo.git("rev-parse", "main^{tree}") == second.tree_before
+
+
+def test_an_agent_can_work_with_what_the_demo_has_made(second: Second) -> None:
+    smoke = [sys.executable, str(ROOT / "docs" / "examples" / "python" / "agent_smoke.py"), "pydoc-chat"]
+    environment = {**os.environ, "NEXUS_GATEWAY": second.gateway, "NEXUS_GATEWAY_KEY": "dev-key"}
+    done = subprocess.run(smoke, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ok ") == 6
+
+
+@pytest.mark.parametrize("page", AT_THE_DEMO)
+def test_what_a_page_has_typed_beside_a_demo_does_what_it_says(page: str, demo: Demo, second: Second) -> None:
+    """As it stands there, but for ids and where the gateway is."""
+    first_release, second_release = (HEX.findall(path)[0] for path in demo.records())
+    here = {"3b5d2c9e": first_release[:8], "9a1f0c44": second_release[:8], "http://127.0.0.1:8000": second.gateway}
+    script = "\n".join(lines_of(page, AT_THE_DEMO[page], DEMO_HAS))
+    for written, found in here.items():
+        script = script.replace(written, found)
+    said = demo.shell(script)
+    assert [expected for expected in AT_THE_DEMO[page].says if expected not in said] == [], said

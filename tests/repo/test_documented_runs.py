@@ -9,27 +9,17 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 import pytest
 
+from ..support.followed import AT_THE_DEMO, DEMO_HAS, Followed, lines_of
 from ..support.page_blocks import BLOCKS, Block
 from ..support.reader_world import ROUTES, Reader, needs, reader, runnable
 from ..support.repository import ROOT
 
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 FILE = re.compile(r"\A# (\S+\.yaml)\n")
-
-
-@dataclass(frozen=True)
-class Followed:
-    says: tuple[str, ...]
-    """What is printed, among other things."""
-    without: str = "never"
-    """Expression of the lines that need more than this reader has, though not by their program."""
-    here: Mapping[str, str] = field(default_factory=dict)
-    """What the page writes, and what it is here."""
 
 
 IN_GIT = {"gitops/prod/gateway/routes.d": ROUTES}
@@ -85,7 +75,6 @@ TYPED_BY: Mapping[str, str] = {
 }
 """Pages that a test of their own reads its commands from; the Korean ones are held to be the English ones."""
 HELD_BY: Mapping[str, str] = {
-    "README.md": "tests/e2e/test_demo.py",
     "docs/how-to/add-an-environment.md": "tests/release/test_status.py",
     "docs/how-to/add-a-model.md": "tests/repo/test_how_tos.py",
     "docs/how-to/back-up-and-restore.md": "tests/release/test_backup_servers.py",
@@ -97,8 +86,6 @@ HELD_BY: Mapping[str, str] = {
     "docs/how-to/know-what-it-costs.md": "tests/release/test_cost.py",
     "docs/how-to/mutual-tls.md": "tests/gateway/test_certificate_rotation.py",
     "docs/how-to/observe-the-gateway.md": "tests/ops/test_alertmanager.py",
-    "docs/how-to/prove-a-release.md": "tests/release/test_verify.py",
-    "docs/how-to/release-a-model.md": "tests/e2e/test_demo.py",
     "docs/how-to/retrain-on-a-schedule.md": "tests/orchestrators/test_airflow_standalone.py",
     "docs/how-to/retrain-on-drift.md": "tests/release/test_drift_watch.py",
     "docs/how-to/run-from-kfp-ui.md": "tests/orchestrators/test_kfp.py",
@@ -124,13 +111,6 @@ def at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         yield one
 
 
-def lines_of(page: str) -> list[str]:
-    """What is typed of a page."""
-    without = re.compile(FOLLOWED[page].without)
-    blocks = [block for block in SHELL if block.page == page and not block.left_out]
-    return [line for block in blocks for line in runnable(block.text) if not without.search(line)]
-
-
 def files_of(page: str) -> dict[str, str]:
     """Of blocks that begin with the path that they are for, but the routes of the gateway that runs."""
     shown = [block.text for block in BLOCKS if block.page == page and block.language == "yaml"]
@@ -139,7 +119,8 @@ def files_of(page: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_a_page_s_commands_do_what_it_says(page: str, at_home: Reader) -> None:
-    lines, told = lines_of(page), FOLLOWED[page]
+    told = FOLLOWED[page]
+    lines = lines_of(page, told)
     assert lines, "nothing of it is typed: it does not belong here"
     said = at_home.follow("\n".join(lines), told.here, files_of(page))
     assert [expected for expected in told.says if expected not in said] == [], said
@@ -179,10 +160,10 @@ def how(block: Block) -> str:
     typed = next((test for page, test in TYPED_BY.items() if fnmatch(block.page, page)), "")
     if typed:
         return typed
-    if block.page in FOLLOWED:
-        without = re.compile(FOLLOWED[block.page].without)
-        if any(not without.search(line) for line in runnable(block.text)):
-            return "here"
+    if block.page in FOLLOWED and FOLLOWED[block.page].typed(block):
+        return "here"
+    if block.page in AT_THE_DEMO and AT_THE_DEMO[block.page].typed(block, DEMO_HAS):
+        return "tests/e2e/test_demo.py"
     if not runnable(block.text):
         return f"needs {', '.join(sorted(needs(block.text)))}"
     return HELD_BY.get(block.page, "")
@@ -203,6 +184,7 @@ def test_a_page_is_named_only_where_it_counts() -> None:
     for block in SHELL:
         ways[block.page].add(how(block))
     assert [page for page in FOLLOWED if "here" not in ways[page]] == []
+    assert [page for page in AT_THE_DEMO if "tests/e2e/test_demo.py" not in ways[page]] == []
     assert [page for page, test in HELD_BY.items() if test not in ways[page]] == []
     tests = {*TYPED_BY.values(), *HELD_BY.values()}
     assert [test for test in tests if not (ROOT / test).is_file()] == []

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +81,9 @@ class Reader:
         return said_by("python page.py", self.home, self.environment, _SECONDS)
 
 
-def runnable(block: str) -> list[str]:
-    """The lines of a block without what cannot be run on a machine with a checkout alone."""
-    return [line for line in logical_lines(block) if any(commands(line)) and not _needs(line)]
+def runnable(block: str, has: Collection[str] = ()) -> list[str]:
+    """The lines of a block without what cannot be run on a machine with a checkout, and with what it `has` besides."""
+    return [line for line in logical_lines(block) if any(commands(line)) and not _needs(line) - set(has)]
 
 
 def needs(block: str) -> set[str]:
