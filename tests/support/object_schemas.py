@@ -7,11 +7,13 @@ folder of them.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import kubernetes_validate
+from kubernetes_validate import utils
 
 from .crd_schemas import crd_faults, defaulted, find_schema
 from .external_secret_schema import SCHEMA as EXTERNAL_SECRET
@@ -19,6 +21,9 @@ from .kserve_types import KINDS, kserve_faults
 
 KUBERNETES = "1.36"  # the newest that both kubernetes-validate and the upstream CRDs know
 Document = dict[str, Any]
+
+# It reads all of Kubernetes' definitions anew for each object, which is most of what it does.
+utils.schema_contents = cache(utils.schema_contents)
 
 
 def object_faults(document: Document) -> list[str]:
