@@ -64,7 +64,7 @@ def test_an_environment_is_added_by_one_file_and_rendered_whole(tmp_path: Path) 
 
 def kustomized(folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run([*kustomize(), str(folder)], check=True, capture_output=True, text=True)
-    return [body for body in yaml.safe_load_all(done.stdout) if body]
+    return [body for body in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if body]
 
 
 def test_every_place_in_which_an_environment_is_listed_is_named() -> None:

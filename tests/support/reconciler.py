@@ -73,7 +73,7 @@ class Reconciler:
 
     def desired(self, checkout: Path) -> Iterator[Document]:
         for folder in sorted((checkout / "gitops" / self._environment).iterdir()):
-            for body in yaml.safe_load_all(_kubectl("kustomize", str(folder))):
+            for body in yaml.load_all(_kubectl("kustomize", str(folder)), Loader=yaml.CSafeLoader):
                 if body is None or "argocd.argoproj.io/hook" in body["metadata"].get("annotations", {}):
                     continue
                 if self._knows(body):
