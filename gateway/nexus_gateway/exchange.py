@@ -121,7 +121,7 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t"})
 """None of them may be in an answer's header, as uvicorn has it: two of them end it, others are read as such by some."""
 
 
-_NONE: Headers = []
+NO_HEADERS: Headers = []
 _NO_FIRSTS: dict[bytes, bytes] = {}
 """One for all: nobody changes a head's."""
 
@@ -143,7 +143,7 @@ class RequestHead:
 
     def let_go(self) -> None:
         """Of its headers, once nobody asks for them any more: of an open stream they were the most, after the body."""
-        self.headers, self.firsts = _NONE, _NO_FIRSTS
+        self.headers, self.firsts = NO_HEADERS, _NO_FIRSTS
 
     def first(self, name: bytes) -> bytes:
         return self.firsts.get(name, b"")

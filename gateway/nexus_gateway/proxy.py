@@ -8,7 +8,7 @@ and decides everything, so that an answer's headers name what made it even while
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from nexus_gateway import envelopes
@@ -44,11 +44,15 @@ from nexus_gateway.shadow import offer
 from nexus_gateway.shedding import shed
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import KEPT, Surface
-from nexus_gateway.telemetry.record import RequestRecord, Try
+from nexus_gateway.telemetry.record import NOTHING_MASKED, RequestRecord, Try
 from nexus_gateway.trace import Trace, trace
 from nexus_gateway.tries import exhausted, try_of
 from nexus_gateway.upstream_call import body_of, call_of, engine_of, masking_of
 from nexus_gateway.upstreams.protocol import Answer
+
+Rest = Awaitable[None]
+"""Of the story, to be awaited by who has awaited its beginning. What that was told by is then in no frame any more: a
+stream is open for minutes, and holds only what its end is told by (see `Request.let_go`)."""
 
 _REFUSAL_SECONDS = 10.0  # for a client to take an error of a few hundred bytes
 
@@ -75,12 +79,15 @@ async def concluded(
     surface: Surface,
     ids: Trace,
     record: RequestRecord,
-    telling: Coroutine[Any, Any, None],
+    telling: Coroutine[Any, Any, Rest | None],
 ) -> None:
-    """`telling`, and whatever comes of it: the client is told of what it raises, and the request is in no figure twice
-    and in none of them not at all."""
+    """`telling` with its rest, and whatever comes of it: the client is told of what it raises, and the request is in no
+    figure twice and in none of them not at all."""
     try:
-        await telling
+        rest = await telling
+        del telling  # a coroutine that has ended keeps the memory of its frame
+        if rest is not None:
+            await rest
     except ClientGone as gone:
         record.status = 499
         forget_frames(gone)
@@ -98,19 +105,8 @@ async def concluded(
 
 async def story(
     gateway: Gateway, exchange: Exchange, surface: Surface, snapshot: Snapshot, ids: Trace, record: RequestRecord
-) -> None:
-    """From who asks to the answer's end. Raises Refusal or ClientGone.
-
-    What it awaits is in no frame but its own while an answer goes out, and each is a function of its own for that: a
-    stream is open for minutes, and of its request only what its end is told by is kept (`Request.let_go`)."""
-    request = await heard(gateway, exchange, surface, snapshot, ids, record)
-    await (fetch(gateway, request) if surface.path in KEPT else once(gateway, request, ask))
-
-
-async def heard(
-    gateway: Gateway, exchange: Exchange, surface: Surface, snapshot: Snapshot, ids: Trace, record: RequestRecord
-) -> Request:
-    """Who asks, and for what. Raises Refusal or ClientGone."""
+) -> Rest:
+    """From who asks to the answer's end. Raises Refusal or ClientGone."""
     head = exchange.head
     if gateway.draining:
         raise Refusal(DRAINING, headers=((b"retry-after", b"1"),))
@@ -129,9 +125,10 @@ async def heard(
     record.stream = asked.stream and surface.streams
     body = hold_to(caller.policy, surface, asked, sent) if place is None else b""
     holder = "" if place is None else place.endpoint
-    return Request(
+    request = Request(
         exchange, snapshot, ids, record, caller, surface, asked, sent, body, route, holder, salt=gateway.salt
     )
+    return once(gateway, request, ask) if place is None else fetch(gateway, request)
 
 
 def decide(snapshot: Snapshot, caller: Caller, asked: Asked, record: RequestRecord) -> Route:
@@ -169,7 +166,7 @@ async def serve(gateway: Gateway, request: Request) -> None:
         if again:
             request.record.retries += (failures[-1][1].condition.code,)
         try:
-            return await (await attempt(gateway, request, candidate))  # what was for the call alone is let go of
+            return await (await attempt(gateway, request, candidate))
         except TryFailed as failure:
             failures.append((candidate, failure.with_traceback(None)))  # it holds this frame, which holds `failures`
             if considered is not None:
@@ -196,9 +193,8 @@ def to_ask(gateway: Gateway, request: Request) -> Iterable[Candidate]:
     return found(table, wanted, look_for(gateway, request))
 
 
-async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> Coroutine[Any, Any, None]:
-    """One engine, as far as it waits for the gateway; what comes back is one call of it. Raises TryFailed or
-    ClientGone."""
+async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> Rest:
+    """One engine. Raises TryFailed, Broken or ClientGone."""
     record, endpoint = request.record, candidate.endpoint.id
     record.route, record.upstream, record.release = (
         candidate.route.name,
@@ -208,7 +204,7 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> C
     record.fallback_model = "" if candidate.route is request.route else candidate.route.name
     called = try_of(candidate)
     masking = masking_of(request, candidate)
-    record.masked = masking.counts if masking is not None else {}
+    record.masked = masking.counts if masking is not None else NOTHING_MASKED
     body = request.body if masking is None else await body_of(request, masking)
     told = call_of(request, candidate, called.span_id, body)
     if candidate.upstream.max_parallel is not None:

@@ -25,10 +25,10 @@ from nexus_gateway.errors import (
     Condition,
     Refusal,
 )
-from nexus_gateway.exchange import Headers, Waiter
+from nexus_gateway.exchange import NO_HEADERS, Headers, Waiter
 from nexus_gateway.request import Request
 from nexus_gateway.routing import Timeouts
-from nexus_gateway.stream import LARGEST_EVENT, BadStream, EventReader, Usage, usage_of
+from nexus_gateway.stream import LARGEST_EVENT, NOTHING, BadStream, EventReader, Usage, usage_of
 from nexus_gateway.streamed import Streamed
 from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.record import RequestRecord, Try
@@ -104,7 +104,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         if len(held) > LARGEST_EVENT:
             raise BadStream("its stream does not begin")
     await first(reader.first)
-    reader.first = {}
+    reader.first = NOTHING
     left(deadline)  # here, since it may raise: what has begun is begun once
     record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
@@ -112,7 +112,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     exchange.start(
         200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
     )
-    record.limit_headers = []  # they are sent, and a stream is open for minutes
+    record.limit_headers = NO_HEADERS  # they are sent, and a stream is open for minutes
     request.let_go()
     streamed = Streamed(exchange, source_of(call), reader, record.gaps, timeouts.chunk, deadline)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,6 +19,10 @@ _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 """Two ends of line, which end an event. Atomic: one CRLF is one end and not two."""
 _LAST = 3  # events: the one with the reason, the one with usage, and one that only ends the stream
 _BORDER = 3  # bytes before new ones in which such an end may have begun
+
+
+NOTHING: Mapping[str, Any] = {}
+"""One for all streams."""
 
 
 class BadStream(Exception):
@@ -54,7 +58,7 @@ class EventReader:
         self.done = False
         """True once its end mark has come: nothing after it belongs to the answer."""
         self.usage: Usage | None = None
-        self.first: dict[str, Any] = {}
+        self.first: Mapping[str, Any] = NOTHING
         """What the first event says; empty where that is no document."""
         self.last: list[bytes] = []
         """What the newest events say, end marks apart, some with what stands around it: why the answer ended is in one

@@ -32,10 +32,10 @@ class Way(NamedTuple):
 
 
 WAYS = {
-    "straight": Way("wire", True, b"", 7500),
-    "by the story": Way("wire", False, b"", 8500),
-    "by ASGI": Way("asgi", False, b"", 16_000),
-    "with an idempotency key": Way("wire", False, b"idempotency-key: %d\r\n", 13_500),
+    "straight": Way("wire", True, b"", 6900),
+    "by the story": Way("wire", False, b"", 7800),
+    "by ASGI": Way("asgi", False, b"", 15_000),
+    "with an idempotency key": Way("wire", False, b"idempotency-key: %d\r\n", 12_500),
 }
 
 

@@ -20,6 +20,7 @@ from nexus_gateway.kept_responses.place import Place
 from nexus_gateway.kept_responses.whose import deleted, noting
 from nexus_gateway.relay import Broken, TryFailed, relay
 from nexus_gateway.request import Request
+from nexus_gateway.telemetry.record import NOTHING_MASKED
 from nexus_gateway.tries import exhausted, try_of
 from nexus_gateway.upstream_call import engine_of, kept_call_of, masking_of
 
@@ -49,7 +50,7 @@ async def fetch(gateway: Gateway, request: Request) -> None:
     record.tries.append(called)
     engine = gateway.upstream(request.snapshot, candidate.endpoint)
     masking = masking_of(request, candidate)
-    record.masked = masking.counts if masking is not None else {}
+    record.masked = masking.counts if masking is not None else NOTHING_MASKED
     call = engine_of(engine, request, candidate, masking).send(kept_call_of(request, candidate, called.span_id))
     exchange.closed.then(lambda: call.abort(ClientGone()))
     try:

@@ -23,7 +23,7 @@ _LOOKED_UP = {
     "routes", "release", "revision", "key_id", "code", "fallback_model", "idempotency",
 }  # fmt: skip
 """Fields that are compared with something else: they stay as they are. Any other text may hold what a client wrote."""
-_MOST_TOGETHER = 256  # lines of a `Texts`, about 64 KB
+_MOST_TOGETHER = 64  # lines of a `Texts`, about 40 KB
 _NO_TEXT = frozenset({int, float, bool, type(None)})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from nexus_gateway.exchange import NO_HEADERS, Headers
 from nexus_gateway.routes_file import TelemetryFile
 from nexus_gateway.telemetry.gaps import Gaps
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from nexus_gateway.decisions.considered import Considered
     from nexus_gateway.placing.placements import Placed
     from nexus_gateway.routes import Upstream
+
+
+Masked = Mapping[str, Mapping[str, int]]
+NOTHING_MASKED: Masked = {}
 
 
 @dataclass(slots=True)
@@ -97,11 +102,11 @@ class RequestRecord:
     """Which requests like this one are logged; None where all are, or where it has no route."""
     limited: str = ""
     """`requests`, `tokens` or `parallel`, where a limit has turned it away."""
-    limit_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    limit_headers: Headers = field(default_factory=lambda: NO_HEADERS)
     """What the caller has left, as the answer's headers tell it."""
     idempotency: str = ""
     """What came of its idempotency key; empty where it has none."""
-    masked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    masked: Masked = field(default_factory=lambda: NOTHING_MASKED)
     """`requests` or `answers` -> kind -> different values that were masked for the engine that was asked last."""
     shadow: Paired | None = None
     """Of a request that was copied."""
