@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -40,19 +41,20 @@ class LimitedProtocol(HttpToolsProtocol):
         return answered and not self._in_message
 
     def data_received(self, data: bytes) -> None:
-        if self.rests():  # an empty line begins nothing, and ends the rest that is bounded
-            self._start_clock()
+        rested, before = self.rests(), self.cycle
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
                 self._turn_away(HEAD_TOO_LARGE)
                 return
         super().data_received(data)
+        # Behind it, since nearly every head comes whole. An empty line begins none, and ends the rest that is bounded.
+        if self._in_head or (rested and self.cycle is before):
+            self._start_clock()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._in_message = True
-        self._start_clock()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -62,7 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         self._stop_clock()
         names = [name for name, _ in self.headers]
-        if len(names) > HEAD_COUNT or sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+        if len(names) > HEAD_COUNT or sum(map(len, chain.from_iterable(self.headers))) > HEAD_BYTES:
             self._read_no_further(HEAD_TOO_LARGE)
         if names.count(b"host") != 1:
             self._read_no_further(INVALID_HEAD)
