@@ -34,8 +34,9 @@ class Standing:
         """By the identity of a key, which each of them keeps alive."""
         self._only: dict[tuple[int, str], Candidate | None] = {}
         """By the identity of a route, which the table keeps alive, and the path of an API."""
-        self.ways: dict[tuple[int, str, str], Way | None] = {}
-        """See `straight/`. By the identity of a key, a model, and the path of an API; a way keeps its key alive."""
+        self.ways: dict[tuple[int, str, str], Way | Key] = {}
+        """See `straight/`. By the identity of a key, a model, and the path of an API. Where there is none stands the
+        key, which a way keeps alive too: else another might have its identity."""
 
     def caller(self, key: Key) -> Caller:
         if key.subject:  # made anew for each request of a token

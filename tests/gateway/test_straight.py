@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nexus_gateway.keys import Key
 from nexus_gateway.straight import setting_out
 from nexus_gateway.straight.usage import usage_in
+from nexus_gateway.straight.way import way_of
 from nexus_gateway.stream import usage_of
 from nexus_gateway.upstreams.connection import Connection
 
@@ -247,6 +248,30 @@ def test_ways_are_forgotten_when_there_are_many(tmp_path: Path, monkeypatch: pyt
         return len(drive.gateway.served.current.standing.ways)
 
     assert asyncio.run(asked()) == 1
+
+
+def test_that_there_is_no_way_is_found_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def counted(*given: Any) -> Any:
+        looked.append(given[3])
+        return way_of(*given)
+
+    monkeypatch.setattr(setting_out, "way_of", counted)
+
+    async def asked() -> None:
+        drive = Drive(tmp_path / "one", straight=True)
+        for _ in range(3):
+            await drive.ask(posted(path="responses", input="x"), OK)
+        assert (drive.ways, looked) == (0, ["chat"])
+        for _ in range(3):
+            await drive.ask(posted(model="missing"), OK)
+        assert looked == ["chat", *["missing"] * 3], "what any client may write is not kept"
+        drive.gateway.served.current.standing.ways.clear()
+        await drive.ask(posted(path="responses", input="x"), OK)
+        assert looked[-1] == "chat"
+
+    asyncio.run(asked())
 
 
 _floats = st.floats(allow_nan=False, allow_infinity=False)

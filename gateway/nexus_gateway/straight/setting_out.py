@@ -82,8 +82,9 @@ def _way(gateway: Gateway, snapshot: Snapshot, key: Key, model: str, surface: Su
     found = ways.get(place)
     if found is None:
         found = way_of(gateway, snapshot, key, model, surface)
-        if found is not None:
-            if len(ways) >= MOST_CALLERS:
-                ways.clear()
-            ways[place] = found
-    return found
+        if found is None and (key.subject or model not in snapshot.table.routes):
+            return None  # keys of tokens are made anew, and models that are not there are whatever a client writes
+        if len(ways) >= MOST_CALLERS:
+            ways.clear()
+        ways[place] = found or key
+    return found if isinstance(found, Way) else None
