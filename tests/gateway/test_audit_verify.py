@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nexus_gateway.telemetry.chain import Tip, bound, canonical
+from nexus_gateway.telemetry.chain import Tip, bound, canonical, line_hash
 from nexus_gateway.telemetry.masking import masked
 
 from ..support.audit import ONE_BATCH, faults, lines, rewritten, verdict, verify, written
@@ -73,6 +73,24 @@ def test_a_removed_line_is_told_as_missing(sound: Path, tmp_path: Path) -> None:
     file.write_bytes(sound.read_bytes())
     rewritten(file, lambda was: [*was[:2], *was[4:]])
     assert f"{file}:3: order: lines that are missing before it: 2\n" in verify(file).stdout
+
+
+_within = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["hash", "kind", "of"]), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["actor", "about", "zone", "lost"]), _within))
+@example({"actor": {"kind": "person"}})
+@example({"actor": '"kind":', "zone": {"kind": "x"}})
+def test_a_line_has_its_hash_among_its_own_names_whatever_is_within(fields: dict[str, Any]) -> None:
+    piece, tip = bound(Tip(), {**fields, "kind": "gap"})
+    line = json.loads(piece)
+    assert (line["hash"], line["kind"]) == (tip.hash, "gap")
+    assert line_hash(line) == tip.hash
+    assert piece == canonical(line) + b"\n"
 
 
 def forged(file: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], tip: Tip) -> None:

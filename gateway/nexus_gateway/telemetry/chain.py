@@ -32,14 +32,22 @@ class Tip:
     hash: str = ZEROS
 
 
+_KIND = b'"kind":'
+
+
 def bound(tip: Tip, fields: dict[str, Any]) -> tuple[bytes, Tip]:
     """The line with its end mark, and the chain's new end. Every line has a `kind`."""
-    text = canonical({**fields, "seq": tip.seq + 1, "previous": tip.hash})
+    line = {**fields, "seq": tip.seq + 1, "previous": tip.hash}
+    text = canonical(line)
     found = hashlib.sha256(text).hexdigest()
     # In the order of names `hash` stands before `kind`: to write the line a second time costs as much as all else. A
-    # text with quotes in it is no such place, since JSON has a backslash before each of them.
-    place = text.index(b'"kind":')
-    return b'%b"hash":"%b",%b\n' % (text[:place], found.encode(), text[place:]), Tip(tip.seq + 1, found)
+    # text with quotes in it is no such place, since JSON has a backslash before each of them; an object within is.
+    before, kind, behind = text.partition(_KIND)
+    if _KIND in behind:
+        said = canonical({**line, "hash": found}) + b"\n"
+    else:
+        said = b'%b"hash":"%b",%b%b\n' % (before, found.encode(), kind, behind)
+    return said, Tip(tip.seq + 1, found)
 
 
 def line_hash(line: dict[str, Any]) -> str:
