@@ -52,19 +52,21 @@ if TYPE_CHECKING:
 def run(start: Start) -> int:
     """The exit status, after SIGTERM or SIGINT, when all answers are out. Raises ConfigRefused."""
     if start.workers == 1:
-        serve(start, listen(start), None)
+        serve(start, None, None)
         return 0
     settings = read_settings(start.environ)  # what is wrong is told once, and not by each process
     _configured(start, settings, _keys(settings, start.keys, start.host), ServiceNames())
     return supervise(start, serve)
 
 
-def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None) -> None:
-    """One process from its start to its end; `worker` where it is one of several. Raises ConfigRefused."""
+def serve(start: Start, sockets: Sequence[socket.socket] | None, worker: Worker | None) -> None:
+    """One process from its start to its end; `worker` where it is one of several. `sockets`: None where it opens its
+    own, once it knows that it has something to serve. Raises ConfigRefused."""
     settings = read_settings(start.environ)
     known = _keys(settings, start.keys, start.host)
     names = ServiceNames()
     source, served, tokens = _configured(start, settings, known, names)
+    listening = listen(start) if sockets is None else sockets
     names.wanted = lambda: served.current.table.services
     logs = LogWriter(sys.stdout, masking=settings.masking, lock=worker.log_lock if worker else None)
     salt = settings.salt.encode() or secrets.token_bytes(32)
@@ -120,7 +122,7 @@ def serve(start: Start, sockets: Sequence[socket.socket], worker: Worker | None)
         tell("decision log cannot be written; requests are answered without it", decided.problem)
     settle()
     try:
-        server.run(sockets=list(sockets))
+        server.run(sockets=list(listening))
     finally:
         for part in (*watchers, *writers):
             part.stop()
