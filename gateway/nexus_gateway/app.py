@@ -24,7 +24,6 @@ from nexus_gateway.console.settings import ConsoleSettings
 from nexus_gateway.driven import driven
 from nexus_gateway.errors import INTERNAL, Refusal
 from nexus_gateway.gateway import Gateway
-from nexus_gateway.openapi import document
 from nexus_gateway.page_errors import head_of, tell_errors, told
 from nexus_gateway.policy import OTHERS, caller_of
 from nexus_gateway.proxy import answer
@@ -111,6 +110,8 @@ def create_app(gateway: Gateway, console: ConsoleSettings | None = None, *, name
 
     @app.get("/openapi.json")
     async def openapi() -> dict[str, Any]:
+        from nexus_gateway.openapi import document
+
         return document()
 
     @app.get("/v1/models")

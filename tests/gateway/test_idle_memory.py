@@ -7,19 +7,22 @@ import sys
 
 NOT_NEEDED = ("cryptography", "grpc", "httpx", "jwt", "litellm", "redis")
 """Of tokens, gRPC engines, health checks, hosted providers and shared limits."""
+PAGES = {"nexus_gateway.explanation", "nexus_gateway.openapi", "nexus_gateway.console.explain_page"}
+"""Of pages that few ask for: half a MiB."""
 
 
 def loaded_with(*modules: str) -> set[str]:
-    """Packages of a new process that has imported these."""
-    script = f"import sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    """Modules and packages of a new process that has imported these."""
+    script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return set(run.stdout.split())
 
 
 def test_a_plain_gateway_loads_nothing_that_only_others_need() -> None:
-    assert loaded_with("nexus_gateway.running", "nexus_gateway.cli").isdisjoint(NOT_NEEDED)
+    assert loaded_with("nexus_gateway.running", "nexus_gateway.cli").isdisjoint({*NOT_NEEDED, *PAGES})
 
 
-def test_who_counts_in_redis_loads_it() -> None:
+def test_who_needs_it_loads_it() -> None:
     """Else the test above would hold whatever is loaded."""
     assert "redis" in loaded_with("nexus_gateway.limits.shared")
+    assert loaded_with("nexus_gateway.openapi") >= PAGES

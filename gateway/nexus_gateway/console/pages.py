@@ -11,9 +11,7 @@ from fastapi import FastAPI, Request
 
 from nexus_gateway.auth import administrator, authenticate
 from nexus_gateway.console.checkout import Checkout, Unreadable
-from nexus_gateway.console.explain_page import explained
 from nexus_gateway.console.git_told import canaries_told, prices_told, release_told, releases_told
-from nexus_gateway.console.limits_left import limits_left
 from nexus_gateway.console.routes_told import routes_told
 from nexus_gateway.console.settings import ConsoleSettings
 from nexus_gateway.console.shell import add_shell
@@ -35,6 +33,8 @@ def add_console(app: FastAPI, gateway: Gateway, settings: ConsoleSettings) -> No
     @app.get("/v1/limits")
     async def limits(request: Request) -> dict[str, Any]:
         """Who the key is, and what is left of its limits."""
+        from nexus_gateway.console.limits_left import limits_left  # with what explains, which is half a MiB
+
         table = gateway.served.current.table
         caller = caller_of(await driven(authenticate(head_of(request), gateway.known)), table)
         return await driven(limits_left(gateway, caller, table))
@@ -46,6 +46,8 @@ def add_console(app: FastAPI, gateway: Gateway, settings: ConsoleSettings) -> No
 
     @app.get("/admin/explain")
     async def explain(request: Request) -> dict[str, Any]:
+        from nexus_gateway.console.explain_page import explained  # as above
+
         await driven(administrator(head_of(request), gateway.known))
         return explained(request.query_params.multi_items(), gateway.served.current, gateway.known.ring.keys)
 
