@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -16,66 +14,11 @@ from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.prefix_cache import salt_of
 from nexus_gateway.routes import parse
 
+from ..support.caching_engine import PROMPT_TOKENS, CachingEngine
 from ..support.gateway import PLAIN, Gateway, until, write_routes
 
-PROMPT_TOKENS = 640
 BEGINNING = "the merger with Initech is planned for"
 TENANTS = {"key-of-a": "team-a", "another-of-a": "team-a", "key-of-b": "team-b"}
-
-
-class CachingEngine:
-    """Keeps prompts as vLLM does, under `cache_salt`; one that is asked twice has its tokens from the cache. In the
-    Messages API it knows no salt."""
-
-    def __init__(self) -> None:
-        self.kept: set[tuple[str | None, str]] = set()
-        self.bodies: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-        engine = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                data = json.dumps(engine.answer(self.path, body)).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """The test says what matters."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        self.paths.append(path)
-        self.bodies.append(body)
-        salt = None if path == "/v1/messages" else body.get("cache_salt")
-        asked = (salt, json.dumps(body.get("messages") or body.get("prompt") or body.get("input")))
-        cached = PROMPT_TOKENS if asked in self.kept else 0
-        self.kept.add(asked)
-        if path == "/v1/responses":
-            usage = {"input_tokens": PROMPT_TOKENS, "output_tokens": 1, "total_tokens": PROMPT_TOKENS + 1}
-            return {"id": "resp_1", "object": "response", "status": "completed", "output": [],
-                    "usage": usage | {"input_tokens_details": {"cached_tokens": cached}}}  # fmt: skip
-        usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": 1, "total_tokens": PROMPT_TOKENS + 1}
-        choice = {
-            "index": 0,
-            "finish_reason": "stop",
-            "text": "May",
-            "message": {"role": "assistant", "content": "May"},
-        }
-        return {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice],
-                "usage": usage | {"prompt_tokens_details": {"cached_tokens": cached}}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from nexus_gateway.named_routes import routes_named
 from nexus_gateway.placing.asked_once import loads_of
 from nexus_gateway.question import BY_API, Question
 
+from ..support.caching_engine import CachingEngine
 from ..support.gateway import BIN, PLAIN, Gateway, free_port, until, write_routes
 from ..support.worker import Worker
 
@@ -291,7 +290,8 @@ def test_explain_takes_a_group_for_as_wide_as_its_share_makes_it(engines: list[W
 
 def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], tmp_path: Path) -> None:
     """Of two homes one is a server whose engine says that a thousand requests wait."""
-    with Stuck() as stuck:
+    with CachingEngine() as stuck:
+        stuck.waiting = 1000
         write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, stuck.url], ttft_penalty_seconds=0.1)})
         told = asyncio.run(explained(tmp_path, *(f"{number} {SYSTEM}" for number in range(24))))
     assert {one["asked"] for one in told} == {f"chat-1 {engines[0].url}"}
@@ -311,30 +311,3 @@ def test_the_command_asks_engines_and_tells_people(engines: list[Worker], tmp_pa
     assert "one of 2 of the group" in done.stdout
     assert "nothing is remembered of the conversation; the group makes 100% of the load" in done.stdout
     assert "it says nothing of its load, and is taken for as loaded as the others" in done.stdout
-
-
-class Stuck:
-    """An engine that says that it has much to do."""
-
-    def __enter__(self) -> Stuck:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                said = b"vllm:num_requests_waiting 1000\nvllm:num_requests_running 0\n"
-                self.send_response(200)
-                self.send_header("content-length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """The test says what matters."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
