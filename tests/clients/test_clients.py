@@ -6,6 +6,7 @@ OpenAI's SDK for Python runs twice: in the version that other clients allow, and
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 from nexus_gateway.upstreams.mock_answers import WORDS
 
 from ..support.assistant import NUMBER, TEXT
-from ..support.client import NODE_MODULES, PYTHON, SCRIPTS, Told, ask, installed
+from ..support.client import NODE_MODULES, PAGE, PYTHON, SCRIPTS, Told, ask, installed
+from ..support.followed import BESIDE
 from ..support.gateway import RELEASE, Gateway
 
 pytestmark = pytest.mark.clients
@@ -95,6 +97,12 @@ def run(request: pytest.FixtureRequest, gateway: Gateway) -> tuple[Client, Told]
 def test_every_script_is_run() -> None:
     found = {path.name for kind in ("python/*.py", "node/*.mjs") for path in SCRIPTS.glob(kind)}
     assert found - {"facts.py", "facts.mjs"} == {client.script for client in CLIENTS.values()}
+
+
+def test_the_page_exports_what_clients_read() -> None:
+    exported = BESIDE["tests/clients/test_clients.py"]["docs/how-to/use-any-client.md"].script(PAGE, {})
+    names = {f"{maker}_{what}" for maker in ("OPENAI", "ANTHROPIC") for what in ("BASE_URL", "API_KEY")}
+    assert set(re.findall(r"(\w+)=", exported)) == names
 
 
 def test_the_page_s_snippet_answers_streams_and_reads_the_release(run: tuple[Client, Told]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from nexus_release.local.processes import runs
 from nexus_release.local.state import read_state
 
-from ..support.followed import AT_THE_DEMO, DEMO_HAS, lines_of
+from ..support.followed import AT_THE_DEMO
 from ..support.repository import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train, pytest.mark.services, pytest.mark.timeout(1500)]
@@ -194,9 +194,13 @@ def test_an_agent_can_work_with_what_the_demo_has_made(second: Second) -> None:
 def test_what_a_page_has_typed_beside_a_demo_does_what_it_says(page: str, demo: Demo, second: Second) -> None:
     """As it stands there, but for ids and where the gateway is."""
     first_release, second_release = (HEX.findall(path)[0] for path in demo.records())
-    here = {"3b5d2c9e": first_release[:8], "9a1f0c44": second_release[:8], "http://127.0.0.1:8000": second.gateway}
-    script = "\n".join(lines_of(page, AT_THE_DEMO[page], DEMO_HAS))
-    for written, found in here.items():
-        script = script.replace(written, found)
-    said = demo.shell(script)
+    bill = json.loads(demo.git("show", f"main:{demo.records()[0]}"))["content"]["bill_of_materials"]
+    here = {
+        "3b5d2c9e": first_release[:8],
+        "9a1f0c44": second_release[:8],
+        "http://127.0.0.1:8000": second.gateway,
+        ".nexus/": f"{demo.state}/",
+        "HEX": bill.removeprefix("sha256:"),
+    }
+    said = demo.shell(AT_THE_DEMO[page].script(page, here))
     assert [expected for expected in AT_THE_DEMO[page].says if expected not in said] == [], said

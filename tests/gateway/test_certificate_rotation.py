@@ -15,6 +15,7 @@ from nexus_gateway.upstreams.certificates import Certificates
 
 from ..support.gateway import Gateway, until, write_routes
 from ..support.tls import Authority, TlsEngine, speaking_tls
+from ..support.typed_page import typed
 
 REFUSED = "upstream certificate refused; the last good one stays"
 TAKEN = "upstream certificate taken"
@@ -107,6 +108,19 @@ def test_a_certificate_that_is_swapped_is_shown_without_a_reload(
     assert metric(gateway, "refused") == 0
     assert gateway.config()["revision"] == revision
     assert told(gateway) == [TAKEN]
+
+
+def test_what_the_page_says_to_type_shows_the_certificate_and_that_the_engine_asks_for_it(
+    gateway: Gateway, mount: Mount, strict: TlsEngine, tmp_path: Path
+) -> None:
+    here = {
+        "routes.d": "routes",
+        "localhost:8000": f"127.0.0.1:{gateway.port}",
+        "ENGINE:443": f"127.0.0.1:{strict.server_port}",
+        "ENGINE/": f"127.0.0.1:{strict.server_port}/",
+        **{name: str(mount.folder / name) for name in ("ca.crt", "tls.crt", "tls.key")},
+    }
+    typed(__file__, "docs/how-to/mutual-tls.md", here, tmp_path)
 
 
 def test_a_bad_pair_is_told_and_the_last_good_one_stays(

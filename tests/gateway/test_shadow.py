@@ -14,6 +14,7 @@ import pytest
 
 from ..support.gateway import BIN, OTHER, RELEASE, Gateway, until, write_routes
 from ..support.spoken import ASKED, STREAMS
+from ..support.typed_page import typed
 from ..support.upstream import USAGE, Engine
 
 TRIED = ("other", "reset", "500", "stall", "garbage", "flood", "close", "short", "big-head")
@@ -230,8 +231,8 @@ def test_the_report_compares_pairs_and_not_averages(tmp_path: Path) -> None:
 def test_the_report_of_a_real_log_names_both_engines(shadowed: Gateway) -> None:
     shadowed.ask("beside-other")
     pairs(shadowed, "beside-other", 1)
-    command = [str(BIN / "nexus-gateway"), "shadow-report", str(shadowed.log)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = typed(__file__, "docs/how-to/try-a-model-on-live-traffic.md", {}, shadowed.log.parent)
     assert f"beside-other: ok ({RELEASE[:8]}) beside other ({OTHER[:8]})" in shown
-    empty = subprocess.run([*command[:2], "-"], input="{}\n", capture_output=True, text=True)
+    command = [str(BIN / "nexus-gateway"), "shadow-report", "-"]
+    empty = subprocess.run(command, input="{}\n", capture_output=True, text=True)
     assert (empty.returncode, "no copied request" in empty.stderr) == (1, True)

@@ -17,9 +17,11 @@ from nexus_release.watching.watchdog import WATCHDOG
 
 from ..support.alert_sink import AlertSink
 from ..support.alertmanager_server import CONFIG, Alertmanager, alertmanager_program
+from ..support.followed import BESIDE
 from ..support.gateway import PLAIN, free_port, until
 from ..support.prometheus_history import promtool
 from ..support.repository import ROOT
+from ..support.typed_page import typed
 
 GROUPS = groups("local", load_settings(ROOT, "local"))
 TEST_ALERT = ROOT / "ops" / "alerts" / "test-alert"
@@ -152,6 +154,18 @@ def test_without_a_gateway_what_others_tell_is_still_heard_and_what_gateways_tol
 
     until(lambda: "NexusGatewayErrors" in hushed(), "the gateway's absence hushes others", 60)
     assert hushed() == gateways_own - {"NexusGatewayDown"}
+
+
+@pytest.mark.parametrize("page", BESIDE["tests/ops/test_alertmanager.py"])
+def test_what_a_page_says_to_type_sends_an_alert_to_everybody(
+    page: str, alertmanager: Alertmanager, tmp_path: Path
+) -> None:
+    (tmp_path / "ops").symlink_to(ROOT / "ops")
+    (tmp_path / "etc").mkdir()
+    here = {"http://127.0.0.1:9093": alertmanager.url, "/etc/alertmanager/": f"{tmp_path}/etc/"}
+    typed(__file__, page, here, tmp_path)
+    copied = {path.name for path in (tmp_path / "etc").iterdir()}
+    assert copied == ({"alertmanager.yml", "templates"} if "observe" in page else set())
 
 
 def test_without_an_alertmanager_it_says_so() -> None:

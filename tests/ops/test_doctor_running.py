@@ -29,7 +29,7 @@ from nexus_release.watching.groups import groups
 from ..support.alert_sink import AlertSink
 from ..support.alertmanager_server import Alertmanager
 from ..support.canary_walk import MODEL, ONE, TWO
-from ..support.doctor import Doctor, Found, pages
+from ..support.doctor import COMPOSE_WELL, Doctor, Found, compose_home, pages
 from ..support.elastic import elastic
 from ..support.endless import MOST, endless
 from ..support.gateway import Gateway, free_port, until
@@ -38,6 +38,7 @@ from ..support.redis_server import RedisServer
 from ..support.releases import make_record
 from ..support.remotes import Remote, plant_house
 from ..support.repository import ROOT
+from ..support.typed_page import typed
 
 pytestmark = pytest.mark.services
 GONE = "http://127.0.0.1:1"  # given out to nobody; and it names a case alike in every process of a run
@@ -247,8 +248,23 @@ def test_a_prometheus_and_an_alertmanager_that_have_everything_are_well(
         until(lambda: sorted(prometheus.query("up")) == [1.0, 1.0], "both are scraped", 60)
         named = {"NEXUS_PROMETHEUS": prometheus.url, "NEXUS_ALERTMANAGER": alertmanager.url}
         found = until(lambda: all_well(doctor("running", **named)), "Prometheus has found its Alertmanager", 60)
+        typed_of_compose(tmp_path, gateway, prometheus, alertmanager)
     assert f"http://{address}" in found["alerts"][0]["said"]
     assert found["Alertmanager"][0]["said"] == "receivers: on-call, dead-mans-switch, team"
+
+
+def typed_of_compose(folder: Path, gateway: Gateway, prometheus: Prometheus, alertmanager: Alertmanager) -> None:
+    """The page's block for what `make compose` has started, whose Grafana and MLflow are pages here."""
+    compose_home(folder)
+    with pages(COMPOSE_WELL) as web:
+        here = {
+            "http://127.0.0.1:8000": gateway.url,
+            "http://127.0.0.1:9090": prometheus.url,
+            "http://127.0.0.1:9093": alertmanager.url,
+            "127.0.0.1:3000": web.url.removeprefix("http://"),
+            "http://127.0.0.1:5000": web.url,
+        }
+        typed(__file__, "docs/how-to/check-everything.md", here, folder, NEXUS_STATE=str(folder / "state"))
 
 
 def made(folder: Path) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -26,6 +28,7 @@ from ..support.postgres_server import postgres
 from ..support.redis_server import RedisServer
 from ..support.remotes import Remote, git
 from ..support.true_releases import MODEL, World
+from ..support.typed_page import typed
 from ..support.upstream import Engine
 
 
@@ -123,6 +126,33 @@ def test_mlflow_in_postgres_knows_its_releases_again(
             copy = registry.copy(MODEL, release_id(record.content))
             assert copy is not None
             assert copy.content == content_json(record.content)
+
+
+@pytest.mark.services
+def test_what_the_page_says_to_type_saves_every_part_and_puts_git_back(
+    tmp_path: Path, places: Places, again: Places, vault: Path
+) -> None:
+    server, users = RedisServer(tmp_path).start(), tmp_path / "users.db"
+    with closing(sqlite3.connect(users)) as database:
+        database.execute("CREATE TABLE users (name text)")
+    (places.mlflow / "artifacts").mkdir(parents=True)
+    try:
+        with postgres("mlflow", "pw", "mlflow") as port:
+            here = {
+                "/mnt/backups": str(vault),
+                "mlflow:...@postgres/mlflow": f"mlflow:pw@127.0.0.1:{port}/mlflow",
+                "/mlflow/artifacts": str(places.mlflow / "artifacts"),
+                "sqlite:////mlflow/users.db": f"sqlite:///{users}",
+                "redis://redis:6379/0": server.url,
+                "nexus restore": f"NEXUS_REMOTE={again.connections.remote} nexus restore",
+            }
+            page = "docs/how-to/back-up-and-restore.md"
+            typed(__file__, page, here, tmp_path, **places.environment)
+    finally:
+        server.kill()
+    assert git(Path(again.connections.remote), "rev-parse", "main") == git(
+        Path(places.connections.remote), "rev-parse", "main"
+    )
 
 
 @pytest.mark.services

@@ -21,6 +21,7 @@ from nexus_release.monitoring.watch import NoReferenceYet
 from ..chaos.effects import Fault
 from ..chaos.effects import Watched as WatchedProcess
 from ..support.traffic import DAY, MODEL, START, at, day, write_log
+from ..support.typed_page import typed
 from ..support.watched import DRIFT, QUIET, House
 
 
@@ -181,6 +182,22 @@ def test_the_command_tells_every_figure_and_that_nobody_is_told(house: House) ->
     assert "verdict    send" in done.stdout
     assert "nobody is told: give --airflow, --release or --flags" in done.stderr
     assert house.look(DRIFT[3]).told  # it is still due
+
+
+def test_what_the_page_says_to_type_looks_at_two_windows_and_makes_the_report_again(house: House) -> None:
+    root = house.folder / "root"
+    here = {
+        "--reference-until 2026-11-01T11:00:00Z": f"--reference-until {at(7)}",
+        "2026-11-01T10:00:00Z": at(0),
+        "2026-11-01T11:00:00Z": at(9),
+        "2026-11-01T12:00:00Z": at(10),
+        "pydoc-chat": f"{MODEL} --env staging --root {root}",
+        ".nexus/local/decisions": str(house.log),
+        "/var/log/nexus/decisions": str(house.log),
+        "sha256:5d0c…": house.look(9).digest,
+    }
+    told = {"NEXUS_STATE": str(house.folder / "state"), "NEXUS_REMOTE": str(house.remote.path)}
+    typed(__file__, "docs/how-to/retrain-on-drift.md", here, house.folder, **told)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..support.docker_compose import require_compose
 from ..support.doctor import Doctor
 from ..support.repository import ROOT, tracked_files
 from ..support.team_mlflow import COMPOSE, RIGHTS, TeamMlflow, passwords, service
+from ..support.typed_page import typed
 from .test_registry import entry
 
 
@@ -107,6 +109,17 @@ def test_passwords_are_made_once_for_this_user_alone_and_are_not_in_git(tmp_path
     assert ignored.returncode == 0
     held = [path.relative_to(ROOT).as_posix() for path in tracked_files() if path.suffix == ".env"]
     assert held == ["ops/compose/images.env", "ops/kind/versions.env"], "which have versions, and no password"
+
+
+def test_what_the_pages_say_to_type_makes_passwords_and_logs_in(team_mlflow: TeamMlflow, tmp_path: Path) -> None:
+    shutil.copytree(COMPOSE.parent, tmp_path / "ops" / "compose", ignore=shutil.ignore_patterns("*.env", "secrets"))
+    here = {"http://127.0.0.1:5000": team_mlflow.url, "PASSWORD=...": f"PASSWORD={team_mlflow.passwords['releaser']}"}
+    ask = 'curl -sf -u "$MLFLOW_TRACKING_USERNAME:$MLFLOW_TRACKING_PASSWORD" "$MLFLOW_TRACKING_URI'
+    then = f'{ask}/api/2.0/mlflow/experiments/search?max_results=1"'
+    typed(__file__, "docs/how-to/keep-the-registry-true.md", here, tmp_path, then)
+    typed(__file__, "docs/how-to/follow-a-request.md", {}, tmp_path)
+    made = {path.name for path in (tmp_path / "ops" / "compose").glob("*.env")}
+    assert made == {"mlflow.env", "logging.env"}
 
 
 def test_nothing_that_is_committed_is_a_password() -> None:

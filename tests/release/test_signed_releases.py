@@ -25,6 +25,7 @@ from ..support.releases import keep_signed, make_record, plant_environments
 from ..support.remotes import Remote, plant_house
 from ..support.repository import ROOT
 from ..support.signing import COMPANY, STRANGER, SUCCESSOR, key_files, public, trust
+from ..support.typed_page import typed
 
 MODEL = "pydoc-chat"
 RECORD = make_record(MODEL, 1)
@@ -260,6 +261,23 @@ def test_verify_proves_both_signatures_and_the_bill(standing: Machine) -> None:
         signature(standing, standing.statement, COMPANY): "holds",
         signature(standing, CONTENT.artifact.digest, COMPANY): "holds",
     }
+
+
+def test_what_the_page_says_to_type_proves_the_release_and_one_signature(standing: Machine, tmp_path: Path) -> None:
+    keys = tmp_path / "environments" / "keys"
+    keys.mkdir(parents=True)
+    for folder in (keys, tmp_path):
+        (folder / "2026.pem").write_text(public(COMPANY).pem)
+    store = standing.tools.work / "store"
+    here = {
+        "/mnt/store": str(store),
+        "STORE/": f"{store}/",
+        "--release ID": f"--release {release_id(CONTENT)}",
+        "sha256:...": standing.statement,
+        "HEX": CONTENT.artifact.digest.removeprefix("sha256:"),
+        "FINGERPRINT": public(COMPANY).fingerprint,
+    }
+    typed(__file__, "docs/how-to/sign-and-verify-models.md", here, tmp_path)
 
 
 @pytest.mark.parametrize("of", ["artifact", "statement"])

@@ -16,6 +16,7 @@ import pytest
 from nexus_inference import nexus_inference_pb2 as pb
 from nexus_inference.nexus_inference_pb2_grpc import InferenceStub
 
+from ..support.followed import BESIDE
 from ..support.page_blocks import BLOCKS
 from ..support.worker import Worker, poll
 
@@ -67,10 +68,16 @@ def test_a_stream_says_the_same_in_pieces_and_ends_with_its_usage(stub: Any) -> 
     assert len({piece.id for piece in (*pieces, last)}) == 1
 
 
-def test_the_program_of_the_page_prints_an_answer(worker: Worker) -> None:
+def test_the_worker_and_the_program_of_the_page_print_an_answer() -> None:
     page = "docs/reference/grpc-contract.md"
+    started = BESIDE["tests/serving/test_grpc.py"][page].script(page, {"9000": "0"}).split()
+    assert started[:2] == ["nexus-worker", "serve"]
     (program,) = (block.text for block in BLOCKS if (block.page, block.language) == (page, "python"))
-    typed = program.replace("127.0.0.1:9000", worker.grpc.removeprefix("grpc://"))
+    with Worker(*started[2:]) as worker:
+        _prints(program.replace("127.0.0.1:9000", worker.grpc.removeprefix("grpc://")))
+
+
+def _prints(typed: str) -> None:
     done = subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from .followed import BESIDE
 from .gateway import Gateway
 from .repository import ROOT
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 SCRIPTS = ROOT / "tests" / "clients"
+PAGE = "docs/how-to/use-any-client.md"
 NODE_MODULES = SCRIPTS / "node" / "node_modules"
 
 
@@ -28,14 +31,12 @@ class Told:
 
 
 def ask(gateway: Gateway, *command: str | Path, cwd: Path = ROOT) -> Told:
-    """Knows the gateway and its key by the variables that clients read themselves, and nothing else."""
+    """Knows the gateway and its key by the variables that the page exports, and nothing else."""
+    exported = BESIDE["tests/clients/test_clients.py"][PAGE].script(PAGE, {"http://127.0.0.1:8000": gateway.url})
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(cwd),
-        "OPENAI_BASE_URL": f"{gateway.url}/v1",
-        "OPENAI_API_KEY": "dev-key",
-        "ANTHROPIC_BASE_URL": gateway.url,
-        "ANTHROPIC_API_KEY": "dev-key",
+        **dict(re.findall(r"(\w+)=(\S+)", exported)),
         "LITELLM_LOCAL_MODEL_COST_MAP": "true",  # else LiteLLM asks the internet for prices as it is imported
     }
     ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)

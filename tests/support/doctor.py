@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nexus_release.dashboards.grafana import DATASOURCE
 
 from .command import Nexus
 from .repository import ROOT
@@ -18,6 +22,14 @@ from .web import Reply, Web, serve
 _NAMED = ("NEXUS_", "MLFLOW_", "KAFKA_", "ELASTIC", "KIBANA_")
 Found = dict[str, list[dict[str, str]]]
 """Name -> what was found of it."""
+COMPOSE_WELL: Mapping[str, tuple[int, Any]] = {
+    "/api/health": (200, {"database": "ok", "version": "11.6.0"}),
+    f"/api/datasources/uid/{DATASOURCE}/health": (200, {"status": "OK", "message": "Successfully queried."}),
+    "/health": (200, "OK"),
+    "/version": (200, "3.17.0"),
+    "/api/2.0/mlflow/registered-models/search": (200, {"registered_models": []}),
+}
+"""What a Grafana and an MLflow that are well answer."""
 
 
 class Doctor:
@@ -46,6 +58,16 @@ class Doctor:
         """(verdict, what was said) of one name of what runs."""
         (found,) = self("running", **named)[name]
         return found["verdict"], found["said"]
+
+
+def compose_home(folder: Path) -> None:
+    """The environments of a checkout, and the passwords that the first start of Compose makes."""
+    compose = folder / "ops" / "compose"
+    compose.mkdir(parents=True)
+    (folder / "environments").symlink_to(ROOT / "environments")
+    for name in ("nexus", "mlflow"):
+        script = [sys.executable, ROOT / "ops" / "compose" / "passwords.py", "--of", name, compose / f"{name}.env"]
+        subprocess.run(script, check=True, capture_output=True)
 
 
 @contextmanager

@@ -30,13 +30,23 @@ from .upstream import Engine
 ELSEWHERE = {
     **dict.fromkeys(("kubectl", "argo", "kind"), "a cluster"),
     "docker": "Docker's daemon",
+    "ops/compose/stack.sh": "Docker's daemon",
     "pip": "a registry of packages",
     "airflow": "an Airflow that runs",
     ".venv-kfp/bin/python": ".venv-kfp",
     ".venv-hera/bin/python": ".venv-hera",
 }
 """Programs that a reader has beside the checkout, and what they need."""
-_BESIDE = ("docs", "gateway", "ops", "serving", "requirements", "pyproject.toml", "policies")
+_SHOWN_BY = {
+    r"--registry\b|models:/": "a registry",
+    r"example\.com|gateway\.local|s3://|/etc/": "a company's own servers",
+    r"specs/handbook-chat": "a company's own servers",  # its dataset is in their bucket
+    r"\bKFP_": "Kubeflow Pipelines",
+    r"localhost:8080|AIRFLOW_|venv-airflow|\bNEXUS_BIN=": "an Airflow that runs",
+    r"\bNEXUS_COMPOSE=": "Docker's daemon",
+}
+"""Expression of a line -> what it needs."""
+_BESIDE = ("docs", "gateway", "ops", "serving", "requirements", "pyproject.toml", "policies", "tests")
 ROUTES = "served/routes.d"
 """Where the routes of the gateway are, in the checkout and in Git."""
 _SECONDS = 120.0
@@ -94,11 +104,7 @@ def needs(block: str) -> set[str]:
 def _needs(line: str) -> set[str]:
     found = {ELSEWHERE[words[0]] for words in commands(line) if words[0] in ELSEWHERE}
     found |= {"a make target of its own" for words in commands(line) if words[0] == "make"}
-    if re.search(r"--registry\b|models:/", line):
-        found.add("a registry")
-    if re.search(r"example\.com|gateway\.local|s3://|/etc/", line):
-        found.add("a company's own servers")
-    return found
+    return found | {need for shown, need in _SHOWN_BY.items() if re.search(shown, line)}
 
 
 @contextmanager
@@ -132,7 +138,6 @@ def reader(folder: Path) -> Iterator[Reader]:
                 "4f1d09aa": start[:8],
                 "/srv/nexus": str(home / "served/checkout"),
                 "http://127.0.0.1:8000": gateway.url,
-                "7b2e44d0": first[:8],
                 "redis://localhost:6379/0": redis.url,
                 "/var/log/nexus/decisions": str(decisions),
                 "support-chat": MODEL,
