@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from ..support.elastic import Elastic, elastic
 from ..support.gateway import free_port
 from ..support.repository import ROOT
+from ..support.typed_page import typed
 
 COMMAND = ROOT / "ops" / "logging" / "observability_bootstrap"
 
@@ -52,6 +54,20 @@ def test_the_first_time_makes_everything_and_the_second_changes_nothing(served: 
     assert set(done(served)) == {"unchanged"}
     assert served.written == first
     assert json.dumps([served.kept, served.views, served.passwords, len(served.saved)], sort_keys=True) == held
+
+
+def test_what_the_page_says_to_type_makes_everything_and_nothing_the_second_time(
+    served: Elastic, tmp_path: Path
+) -> None:
+    (tmp_path / "ops").symlink_to(ROOT / "ops")
+    here = {
+        "https://logs.example.com:9200": served.url,
+        "https://kibana.example.com": served.url,
+        " ELASTIC_PASSWORD=...": " ELASTIC_PASSWORD=of-elastic",
+    }
+    for expected in ("made", "unchanged"):
+        said = typed(__file__, "docs/how-to/follow-a-request.md", here, tmp_path)
+        assert {line.split()[0] for line in said.splitlines()} == {expected}
 
 
 def test_a_template_comes_after_its_lifecycle_and_before_any_document(served: Elastic) -> None:

@@ -129,6 +129,9 @@ BESIDE: Mapping[str, Mapping[str, Followed]] = {
         page: Followed(("email: taken", "slack: taken", "webhook: taken"), only="ops/alert", has=COMPANY)
         for page in ("docs/how-to/observe-the-gateway.md", "docs/reference/runbook.md")
     },
+    "tests/ops/test_observability_bootstrap.py": {
+        "docs/how-to/follow-a-request.md": Followed((), only="observability_bootstrap", has=COMPANY)
+    },
     "tests/ops/test_doctor_running.py": {
         "docs/how-to/check-everything.md": Followed(
             ("ok        Grafana", "ok        Alertmanager"), only="^set|^export|^nexus doctor --only running"
