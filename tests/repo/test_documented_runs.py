@@ -10,9 +10,11 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 
+from ..support import typed_page
 from ..support.followed import BESIDE, COMPANY, Followed, lines_of
 from ..support.page_blocks import BLOCKS, Block
 from ..support.reader_world import ROUTES, Reader, needs, reader, runnable
@@ -133,6 +135,14 @@ def test_a_page_s_program_does_what_it_says(page: str, at_home: Reader) -> None:
 def test_a_command_that_fails_is_told(at_home: Reader) -> None:
     with pytest.raises(AssertionError, match="no route has that name"):
         at_home.follow("nexus-gateway explain routes.d --model nobody\n", {}, {})
+
+
+def test_what_a_page_says_and_does_not_come_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = "docs/how-to/use-any-client.md"
+    told = {"tests/repo/test_documented_runs.py": {page: Followed(("an answer",))}}
+    monkeypatch.setattr(typed_page, "BESIDE", told)
+    with pytest.raises(AssertionError, match="an answer"):
+        typed_page.typed(__file__, page, {}, tmp_path)
 
 
 def how(block: Block) -> str:

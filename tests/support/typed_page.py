@@ -27,5 +27,6 @@ def typed(test: str, page: str, here: Mapping[str, str], home: Path, then: str =
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "NEXUS_", "MLFLOW"))}
     everywhere = {**clean, "PATH": f"{BIN}:{clean['PATH']}", **environment}
     said = said_by(f"{told.script(page, here)}\n{then}", home, everywhere, _SECONDS)
-    assert [expected for expected in told.says if expected not in said] == [], said
+    missing = [expected for expected in told.says if expected not in said]
+    assert missing == [], f"{missing} is not said:\n{said}"
     return said
