@@ -15,6 +15,10 @@ from ..simulations.routing.workloads import LOADS, chat, trace
 from ..support.repository import ROOT
 
 ASKED = trace(chat(), LOADS["below"], 20).questions[:40]
+MORE = trace(chat(), LOADS["below"], 20).questions[:100]
+WIDE = 24
+"""Questions after which a system prompt that all share is known to be all there is, and may use all engines: until then
+a conversation has another home."""
 NEXUS = REAL[0]
 
 
@@ -39,12 +43,13 @@ def _alike(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> int:
 
 def test_the_gateway_brings_each_conversation_back_to_its_cache(tmp_path: Path) -> None:
     with engines(tmp_path, "--instant") as urls, running(NEXUS, 1, urls, tmp_path) as (gateway,):
-        answers = rushed(ASKED, gateway.port, clients=1)
-        assert [one.error for one in answers] == [""] * len(ASKED)
-        assert [one.prompt_tokens for one in answers] == [one.prompt for one in ASKED]
-        later = [number for number, one in enumerate(ASKED) if one.text in [before.text for before in ASKED[:number]]]
-        assert later
-        assert all(answers[number].cached_tokens > ASKED[number].prompt / 2 for number in later)
+        answers = rushed(MORE, gateway.port, clients=1)
+        assert [one.error for one in answers] == [""] * len(MORE)
+        assert [one.prompt_tokens for one in answers] == [one.prompt for one in MORE]
+        later = [number for number, one in enumerate(MORE) if one.text in [before.text for before in MORE[WIDE:number]]]
+        assert len(later) > 20
+        cold = [number for number in later if answers[number].cached_tokens <= MORE[number].prompt / 2]
+        assert len(cold) * 5 <= len(later)  # of eight engines a drawn one is another for seven in eight
         assert gateway.memory > 10
 
 
