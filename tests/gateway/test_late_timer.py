@@ -34,6 +34,9 @@ class Clock:
 
         return Handle()
 
+    def call_soon(self, callback: Callable[..., None], *given: object) -> None:
+        self.call_at(self.now, lambda: callback(*given))
+
     def running(self) -> list[float]:
         return [time for time, _, stopped in self.set if not stopped]
 
@@ -134,3 +137,17 @@ def test_one_that_was_stopped_can_be_set_again_to_the_same_second(clock: Clock) 
     waits.timer.ring_by(waits.until, waits.rang)
     clock.goes_to(waits.until)
     assert (waits.over, waits.looked) == (waits.until, 2)
+
+
+def test_a_fault_in_one_keeps_no_other_of_its_second_waiting(clock: Clock) -> None:
+    broken = LateTimer(clock)  # type: ignore[arg-type]  # the part of a loop that timers use
+
+    def fails() -> None:
+        raise ValueError("a fault")
+
+    broken.ring_by(clock.now + 60, fails)
+    waits = Waits(clock, clock.now + 60)
+    with pytest.raises(ValueError, match="a fault"):
+        clock.goes_to(waits.until)
+    clock.goes_to(waits.until)
+    assert waits.over == waits.until

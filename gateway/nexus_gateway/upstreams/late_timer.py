@@ -84,8 +84,9 @@ class _Seconds:
         due = self._due.pop(second)
         if self._due:
             self._set(min(self._due))
+        loop = asyncio.get_running_loop()
         for timer in due:
-            timer.ring_at(second)
+            loop.call_soon(timer.ring_at, second)  # each for itself: a fault in one must not keep the others waiting
 
 
 _SECONDS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Seconds] = WeakKeyDictionary()
