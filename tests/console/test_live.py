@@ -29,12 +29,6 @@ WIDTHS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1200), ("d
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def flags(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The browser is asked for first: without one nothing else is started."""
     folder = tmp_path_factory.mktemp("live")

@@ -21,12 +21,6 @@ WRONG = "It is asked again by itself."
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def engine(browser: Browser) -> Iterator[Engine]:
     running = Engine().start()
     yield running
