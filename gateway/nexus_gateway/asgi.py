@@ -31,6 +31,12 @@ class AsgiExchange:
     flowing = False
     """The server makes frames of its own."""
 
+    def socket(self) -> None:
+        """It is the server's."""
+
+    def clear(self) -> bool:
+        return False
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         self.head = RequestHead(

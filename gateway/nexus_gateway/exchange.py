@@ -170,6 +170,13 @@ class Exchange(Protocol):
     @property
     def write(self) -> Callable[[bytes], None]: ...
 
+    def socket(self) -> int | None:
+        """Where whole frames may be written past this while it is `clear`; None where they may not. What the socket
+        does not take is given to `write`."""
+
+    def clear(self) -> bool:
+        """Whether it flows, and nothing waits to be written."""
+
     def body(self) -> Waiter[bytes]:
         """The whole body. Fails with Refusal (too large, too slow) or ClientGone."""
 

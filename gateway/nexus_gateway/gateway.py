@@ -99,6 +99,8 @@ class Gateway:
         """True once it is to end: probes say so, requests are still answered."""
         self.draining = False
         """True from then on when new requests are turned away."""
+        self.native = False
+        """Whether plain traffic is read and written in C, see native.py."""
         self.decisions: DecisionLog | None = None
         """Where decisions are kept."""
         self.placement_memory: PlacementMemory | None = None

@@ -125,6 +125,7 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
             raise Broken(STREAM_BROKEN, str(fault)) from None
         call.abort(fault)  # the answer is whole; only the connection is of no more use
     finally:
+        streamed.settle()
         record.answer_bytes = streamed.bytes
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events

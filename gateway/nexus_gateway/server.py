@@ -61,10 +61,11 @@ class _Server(uvicorn.Server):
 
 def make_server(app: ASGIApp, gateway: Gateway, settings: Settings, admin_port: int | None) -> uvicorn.Server:
     """`admin_port`: where operators have a port of their own."""
+    gateway.native = settings.edge == "native"
     wire = partial(WireProtocol, gateway, admin_port)
     config = uvicorn.Config(
         app,
-        http=wire if settings.edge == "wire" else LimitedProtocol,  # type: ignore[arg-type]  # it is called, no more
+        http=LimitedProtocol if settings.edge == "asgi" else wire,  # type: ignore[arg-type]  # it is called, no more
         ws="none",
         loop="uvloop",
         log_level="warning",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from nexus_gateway import native
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.console.settings import VARIABLES as CONSOLE_VARIABLES
@@ -18,7 +19,7 @@ from nexus_gateway.keys import Keys, digest
 from nexus_gateway.routes_file import EVERY_SUBJECT
 from nexus_gateway.shedding import MOST_IN_FLIGHT
 
-Edge = Literal["wire", "asgi"]
+Edge = Literal["native", "wire", "asgi"]
 EDGES: tuple[Edge, ...] = get_args(Edge)
 
 VARIABLES: tuple[tuple[str, str, str], ...] = (
@@ -113,7 +114,7 @@ class Settings:
     drain_seconds: float
     grace_seconds: int
     edge: Edge
-    """Who reads plain requests: the gateway itself, or FastAPI as it reads all others."""
+    """Who reads plain requests: the gateway itself, in C or in Python, or FastAPI as it reads all others."""
     idempotency: IdempotencySettings
     responses_seconds: float
     """For which it is remembered where a response is."""
@@ -175,10 +176,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _edge(environ: Mapping[str, str]) -> Edge:
-    text = environ.get("GATEWAY_EDGE", EDGES[0])
+    text = environ.get("GATEWAY_EDGE") or ("native" if native.is_built() else "wire")
     found = next((edge for edge in EDGES if edge == text), None)
     if found is None:
         raise ConfigRefused(f"GATEWAY_EDGE: {text!r}: write {' or '.join(EDGES)}")
+    if found == "native" and not native.is_built():
+        raise ConfigRefused("GATEWAY_EDGE: 'native': nexus-native is not installed here: write wire, or install it")
     return found
 
 

@@ -44,13 +44,14 @@ class EventReader:
     Bytes are passed on as they came. Only a little is kept: the event that is not complete yet.
     """
 
-    __slots__ = ("_ends", "_keeps", "_marks", "_pieces", "done", "events", "first", "held", "last", "usage")
+    __slots__ = ("_ends", "_pieces", "done", "events", "first", "held", "keeps", "last", "marks", "usage")
 
     def __init__(self, ends: Collection[str] = (), *, keeps: bool = True) -> None:
         """`ends`: the types of events of which one ends the stream; without any, `[DONE]` does. `keeps` the newest
         events."""
-        self._ends, self._marks = marks_of(tuple(ends))
-        self._keeps = keeps
+        self._ends, self.marks = marks_of(tuple(ends))
+        """What is looked for in each event."""
+        self.keeps = keeps
         self._pieces: list[bytes] = []
         self.held = 0
         """Bytes in `_pieces`: what has come of the event that is not complete."""
@@ -94,13 +95,19 @@ class EventReader:
         False where it says something that is looked for, or does not begin an event: then it is not read."""
         if self.held or self.done:
             return False
-        for mark in self._marks:
+        for mark in self.marks:
             if event.find(mark) >= 0 and (mark is not _USAGE or not _tells_none(event)):
                 return False  # `in` takes twice as long as `find`
         self.events += 1
-        if self._keeps:
+        if self.keeps:
             self._keep(event)
         return True
+
+    def passed_by(self, events: int, last: list[bytes]) -> None:
+        """So many that `plain` would have read; `last` of them, where they are kept."""
+        self.events += events
+        for event in last:
+            self._keep(event)
 
     def _keep(self, event: bytes) -> None:
         self.last.append(event)
@@ -123,14 +130,14 @@ class EventReader:
             self.done = True
             self.heard(data)
             return
-        if self._keeps:
+        if self.keeps:
             self._keep(data)
         if self.events == 1 or self._marked(data):
             self._read(_json(data))
         self.heard(data)
 
     def _marked(self, data: bytes) -> bool:
-        for mark in self._marks:  # noqa: SIM110 - a generator, as `any` takes, costs more than looking
+        for mark in self.marks:  # noqa: SIM110 - a generator, as `any` takes, costs more than looking
             if data.find(mark) >= 0 and not (mark is _USAGE and _tells_none(data)):
                 return True
         return False

@@ -6,16 +6,23 @@ end alone, and the connection's one timer asks `patience` when it rings.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
+from collections.abc import Callable
 from functools import lru_cache
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from nexus_gateway.exchange import WRITTEN, Exchange, Waiter
+from nexus_gateway.native import plane_of
 from nexus_gateway.stream import BadStream, EventReader
 from nexus_gateway.telemetry.families import GAPS
 from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.upstreams.plain_answer import LONGEST_SIZE
 from nexus_gateway.upstreams.protocol import Source, UpstreamFault, UpstreamSlow
+
+if TYPE_CHECKING:
+    from nexus_native import StreamLine
 
 _AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` has come
 
@@ -23,7 +30,7 @@ _AFTER_DONE_SECONDS = 1.0  # for the end of a stream's bytes, once its `[DONE]` 
 class Streamed:
     """The port `Taker`. Times are `time.monotonic`'s."""
 
-    __slots__ = ("_asked", "_deadline", "_exchange", "_gaps", "_held", "_quiet", "_reader", "_source",
+    __slots__ = ("_asked", "_deadline", "_exchange", "_gaps", "_held", "_line", "_quiet", "_reader", "_source",
                  "bytes", "ended")  # fmt: skip
 
     def __init__(
@@ -35,6 +42,8 @@ class Streamed:
         self._asked = 0.0
         """When more was asked of the engine: at its last byte, or when the client has made room."""
         self._held = False
+        self._line: StreamLine | None = None
+        """Where much of it passes by; what is counted there comes back by `settle`."""
         self.bytes = 0
         """That went out."""
         self.ended: Waiter[None] = Waiter()
@@ -54,6 +63,8 @@ class Streamed:
         # Each name that is looked up here counts: with a thousand streams none of it is in the processor's caches.
         # Hence no pattern (it takes twice as long as these four questions), and a gap counted here and not by a call.
         begins, size = _event_of(len(data))
+        if self._line is not None:
+            self.settle()
         if (
             not data.startswith(begins)
             or not data.endswith(b"}\n\n\r\n")
@@ -80,6 +91,7 @@ class Streamed:
     def take(self, data: bytes, framed: bytes) -> None:
         if self.ended.settled:
             return
+        self.settle()
         now = monotonic()
         keep = self._read(data, now)
         if not keep:
@@ -92,6 +104,7 @@ class Streamed:
             self._sent(sent)
 
     def patience(self) -> float:
+        self.settle()
         now = monotonic()
         if self._held:  # for the client, and the exchange knows how long
             return self._quiet
@@ -102,7 +115,38 @@ class Streamed:
             raise UpstreamSlow("it was silent for too long in the middle of its answer")
         return seconds
 
+    def line(
+        self, socket: int, between: Callable[[], bool], deliver: Callable[[bytes], None], over: Callable[[], None]
+    ) -> StreamLine | None:
+        exchange, reader, gaps = self._exchange, self._reader, self._gaps
+        sink = exchange.socket()
+        if sink is None or reader.done:
+            return None
+        from nexus_native import StreamLine
+
+        def ready() -> bool:
+            return between() and not (gaps.waited or reader.held or reader.done) and exchange.clear()
+
+        self.settle()
+        self._line = StreamLine(
+            plane_of(asyncio.get_running_loop()), socket, sink, ready, deliver, over, exchange.write,
+            reader.marks, reader.keeps, GAPS, self._asked,
+        )  # fmt: skip
+        return self._line
+
+    def settle(self) -> None:
+        """Counts what has passed by."""
+        if self._line is None:
+            return
+        self._asked, events, passed, counts, total, longest, last = self._line.taken(self._asked)
+        if not events:
+            return
+        self.bytes += passed
+        self._reader.passed_by(events, last)
+        self._gaps.add(counts, total, longest)
+
     def over(self, fault: BaseException | None) -> None:
+        self.settle()
         if fault is None and not self._reader.done:
             fault = UpstreamFault("its stream ended before its end mark")
         self._end(fault)

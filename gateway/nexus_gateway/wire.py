@@ -206,6 +206,10 @@ class WireProtocol(LateParts):
     def carries(self, exchange: StraightExchange) -> bool:
         return self._current is exchange
 
+    @property
+    def native(self) -> bool:
+        return self._gateway.native
+
     def first_lines(self) -> bytes:
         """Of an answer of status 200: the first, and the server's own headers."""
         return _FIRST.lines(self.server_state.default_headers)

@@ -83,6 +83,18 @@ class WireExchange:
         self._connection.flow.resume_reading()
         return self._body
 
+    def socket(self) -> int | None:
+        if not self._connection.native:
+            return None
+        socket = self._connection.transport.get_extra_info("socket")
+        return None if socket is None else int(socket.fileno())
+
+    def clear(self) -> bool:
+        if not self.flowing:
+            return False
+        self._connection.write_out()
+        return self._connection.transport.get_write_buffer_size() == 0
+
     def start(self, status: int, headers: Headers) -> None:
         if self._started:  # the client would take it for the answer of its next request
             raise RuntimeError("the answer has begun already")

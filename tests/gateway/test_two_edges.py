@@ -1,4 +1,4 @@
-"""Both edges answer every kind of request alike, ask engines alike, and tell it alike in logs, metrics and audit.
+"""All edges answer every kind of request alike, ask engines alike, and tell it alike in logs, metrics and audit.
 
 What comes in odd pieces or with odd heads is compared in `test_wire.py`, without sockets.
 """
@@ -230,6 +230,9 @@ def talk(port: int, case: Case) -> tuple[list[Heard], bool]:
         return heard(data), closed
 
 
+OURS: tuple[Edge, ...] = ("native", "wire")
+
+
 def run(edge: Edge, folder: Path) -> Told:
     engine = Engine().start()
     keys = {"keys": [{"id": key, "digest": f"sha256:{digest(key.encode()).hex()}"} for key in KEYS]}
@@ -302,9 +305,10 @@ def alike(lines: list[dict[str, Any]]) -> list[str]:
                                            sort_keys=True)) for line in lines)  # fmt: skip
 
 
+@pytest.mark.parametrize("edge", OURS)
 @pytest.mark.parametrize("name", CASES)
-def test_the_answer_is_the_same(told: dict[Edge, Told], name: str) -> None:
-    wire, asgi = told["wire"], told["asgi"]
+def test_the_answer_is_the_same(told: dict[Edge, Told], name: str, edge: Edge) -> None:
+    wire, asgi = told[edge], told["asgi"]
     assert [sans_time(one) for one in wire.answers[name]] == [sans_time(one) for one in asgi.answers[name]]
     assert wire.closed[name] is asgi.closed[name]
     assert wire.answers[name] or CASES[name].leaves_after, "it was answered at all"
@@ -316,25 +320,28 @@ def sans_time(one: Heard) -> Any:
     return status, [(name, b"TIME" if name in measured else value) for name, value in headers], body, whole
 
 
-def test_engines_are_asked_the_same(told: dict[Edge, Told]) -> None:
+@pytest.mark.parametrize("edge", OURS)
+def test_engines_are_asked_the_same(told: dict[Edge, Told], edge: Edge) -> None:
     wire, asgi = (
         [[one.method, one.path, one.behaviour, _ID.sub("ID", json.dumps(one.headers)), one.body] for one in one_s.asked]
-        for one_s in (told["wire"], told["asgi"])
+        for one_s in (told[edge], told["asgi"])
     )
     assert wire == asgi
     assert len(wire) > len(CASES) // 2
 
 
+@pytest.mark.parametrize("edge", OURS)
 @pytest.mark.parametrize("kind", ["lines", "audit", "decisions"])
-def test_it_is_told_the_same(told: dict[Edge, Told], kind: str) -> None:
-    wire, asgi = (alike(getattr(told[edge], kind)) for edge in EDGES)
+def test_it_is_told_the_same(told: dict[Edge, Told], kind: str, edge: Edge) -> None:
+    wire, asgi = (alike(getattr(told[one], kind)) for one in (edge, "asgi"))
     assert wire == asgi
     assert len(wire) > len(CASES) // 2
 
 
-def test_it_is_counted_the_same(told: dict[Edge, Told]) -> None:
-    assert told["wire"].figures == told["asgi"].figures
-    assert sum(value for name, value in told["wire"].figures.items() if name.startswith("gateway_requests_total")) > 100
+@pytest.mark.parametrize("edge", OURS)
+def test_it_is_counted_the_same(told: dict[Edge, Told], edge: Edge) -> None:
+    assert told[edge].figures == told["asgi"].figures
+    assert sum(value for name, value in told[edge].figures.items() if name.startswith("gateway_requests_total")) > 100
 
 
 def test_what_differs_is_seen(told: dict[Edge, Told]) -> None:

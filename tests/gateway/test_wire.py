@@ -12,7 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from nexus_gateway import native
 from nexus_gateway.app import create_app
+from nexus_gateway.config_errors import ConfigRefused
 from nexus_gateway.limited_protocol import LimitedProtocol
 from nexus_gateway.plain_head import _HEADER, END, plain_head
 from nexus_gateway.server import make_server
@@ -215,5 +217,9 @@ def test_the_setting_picks_who_reads(edge: Edge) -> None:
     assert (made is LimitedProtocol) is (edge == "asgi")
 
 
-def test_the_wire_is_what_comes() -> None:
+def test_c_is_what_comes_where_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings({}).edge == "native"
+    monkeypatch.setattr(native, "is_built", lambda: False)
     assert read_settings({}).edge == "wire"
+    with pytest.raises(ConfigRefused, match="GATEWAY_EDGE: 'native': nexus-native is not installed here"):
+        read_settings({"GATEWAY_EDGE": "native"})

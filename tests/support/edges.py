@@ -132,7 +132,7 @@ class Server:
     def connect(self) -> Connection:
         clocks = Clocks()
         given = {"config": self._config, "server_state": self.state, "app_state": {}, "_loop": clocks}
-        make = partial(WireProtocol, self._gateway, self._admin_port) if self._edge == "wire" else LimitedProtocol
+        make = LimitedProtocol if self._edge == "asgi" else partial(WireProtocol, self._gateway, self._admin_port)
         return Connection(make(**given), clocks)
 
 

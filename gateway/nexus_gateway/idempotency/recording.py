@@ -80,6 +80,12 @@ class Recording:
     def write(self, framed: bytes) -> None:
         """What is kept has no frames."""
 
+    def socket(self) -> None:
+        """What is kept goes to none."""
+
+    def clear(self) -> bool:
+        return False
+
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         if self.closed.settled:
             return failed(ClientGone())

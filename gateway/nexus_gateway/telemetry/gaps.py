@@ -12,6 +12,7 @@ that stream is broken, and its condition says so.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from nexus_gateway.telemetry.families import GAPS, TENANT_GAPS
 
@@ -40,6 +41,12 @@ class Gaps:
         self.total += self.waited
         self.longest = max(self.longest, self.waited)
         self.waited = 0.0
+
+    def add(self, counts: Sequence[int], total: float, longest: float) -> None:
+        """Of the same stream, counted elsewhere."""
+        self.counts = [mine + more for mine, more in zip(self.counts, counts, strict=True)]
+        self.total += total
+        self.longest = max(self.longest, longest)
 
     def by_fewer(self) -> list[int]:
         """The counts by the bounds of TENANT_GAPS."""

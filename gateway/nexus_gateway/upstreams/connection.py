@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.turn import turn_of
 from nexus_gateway.upstreams.answer_reader import AnswerReader
 from nexus_gateway.upstreams.late_timer import LateTimer
 from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
+
+if TYPE_CHECKING:
+    from nexus_native import StreamLine
 
 HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket is left alone
 _NO_FIRST_BYTE = "its first byte did not come within the deadline"
@@ -36,9 +39,10 @@ class StraightHearer(Protocol):
 class Connection(asyncio.Protocol):
     """Belongs to one call at a time. `idle` is called when it may take another."""
 
-    __slots__ = ("_buffered", "_chunks", "_fault", "_head", "_held", "_idle", "_keep", "_loop", "_lost", "_open",
-                 "_paused", "_reader", "_released", "_straight", "_taker", "_timer", "_too_late", "_transport", "_turn",
-                 "_until", "_waiting", "_whole", "alive", "heard", "owner", "tls", "used")  # fmt: skip
+    __slots__ = ("_buffered", "_chunks", "_fault", "_head", "_held", "_idle", "_keep", "_line", "_loop", "_lost",
+                 "_open", "_paused", "_reader", "_released", "_straight", "_taker", "_timer", "_too_late",
+                 "_transport", "_turn", "_until", "_waiting", "_whole", "alive", "heard", "owner", "tls",
+                 "used")  # fmt: skip
 
     def __init__(
         self,
@@ -75,6 +79,8 @@ class Connection(asyncio.Protocol):
         """The taker, while a whole frame can go to it at once."""
         self._held = False
         """Whether the taker has no room."""
+        self._line: StreamLine | None = None
+        """What reads the socket in the transport's stead."""
         self._whole = self._paused = self._keep = self._released = False
         self._fault: BaseException | None = None
         self._until: float | None = None
@@ -153,6 +159,7 @@ class Connection(asyncio.Protocol):
     def hold(self) -> None:
         """The taker has no room: the socket is left alone."""
         self._held, self._open = True, None
+        self._end_line()
         if not self._paused and not self._whole and self.alive:
             self._paused = True
             self._open_transport().pause_reading()
@@ -175,11 +182,13 @@ class Connection(asyncio.Protocol):
         """Cuts the connection: what it would still say belongs to a call that nobody waits for."""
         self._fail(error)
         self.alive = False
+        self._end_line()
         if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
         self.alive = False
+        self._end_line()
         if self._transport is not None:
             self._transport.close()
 
@@ -205,6 +214,8 @@ class Connection(asyncio.Protocol):
 
     def _look_open(self) -> None:
         self._open = self._taker if self._reader.between_frames and not self._held else None
+        if self._open is not None and self._line is None and self.tls is None:
+            self._begin_line(self._open)
 
     def _end_taking(self) -> None:
         """Tells the taker that nothing more comes, once it has everything that came before."""
@@ -285,11 +296,35 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
+        self._end_line()
         self._timer.stop()
         if not self._whole:
             self._fail(UpstreamFault("it closed the connection before its answer was whole"))
         self._reader.close()
         self._lost(self)
+
+    # --- the line, see native.py -----------------------------------------------------------------------------------
+
+    def _begin_line(self, taker: Taker) -> None:
+        transport = self._open_transport()
+        socket = transport.get_extra_info("socket")
+        if socket is None or self._paused or transport.is_closing():
+            return
+        self._line = taker.line(socket.fileno(), self._between, self.data_received, self._end_line)
+        if self._line is not None:
+            transport.pause_reading()
+
+    def _between(self) -> bool:
+        return self._open is not None
+
+    def _end_line(self) -> None:
+        """The transport reads again."""
+        line, self._line = self._line, None
+        if line is None:
+            return
+        line.end()
+        if self.alive and not self._held and not self._open_transport().is_closing():
+            self._open_transport().resume_reading()
 
     # --- the answer ------------------------------------------------------------------------------------------------
 
@@ -337,6 +372,7 @@ class Connection(asyncio.Protocol):
             return
         self._released = self.used = True
         self.owner = None
+        self._end_line()
         if self._keep and self.alive:
             self._idle(self)
         else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nexus_gateway.exchange import Headers, Waiter
+
+if TYPE_CHECKING:
+    from nexus_native import StreamLine
 
 CONNECT_SECONDS = 5.0
 
@@ -85,6 +88,12 @@ class Taker(Protocol):
     def take_frame(self, data: bytes) -> bool:
         """One read of a socket that begins where a frame does. False where it is not one frame with one event that
         needs no second look: then nothing of it is taken, and it comes by `take`."""
+
+    def line(
+        self, socket: int, between: Callable[[], bool], deliver: Callable[[bytes], None], over: Callable[[], None]
+    ) -> StreamLine | None:
+        """Reads `socket` in the pourer's stead, see native.py, and takes what `take_frame` would while `between` says
+        that a frame begins; None where it does not. `deliver` is given all else; `over`: no more can be read."""
 
     def patience(self) -> float:
         """Seconds for which more is waited for, if nothing comes meanwhile. Raises UpstreamSlow where they are over."""

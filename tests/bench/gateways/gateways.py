@@ -193,7 +193,7 @@ KNOWN = {
         Gateway(HAPROXY, "nothing", _of_server("haproxy"), _haproxy, _SERVICES),
         Gateway(
             NEXUS, "everything: keys, limits, logs, audit, metrics, circuit breaker, ids",
-            nexus_version, _nexus("wire"),
+            nexus_version, _nexus("native"),
         ),
         Gateway(NEXUS_ASGI, "the same by `GATEWAY_EDGE=asgi`", nexus_version, _nexus("asgi")),
         Gateway(

@@ -13,6 +13,7 @@ double cpu_of_gateway(void) {
         snprintf(path, sizeof path, "/proc/%d/task", run.pids[i]);
         DIR *tasks = opendir(path);
         for (struct dirent *task; tasks && (task = readdir(tasks));) {
+            if (*task->d_name == '.') continue; /* `..` has a schedstat too: the first thread's */
             snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", run.pids[i], task->d_name);
             FILE *file = fopen(path, "r");
             double ran;

@@ -1,0 +1,6 @@
+"""What the gateway's wire edge does in C where it is built; without it the gateway does the same in Python."""
+
+from nexus_native.plane import Plane
+from nexus_native.stream_line import StreamLine
+
+__all__ = ["Plane", "StreamLine"]

@@ -1,0 +1,23 @@
+from collections.abc import Callable
+
+class Plane:
+    def fileno(self) -> int: ...
+    def turn(self) -> None: ...
+
+class StreamLine:
+    def __init__(
+        self,
+        plane: Plane,
+        source: int,
+        sink: int,
+        ready: Callable[[], bool],
+        deliver: Callable[[bytes], None],
+        over: Callable[[], None],
+        spill: Callable[[bytes], None],
+        marks: tuple[bytes, ...],
+        keeps: bool,
+        bounds: tuple[float, ...],
+        asked: float,
+    ) -> None: ...
+    def end(self) -> None: ...
+    def taken(self, asked: float) -> tuple[float, int, int, list[int], float, float, list[bytes]]: ...

@@ -1,0 +1,153 @@
+"""Sockets that are read and written here, in one callback of the event loop for all of them.
+
+The loop knows one descriptor, an epoll of ours, and calls `turn` when anything has come for any of them. All that has
+come is read before anything is written: to write wakes whoever waits at the other end (turn.py tells the reason). What
+is read goes out from where it was read into.
+
+Everything runs in the loop's thread. A socket stays its transport's, which neither reads nor writes meanwhile, and whoever
+closes one ends its line before.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport EAGAIN, EINTR, errno
+from posix.unistd cimport close
+
+from nexus_native.plane cimport Line, Plane, Written
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        void* ptr
+
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+
+    int EPOLL_CLOEXEC, EPOLLIN, EPOLLRDHUP, EPOLLET, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int what, int fd, epoll_event* event)
+    int epoll_wait(int epoll, epoll_event* events, int most, int milliseconds)
+
+cdef extern from "<sys/socket.h>" nogil:
+    int MSG_DONTWAIT, MSG_NOSIGNAL
+    ssize_t recv(int fd, void* room, size_t most, int flags)
+    ssize_t send(int fd, const void* data, size_t length, int flags)
+
+cdef enum:
+    AT_ONCE = 256  # lines that a turn hears: who else has something to say is heard in the next
+    READ = 64 << 10  # bytes that are read of one socket at once
+    ROOM = 1 << 20  # bytes that are read before they are written
+
+
+cdef class Plane:
+    def __cinit__(self):
+        self._room = NULL
+        self._written = NULL
+        self._epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self._epoll < 0:
+            raise OSError(errno, "no epoll")
+        self._room = <char*>PyMem_Malloc(ROOM)
+        self._written = <Written*>PyMem_Malloc(AT_ONCE * sizeof(Written))
+        if self._room == NULL or self._written == NULL:
+            raise MemoryError
+        self._used = self._waiting = 0
+        self._writers, self._left, self._watched = [], [], set()
+
+    def __dealloc__(self):
+        if self._epoll >= 0:
+            close(self._epoll)
+        PyMem_Free(self._room)
+        PyMem_Free(self._written)
+
+    def fileno(self):
+        return self._epoll
+
+    def turn(self):
+        cdef epoll_event events[AT_ONCE]
+        cdef int number
+        cdef Line line
+        cdef ssize_t length
+        cdef int found = epoll_wait(self._epoll, events, AT_ONCE, 0)
+        for number in range(found):
+            line = <Line>events[number].data.ptr
+            if not line.watched:  # it was ended by one that was heard before it in this turn
+                continue
+            if ROOM - self._used < READ:
+                self.write_out()
+            length = recv(line.source, self._room + self._used, READ, MSG_DONTWAIT)
+            if length > 0:
+                if length == READ:
+                    line.listen(EPOLL_CTL_MOD)  # there may be more: it is heard again
+                line.came(self._room + self._used, length)
+            elif length == 0 or errno not in (EAGAIN, EINTR):
+                line.gone()
+        self.write_out()
+        self._left.clear()
+
+    cdef int put(self, Line line, Py_ssize_t length) except -1:
+        """The first bytes of what has just come for it go to its sink, at the end of the turn."""
+        self._written[self._waiting] = Written(self._room + self._used, length)
+        self._writers.append(line)
+        self._used += length
+        self._waiting += 1
+        if self._waiting == AT_ONCE:
+            self.write_out()
+        return 0
+
+    cdef int write_out(self) except -1:
+        cdef int number
+        cdef ssize_t sent
+        cdef Line line
+        cdef Written one
+        cdef list writers = self._writers
+        cdef int waiting = self._waiting
+        if waiting == 0:
+            return 0
+        self._waiting = 0
+        for number in range(waiting):
+            line, one = <Line>writers[number], self._written[number]
+            sent = send(line.sink, one.start, one.length, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if sent < one.length:
+                sent = max(sent, 0)  # what is wrong with it its transport finds as well
+                line.spilled(one.start + sent, one.length - sent)
+        self._writers = []
+        self._used = 0
+        return 0
+
+
+cdef class Line:
+    """What comes from one socket, and where it goes."""
+
+    cdef int came(self, const char* data, Py_ssize_t length) except -1:
+        raise NotImplementedError
+
+    cdef int gone(self) except -1:
+        raise NotImplementedError
+
+    cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
+        raise NotImplementedError
+
+    cdef int watch(self) except -1:
+        self.listen(EPOLL_CTL_ADD)
+        self.watched = True
+        self.plane._watched.add(self)
+        return 0
+
+    cdef int listen(self, int how) except -1:
+        """It is told once of what has come (edge-triggered): to be told until all is read is asked anew in each turn,
+        for each line."""
+        cdef epoll_event event
+        event.events = EPOLLIN | EPOLLRDHUP | <unsigned int>EPOLLET
+        event.data.ptr = <void*>self
+        if epoll_ctl(self.plane._epoll, how, self.source, &event) < 0:
+            raise OSError(errno, "a socket cannot be watched")
+        return 0
+
+    cdef int unwatch(self) except -1:
+        if not self.watched:
+            return 0
+        self.plane.write_out()  # who ends it writes next
+        self.watched = False
+        epoll_ctl(self.plane._epoll, EPOLL_CTL_DEL, self.source, NULL)
+        self.plane._watched.discard(self)
+        self.plane._left.append(self)  # an event of this turn may point at it
+        return 0

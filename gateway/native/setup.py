@@ -1,0 +1,22 @@
+"""Translated by Cython and compiled; everything else is in pyproject.toml."""
+
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+_SOURCES = sorted(Path("nexus_native").glob("*.pyx"))
+
+setup(
+    ext_modules=cythonize(
+        [Extension(f"nexus_native.{one.stem}", [str(one)], extra_compile_args=["-O2", "-Wall"]) for one in _SOURCES],
+        language_level=3,
+        compiler_directives={
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+        build_dir="build",
+    )
+)

@@ -1,0 +1,33 @@
+"""What is done in C where that is built (`gateway/native/`): sockets of plain traffic are read and written there.
+Without it all is done in Python, by the same rules."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from nexus_native import Plane
+
+
+def is_built() -> bool:
+    try:
+        import nexus_native  # noqa: F401 - whether it is there is all that is asked
+    except ImportError:
+        return False
+    return True
+
+
+_PLANES: WeakKeyDictionary[asyncio.AbstractEventLoop, Plane] = WeakKeyDictionary()
+
+
+def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
+    """Of a gateway that has it. The loop calls it when anything comes for any of its sockets."""
+    found = _PLANES.get(loop)
+    if found is None:
+        from nexus_native import Plane
+
+        found = _PLANES[loop] = Plane()
+        loop.add_reader(found.fileno(), found.turn)
+    return found
