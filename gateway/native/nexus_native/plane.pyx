@@ -75,8 +75,8 @@ cdef class Plane:
                 self.write_out()
             length = recv(line.source, self._room + self._used, READ, MSG_DONTWAIT)
             if length > 0:
-                if length == READ:
-                    line.listen(EPOLL_CTL_MOD)  # there may be more: it is heard again
+                if length == READ or events[number].events & EPOLLRDHUP:
+                    line.listen(EPOLL_CTL_MOD)  # there may be more, or its end: it is heard again
                 line.came(self._room + self._used, length)
             elif length == 0 or errno not in (EAGAIN, EINTR):
                 line.gone()
