@@ -6,10 +6,20 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 _SOURCES = sorted(Path("nexus_native").glob("*.pyx"))
+_HEADERS = [str(header) for header in sorted(Path("nexus_native").glob("*.h"))]
 
 setup(
     ext_modules=cythonize(
-        [Extension(f"nexus_native.{one.stem}", [str(one)], extra_compile_args=["-O2", "-Wall"]) for one in _SOURCES],
+        [
+            Extension(
+                f"nexus_native.{one.stem}",
+                [str(one)],
+                include_dirs=["nexus_native"],
+                depends=_HEADERS,
+                extra_compile_args=["-O2", "-Wall"],
+            )
+            for one in _SOURCES
+        ],
         language_level=3,
         compiler_directives={
             "boundscheck": False,
