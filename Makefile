@@ -17,6 +17,9 @@ SLOWEST := --durations=30 --durations-min=5
 ifdef ENGINE
 export NEXUS_ENGINE := $(ENGINE)
 endif
+# Whose gateway serves, in C where that can be built, and what that is made of.
+SERVING := .venv .venv-litellm
+NATIVE := $(wildcard gateway/native/*.* gateway/native/nexus_native/*.*) requirements/native.txt ops/build_native.py
 ENGINE_SETUP := $(if $(filter vllm,$(ENGINE)),setup-vllm)
 # Every process would compile its imports anew without bytecode: MLflow alone takes 15 s then.
 export PYTHONDONTWRITEBYTECODE =
@@ -40,9 +43,9 @@ up: setup $(ENGINE_SETUP) ## the same, and stay up: gateway, MLflow, engines
 down: ## stop what `make up` started
 	@if [ -x $(BIN)/nexus ]; then $(BIN)/nexus down; fi
 
-setup: $(STATE)/setup/run ## make .venv with nexus, nexus-gateway and nexus-worker
+setup: $(STATE)/setup/run $(STATE)/setup/native ## make .venv with nexus, nexus-gateway and nexus-worker
 
-setup-dev: $(STATE)/setup/dev ## the same with everything that tests and checks need
+setup-dev: $(STATE)/setup/dev $(STATE)/setup/native ## the same with everything that tests and checks need
 
 setup-vllm: $(STATE)/setup/vllm ## make .venv-vllm: a real vLLM on the CPU, for ENGINE=vllm
 
@@ -50,7 +53,7 @@ setup-checks: $(STATE)/setup/checks-node ## make tests/node/node_modules: checke
 
 setup-clients: $(STATE)/setup/clients-python $(STATE)/setup/clients-node ## make .venv-clients and node_modules: what people ask the gateway with
 
-setup-litellm: $(STATE)/setup/litellm ## make .venv-litellm: a gateway with the extra for hosted providers
+setup-litellm: $(STATE)/setup/litellm $(STATE)/setup/native ## make .venv-litellm: a gateway with the extra for hosted providers
 
 setup-airflow: $(STATE)/setup/airflow ## make .venv-airflow: Airflow, for the DAGs of dags/
 
@@ -125,6 +128,7 @@ lock: setup-dev ## compile requirements/*.txt from pyproject.toml
 	$(LOCK) requirements/docs.in -o requirements/docs.txt
 	$(LOCK) pyproject.toml --extra worker requirements/bento.in -o requirements/bento.txt
 	$(LOCK) requirements/bench.in -o requirements/bench.txt
+	$(LOCK) requirements/native.in -o requirements/native.txt
 
 update: setup-dev ## raise what is depended on as pyproject.toml allows: all, or PACKAGE=httpx alone
 	$(MAKE) --no-print-directory lock RAISE="$(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade)"
@@ -302,6 +306,13 @@ define install
 	  { echo "torch is a CUDA build; requirements/torch.txt names the CPU wheels"; exit 1; }
 	@echo "==> Nexus"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	$(call with_native,.venv)
+endef
+
+# A sync takes out what no lock names, so it is laid in again where it has been built.
+define with_native
+	@for wheel in $(STATE)/native/*.whl; do \
+	  [ ! -e "$$wheel" ] || $(BIN)/uv pip install --quiet --python $(1) --no-deps --reinstall "$$wheel" || exit 1; done
 endef
 
 # An environment beside it, .venv-$(1), with what its own lock holds; $(2) is its size.
@@ -315,6 +326,7 @@ endef
 define environment_with_nexus
 	$(call environment,$(1),$(2))
 	$(BIN)/uv pip install --quiet --python .venv-$(1)/bin/python --no-deps -e .
+	$(if $(filter .venv-$(1),$(SERVING)),$(call with_native,.venv-$(1)))
 endef
 
 # Where development's tools are, they stay: what has become old is then brought up to date with them.
@@ -334,6 +346,14 @@ $(STATE)/setup/dev: requirements/dev.txt requirements/torch.txt pyproject.toml |
 install-dev:
 	$(call install,requirements/dev.txt)
 	@touch $(STATE)/setup/run $(STATE)/setup/dev
+
+# Without a compiler nothing is touched: whoever gets one has it by the next make.
+$(STATE)/setup/native: $(NATIVE) | $(BIN)/uv
+	$(ALONE) $@ $^ -- $(MAKE) --no-print-directory install-native
+
+install-native:
+	@$(BIN)/python ops/build_native.py $(STATE)/native $(SERVING)
+	@if [ -d $(STATE)/native ]; then mkdir -p $(STATE)/setup && touch $(STATE)/setup/native; fi
 
 # vLLM's pins disagree with llm-compressor's, so it has an environment of its own.
 $(STATE)/setup/vllm: requirements/vllm.txt requirements/torch.txt | $(STATE)/setup/run
@@ -360,7 +380,7 @@ SIZE_kfp := 90 MB
 SIZE_hera := 60 MB
 SIZE_bento := 310 MB
 WITH_NEXUS := $(addprefix $(STATE)/setup/,litellm airflow kfp hera bento)
-$(WITH_NEXUS): $(STATE)/setup/%: requirements/%.txt pyproject.toml | $(STATE)/setup/run
+$(WITH_NEXUS): $(STATE)/setup/%: requirements/%.txt pyproject.toml | $(STATE)/setup/run $(STATE)/setup/native
 	$(call environment_with_nexus,$*,$(SIZE_$*))
 	@touch $@
 
