@@ -113,7 +113,7 @@ def serve(start: Start, sockets: Sequence[socket.socket] | None, worker: Worker 
     server = make_server(app, gateway, settings, start.admin_port)
     writers = [writer for writer in (audited, decided, spans) if writer is not None]
     logs.start()
-    _greet(logs, start, served, known, shared=settings.redis_url is not None)
+    _greet(logs, start, settings, served, known)
     for part in (*writers, *watchers):
         part.start()
     if audited is not None and audited.problem:
@@ -270,13 +270,14 @@ def _served(settings: Settings, keys: Keys, source: Source | None, resolve: Path
     return first(source, state)
 
 
-def _greet(logs: LogWriter, start: Start, served: Served, keys: Keys, *, shared: bool) -> None:
-    logs.write(event_line("started", revision=served.current.revision, routes=sorted(served.current.table.routes)))
+def _greet(logs: LogWriter, start: Start, settings: Settings, served: Served, keys: Keys) -> None:
+    now = served.current
+    logs.write(event_line("started", revision=now.revision, routes=sorted(now.table.routes), edge=settings.edge))
     if digest(DEV_KEY.encode()) in keys:
         logs.write(event_line("the key dev-key is open to everybody on this machine", "warning"))
     if served.refused:
         logs.write(event_line("configuration refused; the last good one serves", "error", reason=served.refused.reason))
-    if start.workers > 1 and not shared:
+    if start.workers > 1 and settings.redis_url is None:
         kept = "limits and idempotency keys hold" if _limited(served) else "idempotency keys hold"
         told = f"{kept} for each of {start.workers} workers alone; set GATEWAY_REDIS_URL for all together"
         logs.write(event_line(told, "warning"))

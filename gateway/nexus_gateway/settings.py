@@ -74,7 +74,12 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("GATEWAY_DRAIN_SECONDS", "0", "From SIGTERM on requests are still taken so long; `/ready` is 503 at once."),
     ("GATEWAY_GRACE_SECONDS", "60", "For answers under way after that; then they are cut off."),
-    ("GATEWAY_EDGE", "wire", "`asgi`: uvicorn and FastAPI read every request; the answers are the same, and slower."),
+    (
+        "GATEWAY_EDGE",
+        "`native` where nexus-native is installed, else `wire`",
+        "Who reads plain requests, with the same answers: `native`, the gateway, in C where traffic is plain; `wire`,"
+        " the gateway in Python; `asgi`, uvicorn and FastAPI, the slowest. `started` in the log says which.",
+    ),
     ("GATEWAY_PII_MASKING_ENABLED", "true", "Takes personal data and credentials out of log lines."),
     (
         "GATEWAY_PII_HASH_SALT",

@@ -15,13 +15,13 @@ from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
 from nexus_gateway.cli import gateway as command
-from nexus_gateway.settings import VARIABLES
+from nexus_gateway.settings import VARIABLES, read_settings
 from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.logs import LogWriter, event_line, mask, masked_line, text_of
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.telemetry.request_line import request_line, request_text
 
-from ..support.gateway import BIN, RELEASE, Gateway, direct, until, write_routes
+from ..support.gateway import BIN, EDGE, RELEASE, Gateway, direct, until, write_routes
 from ..support.repository import ROOT
 from ..support.upstream import Engine
 
@@ -106,6 +106,12 @@ def test_every_line_is_of_the_schema(told: tuple[Any, str, str]) -> None:
         SCHEMA.validate(line)
     messages = {line["message"] for line in told[0]}
     assert messages > {"request", "started", "stopped"}
+
+
+def test_the_start_says_which_edge_serves(told: tuple[Any, str, str]) -> None:
+    (started,) = (line for line in told[0] if line["message"] == "started")
+    assert started["edge"] == read_settings(EDGE).edge
+    assert not SCHEMA.is_valid({**started, "edge": "fast"})
 
 
 def test_the_schema_holds_a_request_s_line_to_its_fields(told: tuple[Any, str, str]) -> None:

@@ -114,6 +114,9 @@ class EventLine(_Line):
     )
     revision: str = Field(default="", description="Of the configuration that was taken.")
     routes: list[str] = Field(default=[], description="The models that are served, at the start.")
+    edge: Literal["native", "wire", "asgi"] = Field(
+        default="wire", description="Who reads plain requests (`GATEWAY_EDGE`), at the start."
+    )
     reason: str = Field(default="", description="Why something was refused. Free text: masked.")
 
 
