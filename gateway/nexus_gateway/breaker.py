@@ -34,11 +34,12 @@ class Breakers:
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
-        self._circuits: dict[str, Circuit] = {}
+        self.circuits: dict[str, Circuit] = {}
+        """Of those endpoints whose last answer was not a good one."""
 
     def admits(self, endpoint: str, now: float) -> bool:
         """True where a request may be sent; a half-open circuit's only probe is then taken."""
-        circuit = self._circuits.get(endpoint)
+        circuit = self.circuits.get(endpoint)
         if circuit is None or circuit.state == "closed":
             return True
         if circuit.state == "open" and now - circuit.opened_at >= self._settings.reset_seconds:
@@ -50,7 +51,7 @@ class Breakers:
 
     def would_admit(self, endpoint: str, now: float) -> bool:
         """What `admits` would say, without taking the probe."""
-        circuit = self._circuits.get(endpoint)
+        circuit = self.circuits.get(endpoint)
         if circuit is None or circuit.state == "closed":
             return True
         rested = circuit.state == "half_open" or now - circuit.opened_at >= self._settings.reset_seconds
@@ -58,14 +59,14 @@ class Breakers:
 
     def untroubled(self, endpoint: str) -> bool:
         """True where its last answer was a good one, or it has given none: the next changes nothing."""
-        return endpoint not in self._circuits
+        return endpoint not in self.circuits
 
     def succeeded(self, endpoint: str) -> None:
-        self._circuits.pop(endpoint, None)
+        self.circuits.pop(endpoint, None)
 
     def failed(self, endpoint: str, now: float) -> bool:
         """True where this failure opened the circuit."""
-        circuit = self._circuits.setdefault(endpoint, Circuit())
+        circuit = self.circuits.setdefault(endpoint, Circuit())
         circuit.failures += 1
         circuit.probing = False
         if circuit.state == "half_open" or circuit.failures >= self._settings.max_failures:
@@ -76,28 +77,28 @@ class Breakers:
 
     def undecided(self, endpoint: str) -> None:
         """The request ended without saying anything of the endpoint: the client left."""
-        if (circuit := self._circuits.get(endpoint)) is not None:
+        if (circuit := self.circuits.get(endpoint)) is not None:
             circuit.probing = False
 
     def retry_after(self, endpoint: str, now: float) -> int:
         """Whole seconds until a probe may go, at least 1."""
-        circuit = self._circuits.get(endpoint)
+        circuit = self.circuits.get(endpoint)
         left = self._settings.reset_seconds - (now - circuit.opened_at) if circuit else 0.0
         return max(1, int(left) + (left > int(left)))
 
     def state(self, endpoint: str) -> State:
-        circuit = self._circuits.get(endpoint)
+        circuit = self.circuits.get(endpoint)
         return circuit.state if circuit else "closed"
 
     def show(self, endpoint: str, now: float) -> dict[str, object]:
-        circuit = self._circuits.get(endpoint, Circuit())
+        circuit = self.circuits.get(endpoint, Circuit())
         left = self.retry_after(endpoint, now) if circuit.state == "open" else None
         return {"state": circuit.state, "failures": circuit.failures, "retry_after_seconds": left}
 
     def keep(self, endpoints: set[str]) -> None:
         """Forgets endpoints that no configuration names any more; the others keep their state across a reload."""
-        for gone in self._circuits.keys() - endpoints:
-            del self._circuits[gone]
+        for gone in self.circuits.keys() - endpoints:
+            del self.circuits[gone]
 
 
 def is_failure(status: int) -> bool:

@@ -61,6 +61,7 @@ from nexus_gateway.upstreams.schemes import SCHEMES, open_upstream
 
 if TYPE_CHECKING:
     from nexus_gateway.placing.memory import PlacementMemory
+    from nexus_gateway.straight.compiled import Compiled
     from nexus_gateway.tokens.jwks import Jwks
 
 
@@ -101,6 +102,7 @@ class Gateway:
         """True from then on when new requests are turned away."""
         self.native = False
         """Whether plain traffic is read and written in C, see native.py."""
+        self._compiled: Compiled | None = None
         self.decisions: DecisionLog | None = None
         """Where decisions are kept."""
         self.placement_memory: PlacementMemory | None = None
@@ -235,6 +237,19 @@ class Gateway:
         self.endpoints.keep(named.endpoints)
         self._keep_placements(named.choosing)
         self.logs.write(event_line("configuration taken", revision=named.revision))
+
+    def compiled(self) -> Compiled:
+        """The straight way in C, in the loop that it is asked for in first."""
+        if self._compiled is None:
+            from nexus_gateway.straight.compiled import Compiled  # it is made of much that is made of a gateway
+
+            self._compiled = Compiled(self)
+        return self._compiled
+
+    def go_on_in_python(self) -> None:
+        """With all that is under way in C."""
+        if self._compiled is not None:
+            self._compiled.leave()
 
     def finish(self, record: RequestRecord) -> None:
         record.ended = time.monotonic()

@@ -53,6 +53,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn leaves what is under way after a second signal to the loop, which knows of its own tasks only."""
+        self._gateway.go_on_in_python()
         await super().shutdown(sockets)
         for under_way in tuple(self.server_state.tasks):
             under_way.cancel()

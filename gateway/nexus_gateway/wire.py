@@ -10,22 +10,29 @@ without waiting, what uvicorn was handed it answers itself.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from nexus_gateway.asked import LARGEST
+from nexus_gateway.asked import LARGEST, read_body
 from nexus_gateway.exchange import Headers, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.late_parts import LateParts
+from nexus_gateway.limits.limiter import Admitted
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
 from nexus_gateway.straight.exchange import StraightExchange
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.setting_out import set_out
+from nexus_gateway.straight.way import Way
 from nexus_gateway.turn import Turn, turn_of
+from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire_exchange import WireExchange
+
+if TYPE_CHECKING:
+    from nexus_native import ClientLine, Form, NativeWay
 
 
 class _FirstLines:
@@ -46,7 +53,7 @@ _FIRST = _FirstLines()
 
 class WireProtocol(LateParts):
     __slots__ = ("_admin_port", "_current", "_gateway", "_handed_over", "_held", "_idle_clock", "_idle_since",
-                 "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_turn", "_unread",
+                 "_line", "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_turn", "_unread",
                  "_wrote_in")  # fmt: skip
 
     def __init__(self, gateway: Gateway, admin_port: int | None, **given: Any) -> None:
@@ -70,6 +77,8 @@ class WireProtocol(LateParts):
         self._room_seconds = 0.0
         self._room_clock: asyncio.TimerHandle | None = None
         """Runs while a client does not take the end of an answer: else it keeps the connection, and all that waits."""
+        self._line: ClientLine | None = None
+        """What reads and writes the socket in the transport's stead, see straight/compiled.py."""
         self._idle_since = 0.0
         self._idle_clock: asyncio.TimerHandle | None = None
 
@@ -82,6 +91,7 @@ class WireProtocol(LateParts):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.end_line()
         current, self._current, self._held = self._current, None, b""
         for clock in (self._idle_clock, self._room_clock):
             if clock is not None:
@@ -225,6 +235,8 @@ class WireProtocol(LateParts):
         self._unread = exchange.missing
         self._read_on()
         self._rest()
+        if self._gateway.native and type(exchange) is StraightExchange and exchange.way.native is not False:
+            self.loop.call_soon(self._begin_line, exchange.known, exchange.way, True)
         if self._held:
             # Later, and not in here: this may be the callback of the connection that the next request would take.
             self.loop.call_soon(self._look_again)
@@ -244,10 +256,61 @@ class WireProtocol(LateParts):
         if len(self._held) <= HIGH_WATER_LIMIT:
             self.flow.resume_reading()
 
+    # --- C -----------------------------------------------------------------------------------------------------------
+
+    def _begin_line(self, known: KnownHead, way: Way, again: bool) -> None:
+        """The next request over it is likely to be such a one. `again`: the loop writes at the end of its turn."""
+        transport = self.transport
+        busy = self._line is not None or self._current is not None or self._held or self._handed_over or self._unread
+        if busy or self.flow.write_paused or transport.is_closing():
+            return
+        if transport.get_write_buffer_size():
+            if again:
+                self.loop.call_soon(self._begin_line, known, way, False)
+            return
+        if (socket := transport.get_extra_info("socket")) is None:
+            return
+        self._line = self._gateway.compiled().line(self, int(socket.fileno()), known, way)
+        if self._line is not None:
+            transport.pause_reading()
+
+    def end_line(self) -> None:
+        """The transport reads and writes again."""
+        line, self._line = self._line, None
+        if line is not None:
+            self._idle_since = line.idle_since
+            line.end()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def log_form(self, way: NativeWay) -> Form:
+        return self._gateway.compiled().log_form(way, self)
+
+    def go_on_from(
+        self, way: Way, known: KnownHead, body: bytes, admitted: Admitted | None, ids: str, started: float,
+        until: float, engine: Connection,
+    ) -> None:  # fmt: skip
+        """With a request that C has sent. `ids` are the digits of its four."""
+        gateway = self._gateway
+        exchange = StraightExchange(
+            gateway, self, known, None, way.snapshot, way, read_body(body), (body, body, body), admitted, started
+        )
+        exchange.has_ids(ids[:32], ids[32:64], ids[64:80], ids[80:])
+        self._current = exchange
+        self.tasks.add(exchange)  # type: ignore[arg-type]  # as above
+        exchange.has_called(engine, until)
+
+    def write_behind(self, data: bytes, until: float) -> None:
+        """The rest of an answer, which the client takes by then."""
+        self._room_seconds = until - monotonic()
+        self.transport.write(data)
+
     # --- uvicorn ---------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
         """uvicorn stops: what is under way is finished, and then the connection."""
+        if self._line is not None:
+            self._line.hand_back()
         if self._current is not None:
             self._current.keeps = False
         else:
@@ -264,6 +327,8 @@ class WireProtocol(LateParts):
 
     def _look_idle(self) -> None:
         self._idle_clock = None
+        if (line := self._line) is not None:
+            self._idle_since = self.loop.time() if line.asks else line.idle_since
         if self._current is not None or self._handed_over or self._held:
             return  # other clocks are running, and the next answer sets this one
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()

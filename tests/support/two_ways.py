@@ -209,7 +209,7 @@ class Drive:
         return Told(
             same(self.client.transport.sent), [same(sent) for sent in self.sent], self.client.transport.closing,
             same(log), [{**line, "time": "", "request_id": "", "trace_id": ""} for line in lines],
-            "\n".join(figures).encode(), buckets, self.gateway.parallel._under_way, metrics.in_flight,
+            "\n".join(figures).encode(), buckets, self.gateway.parallel.under_way, metrics.in_flight,
         )  # fmt: skip
 
 

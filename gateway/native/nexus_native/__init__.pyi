@@ -1,4 +1,7 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Counted = tuple[list[int], float]
 
 def asked(body: bytes) -> tuple[str, bool, int, int, int, int, int, bool] | None: ...
 def usage(body: bytes) -> tuple[int, int, int] | None: ...
@@ -25,3 +28,97 @@ class StreamLine:
     ) -> None: ...
     def end(self) -> None: ...
     def taken(self, asked: float) -> tuple[float, int, int, list[int], float, float, list[bytes]]: ...
+
+class Form:
+    most: int
+    def __init__(self, pieces: tuple[bytes, ...], fields: tuple[int, ...]) -> None: ...
+    def filled(
+        self,
+        ids: bytes,
+        length: int,
+        numbers: tuple[int, ...],
+        time: bytes,
+        milliseconds: float,
+        prompt: int,
+        completion: int,
+        cached: int,
+    ) -> bytes: ...
+
+class NativeWay:
+    way: Any  # a `Way`: types of the program's own are not known here
+    keys: object
+    first_byte: float
+    total: float
+    def __init__(
+        self,
+        *,
+        way: object,
+        model: bytes,
+        snapshot: object,
+        keys: object,
+        expires: float,
+        ask: Form,
+        answer: Form,
+        audit: Form | None,
+        idle: list[Any],
+        pool: object,
+        endpoint: str,
+        state: object,
+        owner: str,
+        under_way: dict[str, int],
+        most_parallel: int,
+        limits: object,
+        at_once: object,
+        settle: object,
+        most_tokens: int,
+        bounds: int,
+        many: int,
+        several_prompts: bool,
+        answer_tokens: int,
+        tokens_a_minute: float,
+        cached_counts: float,
+        first_byte: float,
+        total: float,
+        seconds: tuple[tuple[float, ...], ...],
+    ) -> None: ...
+    def taken(self) -> tuple[int, int, int, int, list[Counted]]: ...
+
+class Door:
+    plane: Plane
+    circuits: dict[str, object]
+    def __init__(
+        self,
+        plane: Plane,
+        gateway: object,
+        loop: object,
+        find: Callable[..., NativeWay | None],
+        tell: Callable[[bytearray, int, Sequence[bytes]], None],
+    ) -> None: ...
+    def ring(self) -> None: ...
+    def tell(self) -> None: ...
+    def counted(self) -> set[NativeWay]: ...
+    def leave(self) -> None: ...
+
+class EngineLine:
+    connection: object
+    def __init__(self, plane: Plane, source: int, connection: object) -> None: ...
+    def end(self) -> None: ...
+
+class ClientLine:
+    asks: bool
+    idle_since: float
+    until: float
+    def __init__(
+        self,
+        door: Door,
+        source: int,
+        wire: object,
+        known: object,
+        head: bytes,
+        digits_at: int,
+        way: NativeWay,
+        log: Form,
+    ) -> None: ...
+    def end(self) -> None: ...
+    def hand_back(self) -> None: ...
+    def look_at_time(self, time: float) -> None: ...

@@ -4,19 +4,26 @@ cdef extern from "<sys/types.h>":
 
 cdef class Plane:
     cdef int _epoll
-    cdef char* _room
-    cdef Py_ssize_t _used
+    cdef char* _read
+    cdef Py_ssize_t _read_used
+    cdef char* _made
+    cdef Py_ssize_t _made_used
     cdef list _writers
     cdef Written* _written
     cdef int _waiting
     cdef set _watched
     cdef list _left
+    cdef list _telling
 
-    cdef int put(self, Line line, Py_ssize_t length) except -1
+    cdef int put(self, Line line, int fd, const char* start, Py_ssize_t length) except -1
+    cdef void keep(self, Py_ssize_t length) noexcept
+    cdef char* room(self, Py_ssize_t length) except NULL
     cdef int write_out(self) except -1
+    cdef int tells(self, who) except -1
 
 
 cdef struct Written:
+    int fd
     const char* start
     Py_ssize_t length
 
@@ -24,7 +31,6 @@ cdef struct Written:
 cdef class Line:
     cdef Plane plane
     cdef int source
-    cdef int sink
     cdef bint watched
 
     cdef int came(self, const char* data, Py_ssize_t length) except -1

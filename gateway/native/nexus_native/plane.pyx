@@ -40,22 +40,23 @@ cdef enum:
 
 cdef class Plane:
     def __cinit__(self):
-        self._room = NULL
+        self._read = self._made = NULL
         self._written = NULL
         self._epoll = epoll_create1(EPOLL_CLOEXEC)
         if self._epoll < 0:
             raise OSError(errno, "no epoll")
-        self._room = <char*>PyMem_Malloc(ROOM)
+        self._read, self._made = <char*>PyMem_Malloc(ROOM), <char*>PyMem_Malloc(ROOM)
         self._written = <Written*>PyMem_Malloc(AT_ONCE * sizeof(Written))
-        if self._room == NULL or self._written == NULL:
+        if self._read == NULL or self._made == NULL or self._written == NULL:
             raise MemoryError
-        self._used = self._waiting = 0
-        self._writers, self._left, self._watched = [], [], set()
+        self._read_used = self._made_used = self._waiting = 0
+        self._writers, self._left, self._telling, self._watched = [], [], [], set()
 
     def __dealloc__(self):
         if self._epoll >= 0:
             close(self._epoll)
-        PyMem_Free(self._room)
+        PyMem_Free(self._read)
+        PyMem_Free(self._made)
         PyMem_Free(self._written)
 
     def fileno(self):
@@ -71,26 +72,47 @@ cdef class Plane:
             line = <Line>events[number].data.ptr
             if not line.watched:  # it was ended by one that was heard before it in this turn
                 continue
-            if ROOM - self._used < READ:
+            if ROOM - self._read_used < READ:
                 self.write_out()
-            length = recv(line.source, self._room + self._used, READ, MSG_DONTWAIT)
+            length = recv(line.source, self._read + self._read_used, READ, MSG_DONTWAIT)
             if length > 0:
-                if length == READ or events[number].events & EPOLLRDHUP:
+                if length == READ or events[number].events & ~EPOLLIN:
                     line.listen(EPOLL_CTL_MOD)  # there may be more, or its end: it is heard again
-                line.came(self._room + self._used, length)
+                line.came(self._read + self._read_used, length)
             elif length == 0 or errno not in (EAGAIN, EINTR):
                 line.gone()
         self.write_out()
         self._left.clear()
+        if self._telling:
+            telling, self._telling = self._telling, []
+            for who in telling:
+                who.tell()
 
-    cdef int put(self, Line line, Py_ssize_t length) except -1:
-        """The first bytes of what has just come for it go to its sink, at the end of the turn."""
-        self._written[self._waiting] = Written(self._room + self._used, length)
+    cdef int put(self, Line line, int fd, const char* start, Py_ssize_t length) except -1:
+        """Goes to `fd` at the end of the turn: what has just been read and was kept, or what was made in `room`. `line`
+        is told what the socket does not take."""
+        self._written[self._waiting] = Written(fd, start, length)
         self._writers.append(line)
-        self._used += length
         self._waiting += 1
         if self._waiting == AT_ONCE:
             self.write_out()
+        return 0
+
+    cdef void keep(self, Py_ssize_t length) noexcept:
+        """So much of what has just been read is not read over until it is written."""
+        self._read_used += length
+
+    cdef char* room(self, Py_ssize_t length) except NULL:
+        """To make something in that goes out in this turn; at most `READ` and a bit."""
+        if ROOM - self._made_used < length:
+            self.write_out()
+        cdef char* found = self._made + self._made_used
+        self._made_used += length
+        return found
+
+    cdef int tells(self, who) except -1:
+        """`who.tell()` at the end of the turn."""
+        self._telling.append(who)
         return 0
 
     cdef int write_out(self) except -1:
@@ -105,12 +127,12 @@ cdef class Plane:
         self._waiting = 0
         for number in range(waiting):
             line, one = <Line>writers[number], self._written[number]
-            sent = send(line.sink, one.start, one.length, MSG_DONTWAIT | MSG_NOSIGNAL)
+            sent = send(one.fd, one.start, one.length, MSG_DONTWAIT | MSG_NOSIGNAL)
             if sent < one.length:
                 sent = max(sent, 0)  # what is wrong with it its transport finds as well
                 line.spilled(one.start + sent, one.length - sent)
         self._writers = []
-        self._used = 0
+        self._read_used = self._made_used = 0
         return 0
 
 

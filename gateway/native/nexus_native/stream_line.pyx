@@ -32,6 +32,7 @@ cdef bytes _USAGE = b'"usage"'
 
 
 cdef class StreamLine(Line):
+    cdef int _sink
     cdef object _ready
     cdef object _deliver
     cdef object _over
@@ -57,7 +58,7 @@ cdef class StreamLine(Line):
         cdef int number
         if len(bounds) > MOST_BOUNDS:
             raise ValueError(f"bounds: {len(bounds)}, at most {MOST_BOUNDS}")
-        self.plane, self.source, self.sink = plane, source, sink
+        self.plane, self.source, self._sink = plane, source, sink
         self._ready, self._deliver, self._over, self._spill = ready, deliver, over, spill
         self._marks, self._keeps, self._asked = marks, keeps, asked
         self._bound_count = len(bounds)
@@ -101,7 +102,8 @@ cdef class StreamLine(Line):
                 events += 1
             if place:
                 self._count(events)
-                self.plane.put(self, place)
+                self.plane.keep(place)
+                self.plane.put(self, self._sink, data, place)
         if place < length:
             rest = PyBytes_FromStringAndSize(data + place, length - place)
             self.plane.write_out()  # what was before it, and then what the story writes

@@ -7,19 +7,19 @@ class Parallel:
     """Holds only callers that are here now."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, int] = {}
+        self.under_way: dict[str, int] = {}
 
     def enter(self, caller: str, limit: int | None) -> bool:
         """True where one more may begin; it is taken out by `leave`."""
-        now = self._under_way.get(caller, 0)
+        now = self.under_way.get(caller, 0)
         if limit is not None and now >= limit:
             return False
-        self._under_way[caller] = now + 1
+        self.under_way[caller] = now + 1
         return True
 
     def leave(self, caller: str) -> None:
-        left = self._under_way[caller] - 1
+        left = self.under_way[caller] - 1
         if left:
-            self._under_way[caller] = left
+            self.under_way[caller] = left
         else:
-            del self._under_way[caller]
+            del self.under_way[caller]

@@ -37,8 +37,8 @@ class StraightExchange:
     """What a `WireExchange`, a `Request`, a call and their coroutine are to a request of the story."""
 
     __slots__ = ("_admitted", "_asked", "_body", "_call_span", "_called", "_engine", "_gateway", "_held", "_ids",
-                 "_known", "_plain", "_sent", "_snapshot", "_started", "_until", "_way", "_wire", "keeps",
-                 "missing")  # fmt: skip
+                 "_plain", "_sent", "_snapshot", "_started", "_until", "_wire", "keeps", "known", "missing",
+                 "way")  # fmt: skip
 
     def __init__(
         self,
@@ -55,20 +55,22 @@ class StraightExchange:
     ) -> None:
         """`bodies`: as it was sent, as the policy lets it go on, and as the engine is told it. `started`: seconds of
         a clock that does not go back."""
-        self._gateway, self._wire, self._known, self._plain = gateway, wire, known, plain
-        self._snapshot, self._way, self._asked = snapshot, way, asked
+        self._gateway, self._wire, self.known, self._plain = gateway, wire, known, plain
+        self._snapshot, self.way, self._asked = snapshot, way, asked
         self._sent, self._held, self._body = bodies
         self._admitted, self._started, self.keeps, self.missing = admitted, started, known.keeps, 0
         if plain is not None and known.has_ids:
             self._ids, self._call_span = trace(plain.head), new_span_id()
         else:
-            request_id, trace_id, span, self._call_span = new_ids()
-            self._ids = Trace(request_id, trace_id, span, "01")
+            self.has_ids(*new_ids())
+
+    def has_ids(self, request_id: str, trace_id: str, span_id: str, call_span: str) -> None:
+        self._ids, self._call_span = Trace(request_id, trace_id, span_id, "01"), call_span
 
     # --- there -----------------------------------------------------------------------------------------------------
 
     def call(self, engine: Connection) -> None:
-        gateway, way, ids = self._gateway, self._way, self._ids
+        gateway, way, ids = self._gateway, self.way, self._ids
         self._engine = engine
         body = self._body
         gateway.metrics.in_flight += 1
@@ -79,6 +81,11 @@ class StraightExchange:
         head = way.ask_form % (ids.request_id, ids.trace_id, ids.trace_id, self._call_span, ids.flags, len(body))
         self._until = engine.send_straight(self, head.encode("latin-1"), body, seconds)
 
+    def has_called(self, engine: Connection, until: float) -> None:
+        """As it began, and had been sent elsewhere."""
+        self._engine, self._called, self._until = engine, self._started, until
+        engine.straight_since(self, until)
+
     # --- and back --------------------------------------------------------------------------------------------------
 
     def heard(self, data: bytes) -> None:
@@ -86,7 +93,7 @@ class StraightExchange:
         plain = plain_answer(data[: end + 2]) if end >= 0 else None
         if plain is not None and plain.straight and plain.length == len(data) - end - len(END):
             body, now = data[end + len(END) :], time.monotonic()
-            way = self._way
+            way = self.way
             late = now - self._started >= way.candidate.route.timeouts.total
             streams = self._asked.stream and way.surface.streams  # what comes whole is no stream
             usage = None if late or streams or self._wire.flow.write_paused else usage_in(body)
@@ -102,17 +109,17 @@ class StraightExchange:
     def _answer(self, body: bytes, now: float) -> None:
         ids, wire, admitted = self._ids, self._wire, self._admitted
         left = () if admitted is None else admitted[0]
-        form = self._way.answer_form % (
+        form = self.way.answer_form % (
             len(body), ids.request_id, ids.trace_id, ids.trace_id, ids.span_id, ids.flags, *left
         )  # fmt: skip
         last = b"\r\n" if self.keeps else b"connection: close\r\n\r\n"
         wire.write(b"%b%b%b%b" % (wire.first_lines(), form.encode("latin-1"), last, body))
-        wire.answered(self, self._started + self._way.candidate.route.timeouts.total - now)
+        wire.answered(self, self._started + self.way.candidate.route.timeouts.total - now)
         wire.tasks.discard(self)
 
     def _conclude(self, usage: Usage, size: int, now: float) -> None:
         """What the story does after an answer."""
-        gateway, way, record = self._gateway, self._way, self._record()
+        gateway, way, record = self._gateway, self.way, self._record()
         record.status, record.first_byte, record.answer_bytes = 200, now, size
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = usage
         owner = way.caller.key.owner
@@ -139,7 +146,7 @@ class StraightExchange:
 
     def _left(self) -> WireExchange:
         """The story goes on from here, as if it had sent the call."""
-        gateway, way, wire, record, ids = self._gateway, self._way, self._wire, self._record(), self._ids
+        gateway, way, wire, record, ids = self._gateway, self.way, self._wire, self._record(), self._ids
         exchange = WireExchange(wire, self._plain_head())
         if self._admitted is not None:
             record.limit_headers = headers_of(verdict_of(self._admitted[0], way.caller.limits))
@@ -159,11 +166,11 @@ class StraightExchange:
 
     def _plain_head(self) -> PlainHead:
         """Whose body has come."""
-        plain = self._plain or self._known.plain(len(self._sent))
+        plain = self._plain or self.known.plain(len(self._sent))
         return replace(plain, length=0, keeps=self.keeps)
 
     def _record(self) -> RequestRecord:
-        way, ids, client = self._way, self._ids, self._wire.client
+        way, ids, client = self.way, self._ids, self._wire.client
         record = RequestRecord("POST", way.surface.path, client[0] if client is not None else "", self._started)
         record.request_id, record.trace_id, record.revision = ids.request_id, ids.trace_id, self._snapshot.revision
         record.span_id, record.parent_id, record.sampled = ids.span_id, ids.parent_id, ids.sampled

@@ -22,7 +22,7 @@ _LENGTHS = (_LENGTH, b"\r\nContent-Length: ")
 class KnownHead:
     """What one says, whatever the length."""
 
-    __slots__ = ("_headers", "_place", "digest", "has_ids", "keeps", "surface")
+    __slots__ = ("_headers", "_place", "cut", "digest", "has_ids", "keeps", "surface")
 
     def __init__(self, plain: PlainHead) -> None:
         head = plain.head
@@ -33,6 +33,9 @@ class KnownHead:
         straight = is_json(head) and IDEMPOTENCY_KEY not in head.firsts
         self.digest = sole_digest(head) if straight else None
         """Of the credential; None where there is more to think of than one, and the straight way is not taken."""
+
+        self.cut: tuple[bytes, int] | None = None
+        """Where it is kept: its bytes without the digits of a length and the empty line, and where those stood."""
 
     def plain(self, length: int) -> PlainHead:
         """With a body of that length."""
@@ -65,10 +68,12 @@ class KnownHeads:
         if len(self._known) >= MOST:
             self._known.clear()
         self._known[cut[0]] = known
+        known.cut = cut[0], cut[2]
 
 
-def _cut(data: bytes) -> tuple[bytes, int] | None:
-    """The head without the digits of its length, and the length; None where it is not written as most clients do."""
+def _cut(data: bytes) -> tuple[bytes, int, int] | None:
+    """The head without the digits of its length, the length, and where its digits stood; None where it is not written
+    as most clients do."""
     for line in _LENGTHS:
         start = data.find(line)
         if start >= 0:
@@ -77,5 +82,5 @@ def _cut(data: bytes) -> tuple[bytes, int] | None:
             digits = data[start:end]
             if not digits.isdigit() or len(digits) > MOST_DIGITS or (digits[0] == _ZERO and len(digits) > 1):
                 return None
-            return data[:start] + data[end:], int(digits)
+            return data[:start] + data[end:], int(digits), start
     return None

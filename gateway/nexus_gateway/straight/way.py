@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 from nexus_gateway.admission import headers_of
 from nexus_gateway.asked import Asked, renamed
 from nexus_gateway.candidates import Candidate, translated
@@ -20,6 +22,9 @@ from nexus_gateway.upstream_call import JSON, lines_for
 from nexus_gateway.upstreams.http import HttpUpstream
 from nexus_gateway.upstreams.protocol import Call, written
 
+if TYPE_CHECKING:
+    from nexus_native import Form, NativeWay
+
 _APIS = ("chat", "completions", "embeddings", "rerank")
 """Whose answers are noted nowhere, and whose clients say nothing to the engine but the body."""
 _IDS = Trace("\0request\0", "\0trace\0", "\0span\0", "\0flags\0")
@@ -30,8 +35,8 @@ _PLACES = (_IDS.request_id, _IDS.trace_id, _IDS.span_id, _IDS.flags, _CALL)
 
 
 class Way:
-    __slots__ = ("answer_form", "ask_form", "caller", "candidate", "endpoint", "holds", "kind", "limited", "model",
-                 "pool", "salted", "salts", "surface", "usual")  # fmt: skip
+    __slots__ = ("answer_form", "ask_form", "caller", "candidate", "endpoint", "holds", "kind", "limited", "log_forms",
+                 "model", "native", "pool", "salted", "salts", "snapshot", "surface", "usual")  # fmt: skip
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Way:
     ) -> None:
         upstream = candidate.upstream
         self.caller, self.surface, self.candidate, self.pool = caller, surface, candidate, pool
+        self.snapshot = snapshot
         self.endpoint = candidate.endpoint.id
         self.model = upstream.model or candidate.route.name
         """As the engine calls it."""
@@ -59,6 +65,10 @@ class Way:
         self.answer_form = _answer_form(snapshot, caller, candidate)
         """Takes length of the body, request id, trace id, trace id, span, flags, and the numbers of the quotas."""
         self.kind: Kind = ("POST", surface.path, 200, candidate.route.name, upstream.release, upstream.name, "200")
+        self.native: NativeWay | Literal[False] | None = None
+        """The same for C, once it is asked for; False where it is none for C."""
+        self.log_forms: dict[str, Form] = {}
+        """By the client's address."""
         self.usual: Usual | None = None
         """The figures of its answers, once there is one: what has never been counted is in no scrape."""
 

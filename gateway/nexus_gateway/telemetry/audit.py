@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from nexus_gateway.telemetry.audit_file import ChainFiles
 from nexus_gateway.telemetry.chain import VERSION
@@ -37,7 +38,7 @@ class _Decided:
     record: RequestRecord
 
 
-class AuditLog(GapLog[_Decided]):
+class AuditLog(GapLog[_Decided | bytes]):
     """Open, see above."""
 
     def __init__(self, path: Path, salt: bytes, process: str, *, largest: int = LARGEST) -> None:
@@ -65,18 +66,20 @@ class AuditLog(GapLog[_Decided]):
     def close(self) -> None:
         self._files.close()
 
-    def line(self, item: _Decided) -> Line:
-        record = item.record
+    def line(self, item: _Decided | bytes) -> Line:
+        return item if isinstance(item, bytes) else self.decision(item.time, item.model, item.record)
+
+    def decision(self, at: float, model: str, record: RequestRecord) -> dict[str, Any]:
         principal = self._principal(record.key_id) if record.key_id else None
         return {
             "kind": "decision",
-            "time": timestamp(item.time),
+            "time": timestamp(at),
             "request_id": _clean_id(record.request_id),
             "trace_id": record.trace_id,
             "principal": principal,
             "decision": "refused" if record.code else "allowed",
             "policy": record.code or f"key:{principal}",
-            "model": _clean(item.model) or None,
+            "model": _clean(model) or None,
             "route": record.route or None,
             "upstream": record.upstream or None,
             "release": record.release or None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_gateway.telemetry.appended_file import AppendedFile
-from nexus_gateway.telemetry.chain import Tip, bound
+from nexus_gateway.telemetry.chain import Tip, bound, bound_text
 from nexus_gateway.telemetry.logs import timestamp
 
 
@@ -29,17 +29,18 @@ class ChainFiles:
             self._file = fresh
         return self._file
 
-    def append(self, lines: list[dict[str, Any]]) -> None:
+    def append(self, lines: list[dict[str, Any] | bytes]) -> None:
+        """Decisions may be written already, but for their place in the chain, see `chain.bound_text`."""
         if self.open().size >= self._largest:
             with suppress(OSError):  # where no new file can be had, the old one takes more
                 self._go_on()
         pieces, tip = list[bytes](), self._tip
         for line in lines:
-            piece, tip = bound(tip, line)
+            piece, tip = bound_text(tip, line) if isinstance(line, bytes) else bound(tip, line)
             pieces.append(piece)
         self.open().append(b"".join(pieces))
         self._tip = tip
-        self._count += sum(line["kind"] == "decision" for line in lines)
+        self._count += sum(isinstance(line, bytes) or line["kind"] == "decision" for line in lines)
 
     def close(self) -> None:
         """Ends the chain."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 _FLUSH_SECONDS = 0.1
@@ -58,6 +58,14 @@ class BatchWriter(ABC, Generic[T]):
                 self._count += self.weight(item)
             else:
                 self.dropped += self.weight(item)
+
+    def add_all(self, items: Sequence[T]) -> None:
+        """Of weight 1 each."""
+        with self._lock:
+            taken = items[: max(0, self._most_waiting - self._count)]
+            self._waiting += taken
+            self._count += len(taken)
+            self.dropped += len(items) - len(taken)
 
     def _has_room(self) -> bool:
         return self._count < self._most_waiting

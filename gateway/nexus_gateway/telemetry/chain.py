@@ -50,6 +50,18 @@ def bound(tip: Tip, fields: dict[str, Any]) -> tuple[bytes, Tip]:
     return said, Tip(tip.seq + 1, found)
 
 
+MARK = b"\0"
+"""Where a line that is written already has no `previous`, and behind that no `seq`; JSON has no such byte."""
+
+
+def bound_text(tip: Tip, text: bytes) -> tuple[bytes, Tip]:
+    """As `bound`, of a decision's canonical form with two `MARK`s."""
+    text = text.replace(MARK, tip.hash.encode(), 1).replace(MARK, b"%d" % (tip.seq + 1), 1)
+    found = hashlib.sha256(text).hexdigest()
+    before, kind, behind = text.partition(_KIND)
+    return b'%b"hash":"%b",%b%b\n' % (before, found.encode(), kind, behind), Tip(tip.seq + 1, found)
+
+
 def line_hash(line: dict[str, Any]) -> str:
     """SHA-256 over the canonical JSON of everything but `hash`."""
     return hashlib.sha256(canonical({name: value for name, value in line.items() if name != "hash"})).hexdigest()

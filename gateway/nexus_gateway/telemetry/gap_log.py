@@ -15,7 +15,8 @@ from nexus_gateway.telemetry.batches import BatchWriter
 from nexus_gateway.telemetry.logs import timestamp
 
 T = TypeVar("T")
-Line = dict[str, Any]
+Line = dict[str, Any] | bytes
+"""Bytes are one that is written already, but for what binds it to others."""
 
 
 class GapLog(BatchWriter[T]):

@@ -33,8 +33,8 @@ class Texts:
 
     __slots__ = ("count", "text")
 
-    def __init__(self, line: bytes) -> None:
-        self.text, self.count = bytearray(line), 1
+    def __init__(self, lines: bytes | bytearray, count: int = 1) -> None:
+        self.text, self.count = bytearray(lines), count
 
 
 Line = dict[str, Any]
@@ -53,19 +53,19 @@ class LogWriter(BatchWriter[Line | Texts]):
     def write(self, line: Line) -> None:
         self.add(line)
 
-    def write_text(self, line: bytes) -> None:
-        """One line of ASCII with its end, in which nothing has to be masked."""
+    def write_text(self, lines: bytes | bytearray, count: int = 1) -> None:
+        """`count` lines of ASCII with their ends, in which nothing has to be masked."""
         with self._lock:
             last = self._waiting[-1] if self._waiting else None
             if type(last) is Texts and last.count < _MOST_TOGETHER:
                 if self._has_room():
-                    last.text += line
-                    last.count += 1
-                    self._count += 1
+                    last.text += lines
+                    last.count += count
+                    self._count += count
                 else:
-                    self.dropped += 1
+                    self.dropped += count
                 return
-        self.add(Texts(line))
+        self.add(Texts(lines, count))
 
     def weight(self, item: Line | Texts) -> int:
         return item.count if isinstance(item, Texts) else 1

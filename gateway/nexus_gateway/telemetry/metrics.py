@@ -18,7 +18,7 @@ from nexus_gateway.telemetry.families import Family, Labels
 from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.merged import Figures, add, figures_of, of_tenant, told
 from nexus_gateway.telemetry.record import RequestRecord
-from nexus_gateway.telemetry.usual import Kind, Usual
+from nexus_gateway.telemetry.usual import Counted, Kind, Usual
 
 if TYPE_CHECKING:
     from nexus_gateway.siblings import Told
@@ -99,6 +99,8 @@ class Metrics:
         """`state` gives what is known at the time of a scrape and is not counted here, `lag` the worst of the loop's
         since it was asked last."""
         self.in_flight = 0
+        self.settle: Callable[[], None] = _nothing
+        """Brings what has been counted elsewhere, before anything is told."""
         self.requests = Counter(families.REQUESTS)
         self.latency = Histogram(families.LATENCY)
         self.asked = Counter(families.UPSTREAM_REQUESTS)
@@ -170,6 +172,22 @@ class Metrics:
             tenant.tokens(self).add(record.prompt_tokens, record.completion_tokens)
         if record.cached_tokens:
             self._count_tokens(record, usual.made_by, "cached", record.cached_tokens)
+
+    def add_usual(
+        self, kind: Kind, tenant: str, answers: int, prompt: int, completion: int, cached: int,
+        seconds: Sequence[Counted],
+    ) -> None:  # fmt: skip
+        """Answers of that kind that were counted elsewhere. `seconds`: whole, to the first byte, of the call, and to
+        the first byte by the tenants' bounds."""
+        usual = self.usual_of(kind)
+        usual.add(answers, *seconds[:3])
+        of_tenant = usual.of_tenant(self, tenant)
+        of_tenant.add(answers, seconds[3])
+        if prompt or completion:
+            of_tenant.tokens(self).add(prompt, completion)
+        if cached:
+            self.tokens.add((*usual.made_by, "cached"), cached)
+            self.tenant_tokens.add((tenant, *usual.made_by, "cached"), cached)
 
     def _count_any(self, record: RequestRecord) -> None:
         seconds = record.ended - record.started
@@ -249,6 +267,7 @@ class Metrics:
 
     async def render_tenant(self, tenant: str, gathered: Told | None = None) -> bytes:
         """What is counted of that tenant."""
+        self.settle()
         own = (kept.family(tenant) for kept in self._kept() if kept.kind.names_tenants)
         if gathered is None:
             return await _text(own)
@@ -265,6 +284,7 @@ class Metrics:
         return figures_of(self.families(scraped=scraped))
 
     def families(self, *, scraped: bool = True, tenants: bool = True) -> Iterator[Metric]:
+        self.settle()
         if scraped:
             yield families.LOOP_LAG.told({(): self._lag()})
         yield families.IN_FLIGHT.told({(): self.in_flight})
@@ -277,6 +297,10 @@ class Metrics:
 
     def _kept(self) -> Iterator[Counter | Histogram]:
         return (kept for kept in vars(self).values() if isinstance(kept, Counter | Histogram))
+
+
+def _nothing() -> None:
+    """All is counted here."""
 
 
 async def _text(metrics: Iterable[Metric]) -> bytes:

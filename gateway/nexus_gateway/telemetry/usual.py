@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nexus_gateway.telemetry import families
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 Kind = tuple[str, str, int, str, str, str, str]
 """Method, path, status, route, release, upstream, the engine's own status."""
+
+
+Counted = tuple[Sequence[int], float]
+"""Of a histogram: a count for each bound and one for what is above all, and the sum."""
 
 
 class Usual:
@@ -45,6 +50,16 @@ class Usual:
         engine[bisect_left(families.UPSTREAM_LATENCY.bounds, called)] += 1
         engine[-1] += called
 
+    def add(self, answers: int, latency: Counted, first_byte: Counted, called: Counted) -> None:
+        """So many that were counted elsewhere."""
+        for cell in (self._requests, self._answers, self._asked):
+            cell[0] += answers
+        self._tried[1] += answers
+        self._tried[-1] += answers
+        _merge(self._latency, latency)
+        _merge(self._first_byte, first_byte)
+        _merge(self._upstream_latency, called)
+
     def of_tenant(self, metrics: Metrics, tenant: str) -> OfTenant:
         found = self._tenants.get(tenant)
         if found is None:
@@ -70,6 +85,11 @@ class OfTenant:
         first[bisect_left(families.TENANT_SECONDS, first_byte)] += 1
         first[-1] += first_byte
 
+    def add(self, answers: int, first_byte: Counted) -> None:
+        """So many that were counted elsewhere."""
+        self._requests[0] += answers
+        _merge(self._first_byte, first_byte)
+
     def tokens(self, metrics: Metrics) -> Tokens:
         if self._tokens is None:
             self._tokens = Tokens(metrics, *self._key)
@@ -92,3 +112,10 @@ class Tokens:
         self._tenant_prompt[0] += prompt
         self._completion[0] += completion
         self._tenant_completion[0] += completion
+
+
+def _merge(ours: list[float], counted: Counted) -> None:
+    counts, total = counted
+    for place, count in enumerate(counts):
+        ours[place] += count
+    ours[-1] += total

@@ -18,7 +18,7 @@ from nexus_gateway.upstreams.late_timer import LateTimer
 from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
 
 if TYPE_CHECKING:
-    from nexus_native import StreamLine
+    from nexus_native import EngineLine, Plane, StreamLine
 
 HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket is left alone
 _NO_FIRST_BYTE = "its first byte did not come within the deadline"
@@ -39,10 +39,10 @@ class StraightHearer(Protocol):
 class Connection(asyncio.Protocol):
     """Belongs to one call at a time. `idle` is called when it may take another."""
 
-    __slots__ = ("_buffered", "_chunks", "_fault", "_head", "_held", "_idle", "_keep", "_line", "_loop", "_lost",
-                 "_open", "_paused", "_reader", "_released", "_straight", "_taker", "_timer", "_too_late",
-                 "_transport", "_turn", "_until", "_waiting", "_whole", "alive", "heard", "owner", "tls",
-                 "used")  # fmt: skip
+    __slots__ = ("_buffered", "_chunks", "_fault", "_head", "_held", "_idle", "_keep", "_loop", "_lost", "_open",
+                 "_paused", "_reader", "_released", "_straight", "_taker", "_timer", "_too_late",
+                 "_transport", "_turn", "_until", "_waiting", "_whole", "alive", "heard", "line", "owner",
+                 "tls", "used")  # fmt: skip
 
     def __init__(
         self,
@@ -64,6 +64,8 @@ class Connection(asyncio.Protocol):
         self.alive = True
         self._straight: StraightHearer | None = None
         """Who hears the present answer at once, while it is such as is heard so."""
+        self.line: StreamLine | EngineLine | None = None
+        """What reads the socket in the transport's stead, see native.py."""
         self.owner: object | None = None
         """The call that it carries; None while it is idle. Only the owner may cut it."""
         self._reset()
@@ -79,8 +81,6 @@ class Connection(asyncio.Protocol):
         """The taker, while a whole frame can go to it at once."""
         self._held = False
         """Whether the taker has no room."""
-        self._line: StreamLine | None = None
-        """What reads the socket in the transport's stead."""
         self._whole = self._paused = self._keep = self._released = False
         self._fault: BaseException | None = None
         self._until: float | None = None
@@ -95,6 +95,7 @@ class Connection(asyncio.Protocol):
     # --- the call --------------------------------------------------------------------------------------------------
 
     def send(self, owner: object, head: bytes, body: bytes) -> None:
+        self.end_line()
         self._reset()
         self.owner = owner
         self._write(head, body)
@@ -109,13 +110,18 @@ class Connection(asyncio.Protocol):
     def send_straight(self, hearer: StraightHearer, head: bytes, body: bytes, seconds: float) -> float:
         """A request whose answer `hearer` may take as it comes, without any of what a call has besides. It must
         begin within `seconds`: until the time of the loop that comes back."""
-        self.owner = self._straight = hearer
-        self._whole, self._fault = False, None
+        self.end_line()
         until = self._loop.time() + seconds
-        self._until, self._too_late = until, _NO_FIRST_BYTE
-        self._timer.ring_by(until, self._rang)
+        self.straight_since(hearer, until)
         self._write(head, body)
         return until
+
+    def straight_since(self, hearer: StraightHearer, until: float) -> None:
+        """As if it had been sent by `send_straight`."""
+        self.owner = self._straight = hearer
+        self._whole, self._fault = False, None
+        self._until, self._too_late = until, _NO_FIRST_BYTE
+        self._timer.ring_by(until, self._rang)
 
     def rest(self, *, keep: bool) -> None:
         """The straight answer is whole."""
@@ -159,7 +165,7 @@ class Connection(asyncio.Protocol):
     def hold(self) -> None:
         """The taker has no room: the socket is left alone."""
         self._held, self._open = True, None
-        self._end_line()
+        self.end_line()
         if not self._paused and not self._whole and self.alive:
             self._paused = True
             self._open_transport().pause_reading()
@@ -182,13 +188,13 @@ class Connection(asyncio.Protocol):
         """Cuts the connection: what it would still say belongs to a call that nobody waits for."""
         self._fail(error)
         self.alive = False
-        self._end_line()
+        self.end_line()
         if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
         self.alive = False
-        self._end_line()
+        self.end_line()
         if self._transport is not None:
             self._transport.close()
 
@@ -214,7 +220,7 @@ class Connection(asyncio.Protocol):
 
     def _look_open(self) -> None:
         self._open = self._taker if self._reader.between_frames and not self._held else None
-        if self._open is not None and self._line is None and self.tls is None:
+        if self._open is not None and self.line is None and self.tls is None:
             self._begin_line(self._open)
 
     def _end_taking(self) -> None:
@@ -296,7 +302,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
-        self._end_line()
+        self.end_line()
         self._timer.stop()
         if not self._whole:
             self._fail(UpstreamFault("it closed the connection before its answer was whole"))
@@ -306,20 +312,38 @@ class Connection(asyncio.Protocol):
     # --- the line, see native.py -----------------------------------------------------------------------------------
 
     def _begin_line(self, taker: Taker) -> None:
+        if (socket := self._socket()) is not None:
+            self.line = taker.line(socket, self._between, self.data_received, self.end_line)
+            if self.line is not None:
+                self._open_transport().pause_reading()
+
+    def begin_engine_line(self, plane: Plane) -> EngineLine | None:
+        """Of an idle one; None where it cannot be read but by its transport."""
+        from nexus_native import EngineLine
+
+        if self.tls is not None or (socket := self._socket()) is None:
+            return None
+        self._open_transport().pause_reading()
+        self.line = line = EngineLine(plane, socket, self)
+        return line
+
+    def write_behind(self, data: bytes) -> None:
+        """What the socket has not taken."""
+        self._open_transport().write(data)
+
+    def _socket(self) -> int | None:
         transport = self._open_transport()
         socket = transport.get_extra_info("socket")
-        if socket is None or self._paused or transport.is_closing():
-            return
-        self._line = taker.line(socket.fileno(), self._between, self.data_received, self._end_line)
-        if self._line is not None:
-            transport.pause_reading()
+        if socket is None or self._paused or transport.is_closing() or transport.get_write_buffer_size():
+            return None
+        return int(socket.fileno())
 
     def _between(self) -> bool:
         return self._open is not None
 
-    def _end_line(self) -> None:
+    def end_line(self) -> None:
         """The transport reads again."""
-        line, self._line = self._line, None
+        line, self.line = self.line, None
         if line is None:
             return
         line.end()
@@ -372,7 +396,7 @@ class Connection(asyncio.Protocol):
             return
         self._released = self.used = True
         self.owner = None
-        self._end_line()
+        self.end_line()
         if self._keep and self.alive:
             self._idle(self)
         else:

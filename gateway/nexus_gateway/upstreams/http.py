@@ -36,13 +36,14 @@ class HttpUpstream:
         self._authority = parts.netloc.encode()
         self._name = parts.hostname or ""
         self._tls = tls if parts.scheme == "https" else None
+        self.secure = self._tls is not None
         host, port = self._name, parts.port or (443 if self._tls else 80)
         if address is not None:
             host, _, text = address.rpartition(":")
             port = int(text)
         self._host, self._port = host.strip("[]"), port
-        self._idle: list[Connection] = []
-        self._closed = False
+        self.idle: list[Connection] = []
+        self.closed = False
 
     def send(self, call: Call) -> HttpAnswer:
         return HttpAnswer(self, call, self._request_head(call))
@@ -58,23 +59,19 @@ class HttpUpstream:
         answer.adopt(connection, until)
         return answer
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
     def give_back(self, connection: Connection) -> None:
         """One that was taken, and nothing was sent over."""
         self._put(connection)
 
     def close(self) -> None:
-        self._closed = True
-        for connection in self._idle:
+        self.closed = True
+        for connection in self.idle:
             connection.close()
-        self._idle.clear()
+        self.idle.clear()
 
     def take(self) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
+        while self.idle:
+            connection = self.idle.pop()
             if connection.alive and self._current(connection):
                 return connection
             connection.close()
@@ -108,14 +105,14 @@ class HttpUpstream:
         return self._tls is None or connection.tls is self._tls.context
 
     def _put(self, connection: Connection) -> None:
-        if self._closed or len(self._idle) >= _IDLE or not self._current(connection):
+        if self.closed or len(self.idle) >= _IDLE or not self._current(connection):
             connection.close()
         else:
-            self._idle.append(connection)
+            self.idle.append(connection)
 
     def _drop(self, connection: Connection) -> None:
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
 
     def _request_head(self, call: Call) -> bytes:
         first = f"{call.method} {self._path}{call.path}".encode(), self._authority, call.lines

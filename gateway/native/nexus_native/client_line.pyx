@@ -1,0 +1,328 @@
+"""A client's connection while C has it: between two requests, or with one under way.
+
+A request is taken here when its head is, but for the digits of its length, the one that went before it over the same
+connection, and when it would take the straight way in Python (`straight/setting_out.py`), whose steps these are. What is
+anything else is handed back before anything was done. A request that is under way and comes to anything but a whole
+answer goes on in Python, as if it had been asked there.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.string cimport memcmp, memcpy
+
+from nexus_native.door cimport Door
+from nexus_native.engine_line cimport Asker, EngineLine
+from nexus_native.forms cimport ID_DIGITS, Form, Told, new_ids, now, write_time
+from nexus_native.native_way cimport NativeWay
+from nexus_native.plane cimport Plane
+from nexus_native.plain_json cimport PlainAsked, PlainHead, PlainUsage, read_answer_head, read_asked, read_usage
+
+cdef enum:
+    MOST_DIGITS = 9  # of a length, as in plain_head.py
+    MOST_IDLE = 1024  # as in upstreams/http.py
+    LARGEST = 32 << 10  # bytes of a body: a larger one does not come at once
+    BYTES_A_TOKEN = 4  # as in limits/estimate.py
+
+
+cdef class ClientLine(Asker):
+    cdef Door _door
+    cdef object _wire
+    cdef object _known
+    cdef bytes _head
+    cdef Py_ssize_t _digits_at
+    cdef NativeWay _way
+    cdef Form _log
+    cdef bytes _first_lines
+    cdef object _default_headers
+    cdef readonly double idle_since
+    cdef EngineLine _engine
+    cdef bytes _body
+    cdef object _admitted
+    cdef double _started
+    cdef readonly double until
+    cdef Told _told
+
+    def __init__(self, Door door not None, int source, wire, known, bytes head not None, Py_ssize_t digits_at,
+                 NativeWay way not None, Form log not None):
+        """`head`: without the digits of its length, which stand at `digits_at`. `log`: the form of its lines."""
+        if not 0 < digits_at < len(head):
+            raise ValueError(f"digits_at: {digits_at}")
+        self.plane, self.source, self._door, self._wire, self._known = door.plane, source, door, wire, known
+        self._head, self._digits_at, self._way, self._log = head, digits_at, way, log
+        self.idle_since = now()
+        self.watch()
+
+    @property
+    def asks(self):
+        return self._engine is not None
+
+    def end(self):
+        """It is read by its transport from now on."""
+        self.unwatch()
+
+    # --- there -----------------------------------------------------------------------------------------------------
+
+    cdef int came(self, const char* data, Py_ssize_t length) except -1:
+        cdef const char* body
+        cdef Py_ssize_t size
+        if self._engine is None:
+            size = self._behind_head(data, length)
+            if size >= 0:
+                body = data + length - size
+                if self._set_out(body, size):
+                    return 0
+        came = PyBytes_FromStringAndSize(data, length)
+        wire = self._wire
+        self.gone()
+        wire.data_received(came)
+        return 0
+
+    cdef Py_ssize_t _behind_head(self, const char* data, Py_ssize_t length) noexcept:
+        """Bytes of the body of a request that is all there and has the head that is known; -1 where it is another."""
+        cdef const char* head = PyBytes_AS_STRING(self._head)
+        cdef Py_ssize_t rest = PyBytes_GET_SIZE(self._head) - self._digits_at, place = self._digits_at
+        cdef Py_ssize_t size = 0
+        if length < place + rest or memcmp(data, head, place):
+            return -1
+        while place < length and 48 <= <unsigned char>data[place] <= 57:
+            size = size * 10 + data[place] - 48
+            place += 1
+            if place - self._digits_at > MOST_DIGITS:
+                return -1
+        if place == self._digits_at or (data[self._digits_at] == 48 and place > self._digits_at + 1):
+            return -1
+        if length - place < rest or memcmp(data + place, head + self._digits_at, rest):
+            return -1
+        return size if length - place - rest == size <= LARGEST else -1
+
+    cdef bint _set_out(self, const char* body, Py_ssize_t size) except -1:
+        """False where it is another's: then nothing has been done, and nothing counted."""
+        cdef PlainAsked asked
+        cdef NativeWay way = self._way
+        cdef long long tokens
+        cdef EngineLine engine
+        if not read_asked(body, size, &asked) or asked.stream:
+            return False
+        if asked.model_length != PyBytes_GET_SIZE(way.model) or memcmp(
+            asked.model, PyBytes_AS_STRING(way.model), asked.model_length
+        ) or not self._door.opens(way):
+            way = self._door.find(self._known, asked.model[: asked.model_length])
+            if way is None or not self._door.opens(way):
+                return False
+            if way is not self._way:
+                self._way, self._log = way, self._wire.log_form(way)
+        tokens = _estimate(way, &asked, size)
+        if tokens < 0 or 0 <= way.most_tokens < tokens:
+            return False
+        engine = _take(way, self.plane)
+        if engine is None:
+            return False
+        # Last, since they count.
+        if not way.enter():
+            way.idle.append(engine.connection)
+            return False
+        self._admitted = None
+        if way.at_once is not None:
+            self._admitted = way.at_once(way.owner, way.limits, tokens)
+            if self._admitted is None:
+                way.leave()
+                way.idle.append(engine.connection)
+                return False
+        self._ask(engine, body, size)
+        return True
+
+    cdef int _ask(self, EngineLine engine, const char* body, Py_ssize_t size) except -1:
+        cdef NativeWay way = self._way
+        cdef Door door = self._door
+        cdef Told* told = &self._told
+        cdef char* room
+        cdef Py_ssize_t length
+        self._engine, self._body = engine, PyBytes_FromStringAndSize(body, size)
+        engine.asker = self
+        door.metrics.in_flight += 1
+        way.state.in_flight += 1
+        self._started = now()
+        new_ids(told.ids)
+        told.length = size
+        room = self.plane.room(way.ask.most + size)
+        length = way.ask.fill(room, told)
+        memcpy(room + length, body, size)
+        self.plane.put(engine, engine.source, room, length + size)
+        self.until = self._started + min(way.first_byte, way.total)
+        door.begun(self, self.until)
+        return 0
+
+    # --- and back --------------------------------------------------------------------------------------------------
+
+    cdef int heard(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
+        """0 where it is anything but a whole answer whose usage is told."""
+        cdef PlainHead head
+        cdef PlainUsage usage
+        cdef double seconds
+        if not read_answer_head(data, length, &head) or head.length != length - head.head:
+            return 0
+        if not read_usage(data + head.head, head.length, &usage):
+            return 0
+        seconds = now() - self._started
+        if seconds >= self._way.total:
+            return 0
+        self._engine = engine.asker = None
+        self._door.asking.discard(self)
+        self._give_back(engine, head.keeps)
+        self._answer(data + head.head, head.length)
+        self._conclude(&usage, seconds)
+        return 1
+
+    cdef int _give_back(self, EngineLine engine, bint keeps) except -1:
+        cdef NativeWay way = self._way
+        if keeps and not way.pool.closed and len(way.idle) < MOST_IDLE:
+            way.idle.append(engine.connection)
+        else:
+            engine.connection.close()
+        return 0
+
+    cdef int _answer(self, const char* body, Py_ssize_t size) except -1:
+        cdef NativeWay way = self._way
+        cdef Told* told = &self._told
+        cdef bytes first = self._lines()
+        cdef char* room
+        cdef Py_ssize_t length
+        cdef int place
+        if self._admitted is not None:
+            for place, number in enumerate(self._admitted[0]):
+                told.numbers[place] = number
+        told.length = size
+        room = self.plane.room(PyBytes_GET_SIZE(first) + way.answer.most + size)
+        memcpy(room, PyBytes_AS_STRING(first), PyBytes_GET_SIZE(first))
+        length = PyBytes_GET_SIZE(first)
+        length += way.answer.fill(room + length, told)
+        memcpy(room + length, body, size)
+        self.plane.put(self, self.source, room, length + size)
+        return 0
+
+    cdef bytes _lines(self):
+        """The answer's first, and the server's own headers: uvicorn has another list of those every second."""
+        headers = self._wire.server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers, self._first_lines = headers, self._wire.first_lines()
+        return self._first_lines
+
+    cdef int _conclude(self, PlainUsage* usage, double seconds) except -1:
+        cdef NativeWay way = self._way
+        cdef Door door = self._door
+        cdef Told* told = &self._told
+        cdef char* room
+        if door.circuits:  # others may have failed since this one set out
+            door.circuits.pop(way.endpoint, None)
+        way.state.in_flight -= 1
+        way.leave()
+        told.prompt, told.completion, told.cached = usage.prompt, usage.completion, usage.cached
+        if self._admitted is not None:
+            way.settle(
+                self._admitted[1], usage.prompt + usage.completion - <long long>(usage.cached * way.cached_counts)
+            )
+        door.metrics.in_flight -= 1
+        way.count(seconds, usage.prompt, usage.completion, usage.cached)
+        write_time(told.date)
+        told.milliseconds = seconds * 1000
+        room = self.plane.room(self._log.most)
+        door.say(way, room, self._log.fill(room, told))
+        if way.audit is not None:
+            room = self.plane.room(way.audit.most)
+            door.decided(PyBytes_FromStringAndSize(room, way.audit.fill(room, told)))
+        self._body = self._admitted = None
+        self.idle_since = self._started + seconds
+        return 0
+
+    # --- where C ends ----------------------------------------------------------------------------------------------
+
+    cdef int gone(self) except -1:
+        """What comes next is its transport's to read, its end too."""
+        self._leave()
+        self._wire.end_line()
+        return 0
+
+    cdef int unheard(self) except -1:
+        return self.gone()
+
+    cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
+        """Of an answer; the client makes no room."""
+        wire = self._wire
+        self.gone()
+        wire.write_behind(PyBytes_FromStringAndSize(data, length), self._started + self._way.total)
+        return 0
+
+    def hand_back(self):
+        self.gone()
+
+    cdef int _leave(self) except -1:
+        """The request that is under way goes on in Python, if there is one."""
+        cdef EngineLine engine = self._engine
+        if engine is None:
+            return 0
+        self._engine = engine.asker = None
+        self._door.asking.discard(self)
+        body, admitted, self._body, self._admitted = self._body, self._admitted, None, None
+        ids = PyUnicode_DecodeASCII(self._told.ids, ID_DIGITS, NULL)
+        self._wire.go_on_from(self._way.way, self._known, body, admitted, ids, self._started, self.until, engine.connection)
+        return 0
+
+    def look_at_time(self, double time):
+        if time >= self.until:
+            self.gone()
+
+
+cdef EngineLine _take(NativeWay way, Plane plane):
+    """An idle connection that C can have; None where there is none."""
+    while way.idle:
+        connection = way.idle.pop()
+        if not connection.alive:
+            connection.close()
+            continue
+        line = connection.line
+        if line is None:
+            line = connection.begin_engine_line(plane)
+        if isinstance(line, EngineLine):
+            return <EngineLine>line
+        way.idle.append(connection)
+        return None
+    return None
+
+
+cdef enum Bound:
+    MAX_TOKENS = 1
+    MAX_COMPLETION_TOKENS = 2
+    MAX_OUTPUT_TOKENS = 4
+
+
+cdef enum Many:
+    N = 1
+    BEST_OF = 2
+
+
+cdef long long _estimate(NativeWay way, const PlainAsked* asked, Py_ssize_t size) noexcept:
+    """As limits/estimate.py; -1 where it needs more to know."""
+    cdef long long prompt = size // BYTES_A_TOKEN, longest = -1, answers = 1
+    cdef double most
+    if not way.bounds:
+        return prompt
+    if way.several_prompts and asked.many_prompts:
+        return -1
+    if way.bounds & MAX_TOKENS:
+        longest = _least(longest, asked.max_tokens)
+    if way.bounds & MAX_COMPLETION_TOKENS:
+        longest = _least(longest, asked.max_completion_tokens)
+    if way.bounds & MAX_OUTPUT_TOKENS:
+        longest = _least(longest, asked.max_output_tokens)
+    if way.many & N:
+        answers = max(answers, asked.n)
+    if way.many & BEST_OF:
+        answers = max(answers, asked.best_of)
+    if longest >= 0:
+        return prompt + longest * answers
+    most = min(<double>(way.answer_tokens * answers), way.tokens_a_minute - prompt)
+    return prompt + <long long>max(1.0, most)
+
+
+cdef long long _least(long long one, long long other) noexcept:
+    return other if one < 0 else one if other < 0 else min(one, other)

@@ -1,0 +1,43 @@
+"""A connection to an engine while C has it: idle in its pool, or with one request under way."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+from nexus_native.plane cimport Line, Plane
+
+
+cdef class Asker(Line):
+    cdef int heard(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
+        raise NotImplementedError
+
+    cdef int unheard(self) except -1:
+        raise NotImplementedError
+
+
+cdef class EngineLine(Line):
+    def __init__(self, Plane plane not None, int source, connection):
+        self.plane, self.source, self.connection = plane, source, connection
+        self.watch()
+
+    def end(self):
+        """It is read by its transport from now on."""
+        self.unwatch()
+
+    cdef int came(self, const char* data, Py_ssize_t length) except -1:
+        if self.asker is not None and self.asker.heard(self, data, length):
+            return 0
+        came = PyBytes_FromStringAndSize(data, length)
+        connection = self.connection
+        self.gone()
+        connection.data_received(came)
+        return 0
+
+    cdef int gone(self) except -1:
+        if self.asker is not None:
+            self.asker.unheard()
+        self.connection.end_line()
+        return 0
+
+    cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
+        """Of a request; its transport writes the rest as the engine makes room."""
+        self.connection.write_behind(PyBytes_FromStringAndSize(data, length))
+        return 0

@@ -1,0 +1,53 @@
+from nexus_native.forms cimport Form
+
+cdef enum:
+    MOST_BOUNDS = 31
+
+
+cdef class Counts:
+    # A histogram of seconds that has not been told yet.
+    cdef double _bounds[MOST_BOUNDS]
+    cdef long _counts[MOST_BOUNDS + 1]
+    cdef int _count
+    cdef double _total
+
+    cdef void add(self, double seconds) noexcept
+
+
+cdef class NativeWay:
+    cdef readonly object way
+    cdef bytes model
+    cdef object snapshot
+    cdef readonly object keys
+    cdef double expires
+    cdef Form ask
+    cdef Form answer
+    cdef Form audit
+    cdef list idle
+    cdef object pool
+    cdef object endpoint
+    cdef object state
+    cdef str owner
+    cdef dict under_way
+    cdef long long most_parallel
+    cdef object limits
+    cdef object at_once
+    cdef object settle
+    cdef long long most_tokens
+    cdef int bounds
+    cdef int many
+    cdef bint several_prompts
+    cdef long long answer_tokens
+    cdef double tokens_a_minute
+    cdef double cached_counts
+    cdef readonly double first_byte
+    cdef readonly double total
+    cdef long _answers
+    cdef long long _prompt
+    cdef long long _completion
+    cdef long long _cached
+    cdef tuple _seconds
+
+    cdef bint enter(self) except -1
+    cdef int leave(self) except -1
+    cdef int count(self, double seconds, long long prompt, long long completion, long long cached) except -1

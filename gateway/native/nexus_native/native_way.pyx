@@ -1,0 +1,86 @@
+"""What is the same for every request of one caller for one model, as C reads it: made of a `Way` (straight/native.py)."""
+
+from nexus_native.forms cimport Form
+
+
+cdef class Counts:
+    def __cinit__(self, tuple bounds):
+        cdef int place
+        if len(bounds) > MOST_BOUNDS:
+            raise ValueError(f"bounds: {len(bounds)}, at most {MOST_BOUNDS}")
+        self._count = len(bounds)
+        for place in range(self._count):
+            self._bounds[place] = bounds[place]
+
+    cdef void add(self, double seconds) noexcept:
+        cdef int place = 0
+        while place < self._count and self._bounds[place] < seconds:
+            place += 1
+        self._counts[place] += 1
+        self._total += seconds
+
+    def taken(self):
+        """(counts, sum) since it was asked last."""
+        cdef int place
+        counts = [self._counts[place] for place in range(self._count + 1)]
+        total = self._total
+        for place in range(self._count + 1):
+            self._counts[place] = 0
+        self._total = 0.0
+        return counts, total
+
+
+cdef class NativeWay:
+    def __init__(
+        self, *, way, bytes model not None, snapshot, keys, double expires, Form ask not None, Form answer not None,
+        Form audit, list idle not None, pool, str endpoint not None, state, str owner not None, dict under_way not None,
+        long long most_parallel, limits, at_once, settle, long long most_tokens, int bounds, int many,
+        bint several_prompts, long long answer_tokens, double tokens_a_minute, double cached_counts, double first_byte,
+        double total, tuple seconds not None,
+    ):
+        """`expires`: of the key, Unix seconds. `idle`: connections of `pool`. `most_...`: -1 where there is no limit.
+        `at_once`, `settle`: of the limiter; None where the caller has no limit. `bounds`, `many`: which fields count,
+        by bits, see `client_line.pyx`. `cached_counts`: the share of cached tokens that is not counted. `first_byte`,
+        `total`: seconds. `seconds`: bounds of the histograms of whole requests."""
+        self.way, self.model, self.snapshot, self.keys, self.expires = way, model, snapshot, keys, expires
+        self.ask, self.answer, self.audit = ask, answer, audit
+        self.idle, self.pool, self.endpoint, self.state = idle, pool, endpoint, state
+        self.owner, self.under_way, self.most_parallel = owner, under_way, most_parallel
+        self.limits, self.at_once, self.settle, self.most_tokens = limits, at_once, settle, most_tokens
+        self.bounds, self.many, self.several_prompts = bounds, many, several_prompts
+        self.answer_tokens, self.tokens_a_minute, self.cached_counts = answer_tokens, tokens_a_minute, cached_counts
+        self.first_byte, self.total = first_byte, total
+        self._seconds = tuple(Counts(one) for one in seconds)
+
+    cdef bint enter(self) except -1:
+        """As `Parallel.enter`."""
+        cdef object now = self.under_way.get(self.owner)
+        cdef long long count = 0 if now is None else now
+        if 0 <= self.most_parallel <= count:
+            return False
+        self.under_way[self.owner] = count + 1
+        return True
+
+    cdef int leave(self) except -1:
+        cdef long long left = <object>self.under_way[self.owner] - 1
+        if left:
+            self.under_way[self.owner] = left
+        else:
+            del self.under_way[self.owner]
+        return 0
+
+    cdef int count(self, double seconds, long long prompt, long long completion, long long cached) except -1:
+        cdef Counts counts
+        for counts in self._seconds:
+            counts.add(seconds)
+        self._answers += 1
+        self._prompt += prompt
+        self._completion += completion
+        self._cached += cached
+        return 0
+
+    def taken(self):
+        """(answers, prompt, completion and cached tokens, of each histogram (counts, sum)) since it was asked last."""
+        found = (self._answers, self._prompt, self._completion, self._cached, [one.taken() for one in self._seconds])
+        self._answers = self._prompt = self._completion = self._cached = 0
+        return found

@@ -1,0 +1,144 @@
+"""The straight way in C: what it is told of a way, and what it tells of the requests that went it.
+
+C takes over a client's connection when a request over it has gone the straight way in Python, and gives it back with
+the first request that is another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nexus_gateway.limits.estimate import ANSWER_TOKENS
+from nexus_gateway.native import plane_of
+from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.straight.forms import answer_form, ask_form, audit_form, log_form
+from nexus_gateway.straight.heads import KnownHead
+from nexus_gateway.straight.way import Way
+from nexus_gateway.telemetry import families
+
+if TYPE_CHECKING:
+    from nexus_native import ClientLine, Door, Form, NativeWay
+
+    from nexus_gateway.gateway import Gateway
+    from nexus_gateway.wire import WireProtocol
+
+_BOUNDS = {"max_tokens": 1, "max_completion_tokens": 2, "max_output_tokens": 4}
+_MANY = {"n": 1, "best_of": 2}
+"""Bits, as C has them (gateway/native/nexus_native/client_line.pyx)."""
+_SECONDS = (
+    families.LATENCY.bounds, families.FIRST_BYTE.bounds, families.UPSTREAM_LATENCY.bounds, families.TENANT_SECONDS,
+)  # fmt: skip
+_SHORTEST = 2.0
+"""Seconds of a deadline. C looks at its clock when the first of all deadlines is there."""
+_MOST_CLIENTS = 1024
+"""Forms of log lines that are kept for one way: each names its client's network."""
+
+
+class Compiled:
+    """Of one gateway and its loop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        from nexus_native import Door
+
+        loop = asyncio.get_running_loop()
+        self._gateway = gateway
+        self.door: Door = Door(plane_of(loop), gateway, loop, self._find, self._tell)
+        gateway.metrics.settle = self._settle
+
+    def line(self, wire: WireProtocol, socket: int, known: KnownHead, way: Way) -> ClientLine | None:
+        """None where the way is none for C, or its next request may have another head."""
+        from nexus_native import ClientLine
+
+        if known.cut is None or not known.keeps:
+            return None
+        native = self._native(self._gateway.served.current, way)
+        if native is None:
+            return None
+        head, place = known.cut
+        return ClientLine(self.door, socket, wire, known, head + b"\r\n", place, native, self.log_form(native, wire))
+
+    def log_form(self, native: NativeWay, wire: WireProtocol) -> Form:
+        way: Way = native.way
+        client = wire.client[0] if wire.client is not None else ""
+        found = way.log_forms.get(client)
+        if found is None:
+            if len(way.log_forms) >= _MOST_CLIENTS:
+                way.log_forms.clear()
+            found = way.log_forms[client] = log_form(way, self._gateway.served.current.revision, client)
+        return found
+
+    def leave(self) -> None:
+        """All that is under way goes on in Python."""
+        self.door.leave()
+
+    def _find(self, known: KnownHead, model: bytes) -> NativeWay | None:
+        gateway = self._gateway
+        key = gateway.known.ring.find(known.digest, time.time()) if known.digest is not None else None
+        if key is None:
+            return None
+        snapshot = gateway.served.current
+        way = snapshot.standing.ways.get((id(key), model.decode(), known.surface.path))
+        return self._native(snapshot, way) if isinstance(way, Way) else None
+
+    def _native(self, snapshot: Snapshot, way: Way) -> NativeWay | None:
+        native, ring = way.native, self._gateway.known.ring
+        if native is None or (native and native.keys is not ring.keys):
+            native = way.native = self._made(snapshot, way) if self._is_plain(way) else False
+        return native or None
+
+    def _is_plain(self, way: Way) -> bool:
+        """Whether the body goes on as it came, and its line is written whatever the answer."""
+        gateway, telemetry = self._gateway, way.caller.policy.telemetry or way.candidate.route.telemetry
+        timeouts = way.candidate.route.timeouts
+        renamed = way.model != way.candidate.route.name
+        return not (
+            way.holds
+            or renamed
+            or (way.salts and way.salted)
+            or gateway.spans is not None
+            or gateway.decisions is not None
+            or (telemetry is not None and telemetry.sample != 1.0)
+            or min(timeouts.first_byte, timeouts.total) < _SHORTEST
+            or way.pool.secure
+        )
+
+    def _made(self, snapshot: Snapshot, way: Way) -> NativeWay:
+        from nexus_native import NativeWay
+
+        gateway, caller, surface, limits = self._gateway, way.caller, way.surface, way.caller.limits
+        audit = audit_form(gateway.audit, way, snapshot.revision) if gateway.audit is not None else None
+        return NativeWay(
+            way=way, model=way.model.encode(), snapshot=snapshot, keys=gateway.known.ring.keys,
+            expires=caller.key.expires or 0.0, ask=ask_form(way), answer=answer_form(way), audit=audit,
+            idle=way.pool.idle, pool=way.pool, endpoint=way.endpoint, state=gateway.endpoints.of(way.endpoint),
+            owner=caller.key.owner, under_way=gateway.parallel.under_way, most_parallel=_most(limits.parallel),
+            limits=limits, at_once=gateway.limiter.at_once if way.limited else None,
+            settle=gateway.limiter.settle if way.limited else None, most_tokens=_most(limits.tokens),
+            bounds=sum(_BOUNDS[name] for name in surface.bounds), many=sum(_MANY[name] for name in surface.many),
+            several_prompts=surface.api == "completions", answer_tokens=ANSWER_TOKENS,
+            tokens_a_minute=float(caller.policy.tokens_per_minute or math.inf),
+            cached_counts=(100.0 - caller.policy.cached_tokens_percent) / 100.0,
+            first_byte=way.candidate.route.timeouts.first_byte, total=way.candidate.route.timeouts.total,
+            seconds=_SECONDS,
+        )  # fmt: skip
+
+    def _tell(self, lines: bytearray, count: int, decisions: Sequence[bytes]) -> None:
+        self._gateway.logs.write_text(lines, count)
+        if self._gateway.audit is not None:
+            self._gateway.audit.add_all(decisions)
+
+    def _settle(self) -> None:
+        """What C has counted is counted here as well."""
+        metrics = self._gateway.metrics
+        for native in self.door.counted():
+            way: Way = native.way
+            answers, prompt, completion, cached, seconds = native.taken()
+            metrics.add_usual(way.kind, way.caller.tenant, answers, prompt, completion, cached, seconds)
+
+
+def _most(limit: int | None) -> int:
+    return -1 if limit is None else limit
