@@ -52,7 +52,8 @@ def what_is_missing() -> str:
     done = subprocess.run(tried, input=PROBE, capture_output=True, text=True)
     if done.returncode == 0:
         return ""
-    return next((line for line in done.stderr.splitlines() if "error:" in line), f"{compiler[0]} does not work here")
+    told = [line.partition("error: ")[2] for line in done.stderr.splitlines() if "error: " in line]
+    return told[0] if told else f"{compiler[0]} does not work here"
 
 
 def build(folder: Path) -> Path:
@@ -67,10 +68,12 @@ def build(folder: Path) -> Path:
 
 
 def uv(*words: str | Path) -> None:
-    trusting_the_machine = {"UV_SYSTEM_CERTS": "1", **os.environ}  # as make has it
-    done = subprocess.run([UV, *words, "--quiet"], env=trusting_the_machine)
-    if done.returncode:
-        sys.exit(done.returncode)
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}  # it trusts what the machine trusts, as make has it
+    if environment.get("CI"):
+        environment["CFLAGS"] = "-Werror"  # elsewhere a newer compiler may warn of more
+    done = subprocess.run([UV, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:  # by --quiet it would not say what the compiler has said
+        sys.exit(done.stdout)
 
 
 if __name__ == "__main__":

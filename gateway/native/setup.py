@@ -16,7 +16,7 @@ setup(
                 [str(one)],
                 include_dirs=["nexus_native"],
                 depends=_HEADERS,
-                extra_compile_args=["-O2", "-Wall"],
+                extra_compile_args=["-O2", "-Wall", "-Wextra"],
             )
             for one in _SOURCES
         ],

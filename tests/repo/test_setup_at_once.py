@@ -25,7 +25,7 @@ exit 0
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    for name in ("Makefile", "pyproject.toml", "requirements", "ops/alone.py"):
+    for name in ("Makefile", "pyproject.toml", "requirements", "ops/alone.py", "ops/build_native.py"):
         source = ROOT / name
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
