@@ -31,3 +31,12 @@ def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
         found = _PLANES[loop] = Plane()
         loop.add_reader(found.fileno(), found.turn)
     return found
+
+
+def fail(
+    loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, protocol: asyncio.Protocol, fault: BaseException
+) -> None:
+    """What was raised by what reads in a transport's stead ends that one alone, as the loop does it."""
+    message = f"Fatal error on transport {type(transport).__name__}"
+    loop.call_exception_handler({"message": message, "exception": fault, "transport": transport, "protocol": protocol})
+    transport.abort()

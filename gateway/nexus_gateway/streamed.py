@@ -116,7 +116,11 @@ class Streamed:
         return seconds
 
     def line(
-        self, socket: int, between: Callable[[], bool], deliver: Callable[[bytes], None], over: Callable[[], None]
+        self,
+        socket: int,
+        between: Callable[[], bool],
+        deliver: Callable[[bytes], None],
+        over: Callable[[BaseException | None], None],
     ) -> StreamLine | None:
         exchange, reader, gaps = self._exchange, self._reader, self._gaps
         sink = exchange.socket()
@@ -175,6 +179,8 @@ class Streamed:
         if not sent.settled:
             self._held = True
             self._source.hold()
+            self.settle()
+            self._line = None  # it has ended with that; it and its connection's taker would hold each other
             sent.then(lambda: self._has_room(sent))
         elif sent.error is not None:
             self._end(sent.error)

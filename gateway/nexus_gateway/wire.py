@@ -21,6 +21,7 @@ from nexus_gateway.exchange import Headers, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.late_parts import LateParts
 from nexus_gateway.limits.limiter import Admitted
+from nexus_gateway.native import fail
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
 from nexus_gateway.straight.exchange import StraightExchange
@@ -274,9 +275,11 @@ class WireProtocol(LateParts):
         if self._line is not None:
             transport.pause_reading()
 
-    def end_line(self) -> None:
-        """The transport reads and writes again."""
+    def end_line(self, fault: BaseException | None = None) -> None:
+        """The transport reads and writes again. `fault`: what was raised meanwhile, and is its end."""
         line, self._line = self._line, None
+        if fault is not None:
+            fail(self.loop, self.transport, self, fault)
         if line is not None:
             self._idle_since = line.idle_since
             line.end()

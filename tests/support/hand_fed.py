@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from nexus_gateway.auth import Credentials
@@ -100,15 +101,24 @@ class Client(Socket):
 class Engine(Socket):
     """One connection of the gateway to the engine."""
 
-    def __init__(self, inner: socket.socket, there: Connection) -> None:
+    def __init__(self, inner: socket.socket, connections: dict[tuple[str, int], Connection]) -> None:
         super().__init__(inner)
-        self.there = there
+        self._connections, self._peer = connections, inner.getpeername()
+
+    @property
+    def there(self) -> Connection:
+        """The gateway's end."""
+        return self._connections[self._peer]
 
     async def say(self, *pieces: bytes) -> None:
         """Each once the gateway has read the one before."""
         for piece in pieces:
             await self._write(piece)
             await self.is_read()
+
+    def put(self, data: bytes) -> None:
+        """Before the gateway reads anything more. Not more than fits between the two."""
+        assert self._inner.send(data) == len(data)
 
     async def pour(self, data: bytes) -> None:
         """As fast as it is taken."""
@@ -144,7 +154,7 @@ class World:
         inner, there = await asyncio.get_running_loop().sock_accept(self._engine)
         inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await until(lambda: there in self.connections)
-        engine = self._keep(Engine(inner, self.connections[there]))
+        engine = self._keep(Engine(inner, self.connections))
         await engine.until(b"}")
         return engine
 
@@ -235,7 +245,7 @@ def _tell_of_connections(pool: HttpUpstream, world: World) -> None:
 
 
 def _clients_of(world: World) -> Callable[[], WireProtocol]:
-    async def no_app(*_: object) -> None:
+    async def no_app(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("nothing here is for FastAPI")
 
     config = uvicorn.Config(no_app, log_config=None, lifespan="off", server_header=False)

@@ -19,7 +19,7 @@ class StreamLine:
         sink: int,
         ready: Callable[[], bool],
         deliver: Callable[[bytes], None],
-        over: Callable[[], None],
+        over: Callable[[BaseException | None], None],
         spill: Callable[[bytes], None],
         marks: tuple[bytes, ...],
         keeps: bool,

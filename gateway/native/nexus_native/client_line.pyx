@@ -245,6 +245,10 @@ cdef class ClientLine(Asker):
     cdef int unheard(self) except -1:
         return self.gone()
 
+    cdef void failed(self, fault) noexcept:
+        self._leave()
+        self._wire.end_line(fault)
+
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
         """Of an answer; the client makes no room."""
         wire = self._wire

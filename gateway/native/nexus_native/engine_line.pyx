@@ -41,3 +41,8 @@ cdef class EngineLine(Line):
         """Of a request; its transport writes the rest as the engine makes room."""
         self.connection.write_behind(PyBytes_FromStringAndSize(data, length))
         return 0
+
+    cdef void failed(self, fault) noexcept:
+        if self.asker is not None:
+            self.asker.unheard()
+        self.connection.end_line(fault)

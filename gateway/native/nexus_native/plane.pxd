@@ -14,7 +14,9 @@ cdef class Plane:
     cdef set _watched
     cdef list _left
     cdef list _telling
+    cdef bint _turning
 
+    cdef int hear(self, Line line, unsigned int told) except -1
     cdef int put(self, Line line, int fd, const char* start, Py_ssize_t length) except -1
     cdef void keep(self, Py_ssize_t length) noexcept
     cdef char* room(self, Py_ssize_t length) except NULL
@@ -36,6 +38,7 @@ cdef class Line:
     cdef int came(self, const char* data, Py_ssize_t length) except -1
     cdef int gone(self) except -1
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1
+    cdef void failed(self, fault) noexcept
     cdef int watch(self) except -1
     cdef int listen(self, int how) except -1
     cdef int unwatch(self) except -1

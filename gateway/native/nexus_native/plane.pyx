@@ -50,6 +50,7 @@ cdef class Plane:
         if self._read == NULL or self._made == NULL or self._written == NULL:
             raise MemoryError
         self._read_used = self._made_used = self._waiting = 0
+        self._turning = False
         self._writers, self._left, self._telling, self._watched = [], [], [], set()
 
     def __dealloc__(self):
@@ -66,27 +67,36 @@ cdef class Plane:
         cdef epoll_event events[AT_ONCE]
         cdef int number
         cdef Line line
-        cdef ssize_t length
         cdef int found = epoll_wait(self._epoll, events, AT_ONCE, 0)
+        self._turning = True
         for number in range(found):
             line = <Line>events[number].data.ptr
             if not line.watched:  # it was ended by one that was heard before it in this turn
                 continue
-            if ROOM - self._read_used < READ:
-                self.write_out()
-            length = recv(line.source, self._read + self._read_used, READ, MSG_DONTWAIT)
-            if length > 0:
-                if length == READ or events[number].events & ~EPOLLIN:
-                    line.listen(EPOLL_CTL_MOD)  # there may be more, or its end: it is heard again
-                line.came(self._read + self._read_used, length)
-            elif length == 0 or errno not in (EAGAIN, EINTR):
-                line.gone()
+            try:
+                self.hear(line, events[number].events)
+            except BaseException as fault:  # of one line: the others are told of what has come but once
+                line.failed(fault)
         self.write_out()
+        self._turning = False
         self._left.clear()
         if self._telling:
             telling, self._telling = self._telling, []
             for who in telling:
                 who.tell()
+
+    cdef int hear(self, Line line, unsigned int told) except -1:
+        cdef ssize_t length
+        if ROOM - self._read_used < READ:
+            self.write_out()
+        length = recv(line.source, self._read + self._read_used, READ, MSG_DONTWAIT)
+        if length > 0:
+            if length == READ or told & ~EPOLLIN:
+                line.listen(EPOLL_CTL_MOD)  # there may be more, or its end: it is heard again
+            line.came(self._read + self._read_used, length)
+        elif length == 0 or errno not in (EAGAIN, EINTR):
+            line.gone()
+        return 0
 
     cdef int put(self, Line line, int fd, const char* start, Py_ssize_t length) except -1:
         """Goes to `fd` at the end of the turn: what has just been read and was kept, or what was made in `room`. `line`
@@ -130,7 +140,10 @@ cdef class Plane:
             sent = send(one.fd, one.start, one.length, MSG_DONTWAIT | MSG_NOSIGNAL)
             if sent < one.length:
                 sent = max(sent, 0)  # what is wrong with it its transport finds as well
-                line.spilled(one.start + sent, one.length - sent)
+                try:
+                    line.spilled(one.start + sent, one.length - sent)
+                except BaseException as fault:
+                    line.failed(fault)
         self._writers = []
         self._read_used = self._made_used = 0
         return 0
@@ -146,6 +159,10 @@ cdef class Line:
         raise NotImplementedError
 
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
+        raise NotImplementedError
+
+    cdef void failed(self, fault) noexcept:
+        """`fault` was raised on its behalf."""
         raise NotImplementedError
 
     cdef int watch(self) except -1:
@@ -171,5 +188,6 @@ cdef class Line:
         self.watched = False
         epoll_ctl(self.plane._epoll, EPOLL_CTL_DEL, self.source, NULL)
         self.plane._watched.discard(self)
-        self.plane._left.append(self)  # an event of this turn may point at it
+        if self.plane._turning:
+            self.plane._left.append(self)  # an event of this turn may point at it
         return 0

@@ -53,8 +53,8 @@ cdef class StreamLine(Line):
     def __init__(self, Plane plane not None, int source, int sink, ready, deliver, over, spill, tuple marks, bint keeps,
                  tuple bounds, double asked):
         """`ready`: whether what has come may go straight. `deliver`: takes what does not. `over`: nothing more can be
-        read. `spill`: takes what the sink had no room for. `bounds`: of gaps, in seconds. `asked`: when more was asked
-        of the engine."""
+        read, or what one of these has raised. `spill`: takes what the sink had no room for. `bounds`: of gaps, in
+        seconds. `asked`: when more was asked of the engine."""
         cdef int number
         if len(bounds) > MOST_BOUNDS:
             raise ValueError(f"bounds: {len(bounds)}, at most {MOST_BOUNDS}")
@@ -113,8 +113,11 @@ cdef class StreamLine(Line):
         return 0
 
     cdef int gone(self) except -1:
-        self._over()
+        self._over(None)
         return 0
+
+    cdef void failed(self, fault) noexcept:
+        self._over(fault)
 
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
         self._straight = False

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nexus_gateway.exchange import Waiter
+from nexus_gateway.native import fail
 from nexus_gateway.turn import turn_of
 from nexus_gateway.upstreams.answer_reader import AnswerReader
 from nexus_gateway.upstreams.late_timer import LateTimer
-from nexus_gateway.upstreams.protocol import ResponseHead, Taker, UpstreamFault, UpstreamSlow
+from nexus_gateway.upstreams.protocol import ResponseHead, StraightHearer, Taker, UpstreamFault, UpstreamSlow
 
 if TYPE_CHECKING:
     from nexus_native import EngineLine, Plane, StreamLine
@@ -24,16 +25,6 @@ HIGH_WATER = 256 << 10  # bytes read and not yet relayed, above which the socket
 _NO_FIRST_BYTE = "its first byte did not come within the deadline"
 _ONE_WRITE = 16 << 10
 """Bytes of a request below which to copy them once more costs less than to hand over two pieces."""
-
-
-class StraightHearer(Protocol):
-    """Who asks for an answer that nobody awaits (`straight/`)."""
-
-    def heard(self, data: bytes) -> None:
-        """The first of it."""
-
-    def leave_the_way(self) -> None:
-        """Something else has happened: it adopts the call, as one that is awaited."""
 
 
 class Connection(asyncio.Protocol):
@@ -341,14 +332,15 @@ class Connection(asyncio.Protocol):
     def _between(self) -> bool:
         return self._open is not None
 
-    def end_line(self) -> None:
-        """The transport reads again."""
+    def end_line(self, fault: BaseException | None = None) -> None:
+        """The transport reads again. `fault`: what was raised meanwhile, and is its end as where it had read itself."""
         line, self.line = self.line, None
-        if line is None:
-            return
-        line.end()
-        if self.alive and not self._held and not self._open_transport().is_closing():
-            self._open_transport().resume_reading()
+        if fault is not None:
+            fail(self._loop, self._open_transport(), self, fault)
+        if line is not None:
+            line.end()
+            if self.alive and not self._held and not self._open_transport().is_closing():
+                self._open_transport().resume_reading()
 
     # --- the answer ------------------------------------------------------------------------------------------------
 

@@ -90,16 +90,31 @@ class Taker(Protocol):
         needs no second look: then nothing of it is taken, and it comes by `take`."""
 
     def line(
-        self, socket: int, between: Callable[[], bool], deliver: Callable[[bytes], None], over: Callable[[], None]
+        self,
+        socket: int,
+        between: Callable[[], bool],
+        deliver: Callable[[bytes], None],
+        over: Callable[[BaseException | None], None],
     ) -> StreamLine | None:
         """Reads `socket` in the pourer's stead, see native.py, and takes what `take_frame` would while `between` says
-        that a frame begins; None where it does not. `deliver` is given all else; `over`: no more can be read."""
+        that a frame begins; None where it does not. `deliver` is given all else; `over`: no more can be read, or what
+        has been raised meanwhile."""
 
     def patience(self) -> float:
         """Seconds for which more is waited for, if nothing comes meanwhile. Raises UpstreamSlow where they are over."""
 
     def over(self, fault: BaseException | None) -> None:
         """Nothing more comes: it is whole, or why not."""
+
+
+class StraightHearer(Protocol):
+    """Who asks for an answer that nobody awaits (`straight/`)."""
+
+    def heard(self, data: bytes) -> None:
+        """The first of it."""
+
+    def leave_the_way(self) -> None:
+        """Something else has happened: it adopts the call, as one that is awaited."""
 
 
 class Source(Protocol):
