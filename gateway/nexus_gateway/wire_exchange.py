@@ -93,7 +93,8 @@ class WireExchange:
         if not self.flowing:
             return False
         self._connection.write_out()
-        return self._connection.transport.get_write_buffer_size() == 0
+        transport = self._connection.transport  # of one that is closing what came before may have been left out
+        return transport.get_write_buffer_size() == 0 and not transport.is_closing()
 
     def start(self, status: int, headers: Headers) -> None:
         if self._started:  # the client would take it for the answer of its next request

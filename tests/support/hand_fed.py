@@ -13,7 +13,7 @@ import socket
 import struct
 import termios
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,20 @@ class Socket:
 
 
 class Client(Socket):
+    def widen(self) -> None:
+        """It has room from now on."""
+        self._inner.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
     async def ask(self, **fields: Any) -> None:
         said = {"model": "chat", "stream": True, "messages": [], **fields}
         await self._write(posted(json.dumps(said).encode()))
+
+    async def whole(self) -> bytes:
+        """All of an answer, to its end or to the connection's."""
+        while not (found := heard(self.heard)) or not found[0].whole:
+            if not await self.read():
+                break
+        return self.heard
 
     async def answer(self) -> Heard:
         """The first, to its end."""
@@ -101,20 +112,28 @@ class Client(Socket):
 class Engine(Socket):
     """One connection of the gateway to the engine."""
 
-    def __init__(self, inner: socket.socket, connections: dict[tuple[str, int], Connection]) -> None:
+    def __init__(
+        self, inner: socket.socket, connections: dict[tuple[str, int], Connection], there: tuple[str, int]
+    ) -> None:
         super().__init__(inner)
-        self._connections, self._peer = connections, inner.getpeername()
+        self._connections, self._there = connections, there
 
     @property
     def there(self) -> Connection:
         """The gateway's end."""
-        return self._connections[self._peer]
+        return self._connections[self._there]
 
     async def say(self, *pieces: bytes) -> None:
         """Each once the gateway has read the one before."""
         for piece in pieces:
             await self._write(piece)
             await self.is_read()
+
+    def is_asked(self) -> bool:
+        try:
+            return self._there in self._connections and bool(self._inner.recv(1, socket.MSG_PEEK))
+        except OSError:  # nothing, or it is closed
+            return False
 
     def put(self, data: bytes) -> None:
         """Before the gateway reads anything more. Not more than fits between the two."""
@@ -139,6 +158,7 @@ class World:
         self.faults: list[dict[str, Any]] = []
         """What the loop was told of."""
         self._made: list[Socket] = []
+        self._engines: list[Engine] = []
 
     async def client(self, room: int = 0) -> Client:
         """`room`: bytes that its socket takes before it is read."""
@@ -150,13 +170,20 @@ class World:
         return self._keep(Client(inner))
 
     async def engine(self) -> Engine:
-        """The next connection to it, once it has been asked."""
-        inner, there = await asyncio.get_running_loop().sock_accept(self._engine)
-        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await until(lambda: there in self.connections)
-        engine = self._keep(Engine(inner, self.connections))
-        await engine.until(b"}")
-        return engine
+        """The next to be asked: a new connection, or one that was kept."""
+        await until(lambda: self._is_asked() is not None)
+        asked = self._is_asked()
+        assert asked is not None
+        asked.heard = b""
+        await asked.until(b"}")
+        return asked
+
+    def _is_asked(self) -> Engine | None:
+        with suppress(BlockingIOError):
+            inner, there = self._engine.accept()
+            inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._engines.append(self._keep(Engine(inner, self.connections, there)))
+        return next((one for one in self._engines if one.is_asked()), None)
 
     async def streaming(self, *said: bytes, room: int = 0, **fields: Any) -> tuple[Client, Engine]:
         """A stream whose head has come, and what is `said` behind it."""
@@ -167,6 +194,10 @@ class World:
         if said:
             await client.until(said[-1])
         return client, engine
+
+    async def figures(self) -> str:
+        """As /metrics tells them."""
+        return (await self.gateway.metrics.render()).decode()
 
     def lines(self) -> list[dict[str, Any]]:
         """Of the log."""
