@@ -43,6 +43,17 @@ if ! command -v git >/dev/null; then
 fi
 say "git: $(git --version)"
 
+# Compiles what of the gateway is in C; without it the gateway runs in Python. Only Debian's Python lacks its headers.
+if ! command -v cc >/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends gcc libc6-dev
+fi
+if ! python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+    apt-get update -qq
+    apt-get install -y --no-install-recommends python3-dev
+fi
+say "cc: $(cc --version | head -n 1)"
+
 if ! command -v redis-server >/dev/null; then
     apt-get update -qq
     # Tests start servers of their own; one that the package starts would only be in the way.

@@ -194,6 +194,18 @@ def test_each_is_made_of_what_its_types_say(name: str, declared: list[str]) -> N
     assert [word.partition("=")[0].removesuffix(" not None").split()[-1] for word in words.split(",")] == declared
 
 
+def test_the_image_has_it_by_the_same_hashes_and_leaves_the_compiler_behind() -> None:
+    text = (ROOT / "gateway" / "Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL))
+    compiled = stages.pop("compiled")
+    assert "pip install --no-deps --require-hashes -r /locks/native.txt" in compiled
+    assert "pip wheel --no-deps --no-build-isolation" in compiled, "else pip would take whatever tools are newest"
+    rest = "".join(stages.values())
+    assert re.findall(r"--from=compiled (.*)", rest) == ["/wheels /wheels"]
+    assert "pip install --no-deps /nexus /wheels/*.whl" in rest
+    assert "apt-get" not in rest
+
+
 def hidden(tmp_path: Path) -> dict[str, str]:
     """An environment in which it is not installed, whatever is."""
     (tmp_path / "nexus_native.py").write_text("raise ImportError\n")
