@@ -25,10 +25,12 @@ MISSING = what_is_missing()
 can_be_built = pytest.mark.skipif(bool(MISSING), reason=f"the compiled part is left out: {MISSING}")
 UNTYPED = (
     r"nexus_native\.\w+\.__(reduce|setstate)_cython__",
+    r"nexus_native\.\w+\.__init__",
     r"nexus_native\.__all__",
     *(rf"nexus_native\.{path.stem}" for path in PACKAGE.glob("*.pyx")),
 )
-"""What Cython adds, and the modules whose names `nexus_native` hands on."""
+"""What Cython adds; what a class is made of, which Python does not tell of a compiled one and the test of the sources
+does; and the modules whose names `nexus_native` hands on."""
 
 
 def test_the_set_up_has_built_it_where_it_can_be() -> None:
@@ -182,16 +184,17 @@ def declared() -> list[tuple[str, list[str]]]:
     """Each class that has types of what it is made of, and these."""
     classes = [one for one in ast.parse((PACKAGE / "__init__.pyi").read_text()).body if isinstance(one, ast.ClassDef)]
     methods = [(one.name, method) for one in classes for method in one.body if isinstance(method, ast.FunctionDef)]
-    return [(name, [one.arg for one in method.args.args]) for name, method in methods if method.name == "__init__"]
+    made_of = [(name, method.args) for name, method in methods if method.name == "__init__"]
+    return [(name, [one.arg for one in (*given.args, *given.kwonlyargs)]) for name, given in made_of]
 
 
 @pytest.mark.parametrize(("name", "declared"), declared())
 def test_each_is_made_of_what_its_types_say(name: str, declared: list[str]) -> None:
-    """Python does not tell of a compiled class what it is made of, so stubtest does not see it."""
-    text = "\n".join(path.read_text() for path in sorted(PACKAGE.glob("*.pyx")))
-    body = text.partition(f"cdef class {name}(")[2].partition("\ncdef class ")[0]
+    text = re.sub(r"#.*", "", "\n".join(path.read_text() for path in sorted(PACKAGE.glob("*.pyx"))))
+    (body,) = re.findall(rf"^cdef class {name}\b(.*?)(?=^cdef class |\Z)", text, re.MULTILINE | re.DOTALL)
     (words,) = re.findall(r"def __c?init__\(([^)]*)\)", body)
-    assert [word.partition("=")[0].removesuffix(" not None").split()[-1] for word in words.split(",")] == declared
+    named = [word.partition("=")[0].removesuffix(" not None").split() for word in words.split(",")]
+    assert [word[-1] for word in named if word and word != ["*"]] == declared
 
 
 def test_the_image_has_it_by_the_same_hashes_and_leaves_the_compiler_behind() -> None:

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Counted = tuple[list[int], float]
+_Counted = tuple[list[int], float]
 
 def asked(body: bytes) -> tuple[str, bool, int, int, int, int, int, bool] | None: ...
 def usage(body: bytes) -> tuple[int, int, int] | None: ...
@@ -81,7 +81,7 @@ class NativeWay:
         total: float,
         seconds: tuple[tuple[float, ...], ...],
     ) -> None: ...
-    def taken(self) -> tuple[int, int, int, int, list[Counted]]: ...
+    def taken(self) -> tuple[int, int, int, int, list[_Counted]]: ...
 
 class Door:
     plane: Plane
