@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from nexus_gateway import native
 from nexus_gateway.app import create_app
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.limited_protocol import LimitedProtocol
@@ -20,6 +22,10 @@ from nexus_gateway.settings import Edge
 from nexus_gateway.wire import WireProtocol
 
 from .heard import Heard, heard
+
+_BUILT = pytest.mark.skipif(not native.is_built(), reason="nexus-native is not built: make setup-dev says why")
+OURS = (pytest.param("native", marks=_BUILT), "wire")
+"""The edges whose sockets are the gateway's own."""
 
 
 class Transport(asyncio.Transport):
