@@ -73,6 +73,14 @@ def test_gateway_and_release_never_import_each_other() -> None:
     assert not {name for name in importers("nexus_gateway") if not name.startswith("nexus_gateway")}
 
 
+def test_what_is_compiled_is_imported_by_the_gateway_alone_and_no_earlier_than_it_serves() -> None:
+    users = importers("nexus_native")
+    assert users
+    assert all(name.startswith("nexus_gateway.") for name in users)
+    for path in sources("nexus_gateway"):
+        assert not any(name.startswith("nexus_native") for name in imports(path, at_import_time=True)), path
+
+
 def test_only_the_evaluator_borrows_the_worker_s_engine() -> None:
     assert {name for name in importers("nexus_worker") if not name.startswith("nexus_worker")} == {
         "nexus_release.adapters.evaluator"
