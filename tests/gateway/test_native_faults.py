@@ -15,8 +15,7 @@ from nexus_gateway.wire import WireProtocol
 
 from ..support.hand_fed import END, hand_fed
 from ..support.issuer import until
-from ..support.passed_by import DONE, FIRST, LARGE, NEXT, event, filled, frame, on_sockets, watching
-from .test_two_edges import OURS
+from ..support.passed_by import DONE, FIRST, LARGE, NEXT, OURS, event, filled, frame, on_sockets, watching
 
 pytest.importorskip("nexus_native", reason="nexus-native is not built here")
 

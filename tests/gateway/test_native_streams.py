@@ -17,8 +17,8 @@ from nexus_gateway.settings import Edge
 from ..support.hand_fed import END, World, hand_fed
 from ..support.heard import heard
 from ..support.issuer import until
-from ..support.passed_by import DONE, FIRST, LARGE, LAST, NEXT, Passed, event, frame, watching
-from .test_two_edges import OURS, alike, figures_of
+from ..support.passed_by import DONE, FIRST, LARGE, LAST, NEXT, OURS, Passed, event, frame, watching
+from .test_two_edges import alike, figures_of
 
 pytest.importorskip("nexus_native", reason="nexus-native is not built here")
 

@@ -17,8 +17,7 @@ from nexus_gateway.wire_exchange import WireExchange
 from ..support.hand_fed import Client, Engine, hand_fed
 from ..support.heard import heard
 from ..support.issuer import until
-from ..support.passed_by import DONE, FIRST, LAST, NEXT, Passed, event, filled, frame, on_sockets, watching
-from .test_two_edges import OURS
+from ..support.passed_by import DONE, FIRST, LAST, NEXT, OURS, Passed, event, filled, frame, on_sockets, watching
 
 pytest.importorskip("nexus_native", reason="nexus-native is not built here")
 

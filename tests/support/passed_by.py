@@ -10,9 +10,12 @@ from typing import Any, ParamSpec
 import pytest
 import uvloop
 
+from nexus_gateway.settings import Edge
+
 from .hand_fed import END, Client, Engine
 
 P = ParamSpec("P")
+OURS: tuple[Edge, ...] = ("native", "wire")
 DONE = b"data: [DONE]\n\n"
 
 

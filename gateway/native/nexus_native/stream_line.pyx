@@ -6,6 +6,8 @@ whether it may go straight again. Counted is here what Python counts for each pi
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.float cimport PyFloat_AS_DOUBLE
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.string cimport memchr, memcmp
 
 from nexus_native.plane cimport Line, Plane
@@ -40,14 +42,13 @@ cdef class StreamLine(Line):
     cdef tuple _marks
     cdef bint _keeps
     cdef bint _straight
-    cdef double _bounds[MOST_BOUNDS]
-    cdef int _bound_count
+    cdef tuple _bounds  # one for all streams: there are thousands
     cdef double _asked
     cdef long _events
     cdef long long _bytes
     cdef double _total
     cdef double _longest
-    cdef long _counts[MOST_BOUNDS + 1]
+    cdef unsigned int _counts[MOST_BOUNDS + 1]
     cdef list _last
 
     def __init__(self, Plane plane not None, int source, int sink, ready, deliver, over, spill, tuple marks, bint keeps,
@@ -55,16 +56,12 @@ cdef class StreamLine(Line):
         """`ready`: whether what has come may go straight. `deliver`: takes what does not. `over`: nothing more can be
         read, or what one of these has raised. `spill`: takes what the sink had no room for. `bounds`: of gaps, in
         seconds. `asked`: when more was asked of the engine."""
-        cdef int number
-        if len(bounds) > MOST_BOUNDS:
-            raise ValueError(f"bounds: {len(bounds)}, at most {MOST_BOUNDS}")
+        if len(bounds) > MOST_BOUNDS or any([type(bound) is not float for bound in bounds]):
+            raise ValueError(f"bounds: {bounds}: at most {MOST_BOUNDS} floats")
         self.plane, self.source, self._sink = plane, source, sink
         self._ready, self._deliver, self._over, self._spill = ready, deliver, over, spill
         self._marks, self._keeps, self._asked = marks, keeps, asked
-        self._bound_count = len(bounds)
-        for number in range(self._bound_count):
-            self._bounds[number] = bounds[number]
-        self._last = []
+        self._bounds, self._last = bounds, []
         self._forget()
         self._straight = False
         self.watch()
@@ -78,7 +75,7 @@ cdef class StreamLine(Line):
         events) since it was asked last. From now on gaps count from `asked`, where that is later."""
         cdef int number
         last = max(self._asked, asked)
-        counts = [self._counts[number] for number in range(self._bound_count + 1)]
+        counts = [self._counts[number] for number in range(len(self._bounds) + 1)]
         found = (last, self._events, self._bytes, counts, self._total, self._longest, self._last)
         self._last, self._asked = [], last
         self._forget()
@@ -88,7 +85,7 @@ cdef class StreamLine(Line):
         cdef int number
         self._events = self._bytes = 0
         self._total = self._longest = 0.0
-        for number in range(self._bound_count + 1):
+        for number in range(MOST_BOUNDS + 1):
             self._counts[number] = 0
 
     cdef int came(self, const char* data, Py_ssize_t length) except -1:
@@ -175,13 +172,17 @@ cdef class StreamLine(Line):
         cdef double now = time.tv_sec + time.tv_nsec / 1e9
         cdef double waited = now - self._asked
         self._asked = now
-        while number < self._bound_count and self._bounds[number] < waited:
+        while number < PyTuple_GET_SIZE(self._bounds) and _bound(self._bounds, number) < waited:
             number += 1
         self._counts[number] += 1
         self._counts[0] += events - 1
         self._events += events
         self._total += waited
         self._longest = max(self._longest, waited)
+
+
+cdef inline double _bound(tuple bounds, int number) noexcept:
+    return PyFloat_AS_DOUBLE(<object>PyTuple_GET_ITEM(bounds, number))
 
 
 cdef bint _tells_none(const char* event, Py_ssize_t length) noexcept:
