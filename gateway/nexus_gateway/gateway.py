@@ -230,6 +230,8 @@ class Gateway:
     def forget(self, named: _Named) -> None:
         """Drops what the configuration names no more. Calls that are under way end as they would have."""
         self._spoken_with.clear()
+        if self._compiled is not None:
+            self._compiled.forget()
         for gone in self._pools.keys() - named.places:
             self._pools.pop(gone).close()
         self.certificates.keep(named.tls)

@@ -24,6 +24,7 @@ from nexus_gateway.limits.limiter import Admitted
 from nexus_gateway.native import fail
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
+from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.straight.exchange import StraightExchange
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.setting_out import set_out
@@ -92,7 +93,8 @@ class WireProtocol(LateParts):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.end_line()
+        if self._line is not None:
+            self._line.hand_back()
         current, self._current, self._held = self._current, None, b""
         for clock in (self._idle_clock, self._room_clock):
             if clock is not None:
@@ -236,8 +238,8 @@ class WireProtocol(LateParts):
         self._unread = exchange.missing
         self._read_on()
         self._rest()
-        if self._gateway.native and type(exchange) is StraightExchange and exchange.way.native is not False:
-            self.loop.call_soon(self._begin_line, exchange.known, exchange.way, True)
+        if self._gateway.native and type(exchange) is StraightExchange and exchange.way.native:
+            self.loop.call_soon(self._begin_line, exchange.known, exchange.way.name, True)
         if self._held:
             # Later, and not in here: this may be the callback of the connection that the next request would take.
             self.loop.call_soon(self._look_again)
@@ -259,7 +261,7 @@ class WireProtocol(LateParts):
 
     # --- C -----------------------------------------------------------------------------------------------------------
 
-    def _begin_line(self, known: KnownHead, way: Way, again: bool) -> None:
+    def _begin_line(self, known: KnownHead, model: str, again: bool) -> None:
         """The next request over it is likely to be such a one. `again`: the loop writes at the end of its turn."""
         transport = self.transport
         busy = self._line is not None or self._current is not None or self._held or self._handed_over or self._unread
@@ -267,11 +269,11 @@ class WireProtocol(LateParts):
             return
         if transport.get_write_buffer_size():
             if again:
-                self.loop.call_soon(self._begin_line, known, way, False)
+                self.loop.call_soon(self._begin_line, known, model, False)
             return
         if (socket := transport.get_extra_info("socket")) is None:
             return
-        self._line = self._gateway.compiled().line(self, int(socket.fileno()), known, way)
+        self._line = self._gateway.compiled().line(self, int(socket.fileno()), known, model)
         if self._line is not None:
             transport.pause_reading()
 
@@ -290,13 +292,13 @@ class WireProtocol(LateParts):
         return self._gateway.compiled().log_form(way, self)
 
     def go_on_from(
-        self, way: Way, known: KnownHead, body: bytes, admitted: Admitted | None, ids: str, started: float,
-        until: float, engine: Connection,
+        self, way: Way, snapshot: Snapshot, known: KnownHead, body: bytes, admitted: Admitted | None, ids: str,
+        started: float, until: float, engine: Connection,
     ) -> None:  # fmt: skip
         """With a request that C has sent. `ids` are the digits of its four."""
         gateway = self._gateway
         exchange = StraightExchange(
-            gateway, self, known, None, way.snapshot, way, read_body(body), (body, body, body), admitted, started
+            gateway, self, known, None, snapshot, way, read_body(body), (body, body, body), admitted, started
         )
         exchange.has_ids(ids[:32], ids[32:64], ids[64:80], ids[80:])
         self._current = exchange
@@ -338,4 +340,5 @@ class WireProtocol(LateParts):
         if left > 0:
             self._idle_clock = self.loop.call_later(left, self._look_idle)
         else:
+            self.end_line()
             self.transport.close()

@@ -21,9 +21,10 @@ from nexus_gateway.keys import Key, digest
 from nexus_gateway.limits.limiter import Limiter
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.served import Served
-from nexus_gateway.snapshot import build
+from nexus_gateway.snapshot import Snapshot, build
 from nexus_gateway.straight.exchange import StraightExchange
 from nexus_gateway.telemetry.audit import AuditLog
+from nexus_gateway.telemetry.chain import MARK
 from nexus_gateway.telemetry.logs import LogWriter
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.upstreams.http import HttpUpstream
@@ -88,8 +89,24 @@ ANSWERS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def gateway(folder: Path, limiter: Limiter | None = None) -> Gateway:
-    file = {
+def gateway(
+    folder: Path, limiter: Limiter | None = None, engine: str = "127.0.0.1:1", more: Mapping[str, Any] | None = None
+) -> Gateway:
+    """`engine`: where it listens. `more`: what is in the route file besides."""
+    named = keys()
+    served = Served(table(engine, more))
+    audit = AuditLog(folder, b"salt" * 8, "test")
+    logs = LogWriter(StringIO())
+    return Gateway(served, Credentials(KeyRing(named)), BreakerSettings(max_failures=2), logs, audit, limiter)
+
+
+def keys() -> dict[bytes, Key]:
+    names = ("key", "bounded", "free", "saver", "single")
+    return {digest(name.encode()): Key(name, None, admin=False) for name in names}
+
+
+def table(engine: str, more: Mapping[str, Any] | None = None) -> Snapshot:
+    file: dict[str, dict[str, Any]] = {
         "upstreams": {
             "engine": {"url": "http://engine.test", "release": "e" * 64},
             "renamed": {"url": "http://engine.test/under", "model": "their-own", "prefix_cache": "tenant"},
@@ -98,18 +115,18 @@ def gateway(folder: Path, limiter: Limiter | None = None) -> Gateway:
             "chat": {"strategy": "direct", "upstream": "engine"},
             "other": {"strategy": "direct", "upstream": "renamed", "timeouts": {"total_seconds": 50}},
             "m-900001-0": {"strategy": "direct", "upstream": "engine"},
+            "patient": {"strategy": "direct", "upstream": "engine", "timeouts": {"total_seconds": 90}},
         },
         "policies": {
             "key": {"requests_per_minute": 1000, "tokens_per_minute": 100_000, "max_parallel": 9},
             "bounded": {"max_tokens": 7, "tokens_per_minute": 100_000},
+            "saver": {"tokens_per_minute": 100_000, "cached_tokens_percent": 71},
+            "single": {"max_parallel": 1},
         },
     }  # fmt: skip
-    names = ("key", "bounded", "free")
-    known = {digest(name.encode()): Key(name, None, admin=False) for name in names}
-    served = Served(build({"chat.yaml": json.dumps(file).encode()}, {"engine.test:80": "127.0.0.1:1"}, 10.0, {}))
-    audit = AuditLog(folder, b"salt" * 8, "test")
-    logs = LogWriter(StringIO())
-    return Gateway(served, Credentials(KeyRing(known)), BreakerSettings(max_failures=2), logs, audit, limiter)
+    for section, named in (more or {}).items():
+        file[section] |= named
+    return build({"chat.yaml": json.dumps(file).encode()}, {"engine.test:80": engine}, 10.0, {})
 
 
 def posted(
@@ -191,26 +208,38 @@ class Drive:
         await settled()
 
     async def told(self) -> Told:
-        audit, logs, metrics = self.gateway.audit, self.gateway.logs, self.gateway.metrics
-        assert audit is not None
-        log = "".join(logs._written(item) for item in logs._waiting).encode()
-        lines = [audit.line(item) for item in audit._waiting]
-        figures = [
-            line
-            for line in (await metrics.render()).decode().splitlines()
-            if not line.startswith("#") and "_created" not in line and "lag" not in line and "loaded" not in line
-            and not line.split("{")[0].endswith(("_sum", "_bucket"))
-        ]  # fmt: skip
-        buckets = tuple(
-            value
-            for bucket in self.limiter._buckets.values()
-            for value in (bucket.requests, bucket.tokens, bucket.requests_before, bucket.tokens_before)
-        )
-        return Told(
-            same(self.client.transport.sent), [same(sent) for sent in self.sent], self.client.transport.closing,
-            same(log), [{**line, "time": "", "request_id": "", "trace_id": ""} for line in lines],
-            "\n".join(figures).encode(), buckets, self.gateway.parallel.under_way, metrics.in_flight,
-        )  # fmt: skip
+        sent = self.client.transport
+        return await told_by(self.gateway, self.limiter, sent.sent, self.sent, sent.closing)
+
+
+async def told_by(gateway: Gateway, limiter: MemoryLimiter, client: bytes, engine: list[bytes], closed: bool) -> Told:
+    audit, logs, metrics = gateway.audit, gateway.logs, gateway.metrics
+    assert audit is not None
+    log = "".join(logs._written(item) for item in logs._waiting).encode()
+    lines = [audit.line(item) for item in audit._waiting]
+    figures = [
+        line
+        for line in (await metrics.render()).decode().splitlines()
+        if not line.startswith("#") and "_created" not in line and "lag" not in line and "loaded" not in line
+        and not line.split("{")[0].endswith(("_sum", "_bucket"))
+    ]  # fmt: skip
+    buckets = tuple(
+        value
+        for bucket in limiter._buckets.values()
+        for value in (bucket.requests, bucket.tokens, bucket.requests_before, bucket.tokens_before)
+    )
+    return Told(
+        same(client), [same(sent) for sent in engine], closed, same(log), list(map(decided, lines)),
+        "\n".join(figures).encode(), buckets, gateway.parallel.under_way, metrics.in_flight,
+    )  # fmt: skip
+
+
+def decided(line: dict[str, Any] | bytes) -> dict[str, Any]:
+    """What an audit line says but for its time, its ids, and its place in the chain, which one of C has none of yet."""
+    if isinstance(line, bytes):
+        line = json.loads(line.replace(MARK, b"0"))
+        assert (line.pop("previous"), line.pop("seq")) == ("0", 0)
+    return {**line, "time": "", "request_id": "", "trace_id": ""}
 
 
 def same(text: bytes) -> bytes:

@@ -46,9 +46,6 @@ class Form:
 
 class NativeWay:
     way: Any  # a `Way`: types of the program's own are not known here
-    keys: object
-    first_byte: float
-    total: float
     def __init__(
         self,
         *,
@@ -76,11 +73,12 @@ class NativeWay:
         several_prompts: bool,
         answer_tokens: int,
         tokens_a_minute: float,
-        cached_counts: float,
+        percent_saved: float,
         first_byte: float,
         total: float,
         seconds: tuple[tuple[float, ...], ...],
     ) -> None: ...
+    def forget(self) -> None: ...
     def taken(self) -> tuple[int, int, int, int, list[_Counted]]: ...
 
 class Door:

@@ -38,6 +38,8 @@ cdef class ClientLine(Asker):
     cdef EngineLine _engine
     cdef bytes _body
     cdef object _admitted
+    cdef object _snapshot
+    cdef bint _counts
     cdef double _started
     cdef readonly double until
     cdef Told _told
@@ -123,33 +125,36 @@ cdef class ClientLine(Asker):
             return False
         self._admitted = None
         if way.at_once is not None:
-            self._admitted = way.at_once(way.owner, way.limits, tokens)
+            try:
+                self._admitted = way.at_once(way.owner, way.limits, tokens)
+            finally:
+                if self._admitted is None:
+                    way.leave()
+                    way.idle.append(engine.connection)
             if self._admitted is None:
-                way.leave()
-                way.idle.append(engine.connection)
                 return False
         self._ask(engine, body, size)
         return True
 
     cdef int _ask(self, EngineLine engine, const char* body, Py_ssize_t size) except -1:
         cdef NativeWay way = self._way
-        cdef Door door = self._door
         cdef Told* told = &self._told
         cdef char* room
         cdef Py_ssize_t length
-        self._engine, self._body = engine, PyBytes_FromStringAndSize(body, size)
+        self._engine, self._body, self._snapshot = engine, PyBytes_FromStringAndSize(body, size), way.snapshot
         engine.asker = self
-        door.metrics.in_flight += 1
+        self._door.metrics.in_flight += 1
         way.state.in_flight += 1
+        self._counts = True
         self._started = now()
+        self.until = self._started + min(way.first_byte, way.total)
         new_ids(told.ids)
         told.length = size
-        room = self.plane.room(way.ask.most + size)
+        self._door.begun(self, self.until)
+        room = self.plane.room(way.ask.most + size)  # from here on others may be told of what was not taken
         length = way.ask.fill(room, told)
         memcpy(room + length, body, size)
         self.plane.put(engine, engine.source, room, length + size)
-        self.until = self._started + min(way.first_byte, way.total)
-        door.begun(self, self.until)
         return 0
 
     # --- and back --------------------------------------------------------------------------------------------------
@@ -212,16 +217,14 @@ cdef class ClientLine(Asker):
         cdef Door door = self._door
         cdef Told* told = &self._told
         cdef char* room
+        self._uncount()
         if door.circuits:  # others may have failed since this one set out
             door.circuits.pop(way.endpoint, None)
-        way.state.in_flight -= 1
-        way.leave()
         told.prompt, told.completion, told.cached = usage.prompt, usage.completion, usage.cached
         if self._admitted is not None:
             way.settle(
-                self._admitted[1], usage.prompt + usage.completion - <long long>(usage.cached * way.cached_counts)
+                self._admitted[1], usage.prompt + usage.completion - <long long>(usage.cached * way.percent_saved / 100.0)
             )
-        door.metrics.in_flight -= 1
         way.count(seconds, usage.prompt, usage.completion, usage.cached)
         write_time(told.date)
         told.milliseconds = seconds * 1000
@@ -230,8 +233,16 @@ cdef class ClientLine(Asker):
         if way.audit is not None:
             room = self.plane.room(way.audit.most)
             door.decided(PyBytes_FromStringAndSize(room, way.audit.fill(room, told)))
-        self._body = self._admitted = None
+        self._body = self._admitted = self._snapshot = None
         self.idle_since = self._started + seconds
+        return 0
+
+    cdef int _uncount(self) except -1:
+        """It is no longer under way."""
+        self._counts = False
+        self._door.metrics.in_flight -= 1
+        self._way.state.in_flight -= 1
+        self._way.leave()
         return 0
 
     # --- where C ends ----------------------------------------------------------------------------------------------
@@ -246,8 +257,13 @@ cdef class ClientLine(Asker):
         return self.gone()
 
     cdef void failed(self, fault) noexcept:
-        self._leave()
-        self._wire.end_line(fault)
+        """The client is cut off. What is under way goes on in Python, and ends with that; or it ends here."""
+        try:
+            self._leave()
+        finally:
+            if self._counts:
+                self._uncount()
+            self._wire.end_line(fault)
 
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
         """Of an answer; the client makes no room."""
@@ -257,7 +273,10 @@ cdef class ClientLine(Asker):
         return 0
 
     def hand_back(self):
-        self.gone()
+        try:
+            self.gone()
+        except Exception as fault:
+            self.failed(fault)
 
     cdef int _leave(self) except -1:
         """The request that is under way goes on in Python, if there is one."""
@@ -266,14 +285,18 @@ cdef class ClientLine(Asker):
             return 0
         self._engine = engine.asker = None
         self._door.asking.discard(self)
-        body, admitted, self._body, self._admitted = self._body, self._admitted, None, None
+        body, admitted, snapshot = self._body, self._admitted, self._snapshot
+        self._body = self._admitted = self._snapshot = None
         ids = PyUnicode_DecodeASCII(self._told.ids, ID_DIGITS, NULL)
-        self._wire.go_on_from(self._way.way, self._known, body, admitted, ids, self._started, self.until, engine.connection)
+        self._wire.go_on_from(
+            self._way.way, snapshot, self._known, body, admitted, ids, self._started, self.until, engine.connection
+        )
+        self._counts = False
         return 0
 
     def look_at_time(self, double time):
         if time >= self.until:
-            self.gone()
+            self.hand_back()
 
 
 cdef EngineLine _take(NativeWay way, Plane plane):
@@ -285,7 +308,10 @@ cdef EngineLine _take(NativeWay way, Plane plane):
             continue
         line = connection.line
         if line is None:
-            line = connection.begin_engine_line(plane)
+            try:
+                line = connection.begin_engine_line(plane)
+            except OSError:  # it cannot be watched
+                line = None
         if isinstance(line, EngineLine):
             return <EngineLine>line
         way.idle.append(connection)
@@ -313,11 +339,11 @@ cdef long long _estimate(NativeWay way, const PlainAsked* asked, Py_ssize_t size
     if way.several_prompts and asked.many_prompts:
         return -1
     if way.bounds & MAX_TOKENS:
-        longest = _least(longest, asked.max_tokens)
+        longest = max(longest, asked.max_tokens)
     if way.bounds & MAX_COMPLETION_TOKENS:
-        longest = _least(longest, asked.max_completion_tokens)
+        longest = max(longest, asked.max_completion_tokens)
     if way.bounds & MAX_OUTPUT_TOKENS:
-        longest = _least(longest, asked.max_output_tokens)
+        longest = max(longest, asked.max_output_tokens)
     if way.many & N:
         answers = max(answers, asked.n)
     if way.many & BEST_OF:
@@ -326,7 +352,3 @@ cdef long long _estimate(NativeWay way, const PlainAsked* asked, Py_ssize_t size
         return prompt + longest * answers
     most = min(<double>(way.answer_tokens * answers), way.tokens_a_minute - prompt)
     return prompt + <long long>max(1.0, most)
-
-
-cdef long long _least(long long one, long long other) noexcept:
-    return other if one < 0 else one if other < 0 else min(one, other)

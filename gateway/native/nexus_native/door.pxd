@@ -15,6 +15,7 @@ cdef class Door:
     cdef long long _most_in_flight
     cdef set asking
     cdef set _counted
+    cdef object _clock
     cdef double _rings
     cdef bytearray _lines
     cdef long _line_count
@@ -22,6 +23,7 @@ cdef class Door:
 
     cdef bint opens(self, NativeWay way) except -1
     cdef NativeWay find(self, known, bytes model)
+    cdef int _ring_at(self, double time) except -1
     cdef int begun(self, object line, double until) except -1
     cdef int say(self, NativeWay way, const char* line, Py_ssize_t length) except -1
     cdef int decided(self, bytes decision) except -1

@@ -14,7 +14,7 @@ cdef class Door:
         self.metrics, self._served, self._ring = gateway.metrics, gateway.served, gateway.known.ring
         self.circuits, self._most_in_flight = gateway.breakers.circuits, gateway.most_in_flight
         self.asking, self._counted, self._decisions = set(), set(), []
-        self._lines, self._line_count, self._rings = bytearray(), 0, 0.0
+        self._lines, self._line_count, self._clock, self._rings = bytearray(), 0, None, 0.0
 
     cdef bint opens(self, NativeWay way) except -1:
         """Whether it is still the way of that caller, and nothing keeps anybody out."""
@@ -32,20 +32,25 @@ cdef class Door:
     cdef int begun(self, object line, double until) except -1:
         """`line` asks, and must have an answer by then."""
         self.asking.add(line)
-        if not self._rings or until < self._rings:
-            self._rings = until
-            self._loop.call_at(until, self.ring)
+        if self._clock is None:
+            self._ring_at(until)
+        elif until < self._rings:
+            self._clock.cancel()
+            self._ring_at(until)
+        return 0
+
+    cdef int _ring_at(self, double time) except -1:
+        self._rings = time
+        self._clock = self._loop.call_at(time, self.ring)
         return 0
 
     def ring(self):
         """Some may have waited for too long."""
-        now = time.monotonic()
-        self._rings = 0.0
+        now, self._clock = time.monotonic(), None
         for line in tuple(self.asking):
             line.look_at_time(now)
-        if self.asking:
-            self._rings = min([line.until for line in self.asking])
-            self._loop.call_at(self._rings, self.ring)
+        if self.asking and self._clock is None:
+            self._ring_at(min([line.until for line in self.asking]))
 
     cdef int say(self, NativeWay way, const char* line, Py_ssize_t length) except -1:
         self._lines += line[:length]
@@ -63,7 +68,10 @@ cdef class Door:
         """What has ended in this turn."""
         lines, count, decisions = self._lines, self._line_count, self._decisions
         self._lines, self._line_count, self._decisions = bytearray(), 0, []
-        self._tell(lines, count, decisions)
+        try:
+            self._tell(lines, count, decisions)
+        except Exception as fault:  # of ours: whoever else has something to tell tells it
+            self._loop.call_exception_handler({"message": "what has ended could not be told", "exception": fault})
 
     def counted(self):
         """The ways that something was counted of since it was asked last."""

@@ -23,8 +23,14 @@ cdef class EngineLine(Line):
         self.unwatch()
 
     cdef int came(self, const char* data, Py_ssize_t length) except -1:
-        if self.asker is not None and self.asker.heard(self, data, length):
-            return 0
+        cdef Asker asker = self.asker
+        if asker is not None:
+            try:
+                if asker.heard(self, data, length):
+                    return 0
+            except BaseException as fault:  # it may have let go of this line by now
+                asker.failed(fault)
+                raise
         came = PyBytes_FromStringAndSize(data, length)
         connection = self.connection
         self.gone()
@@ -38,11 +44,17 @@ cdef class EngineLine(Line):
         return 0
 
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
-        """Of a request; its transport writes the rest as the engine makes room."""
-        self.connection.write_behind(PyBytes_FromStringAndSize(data, length))
+        """Of a request, which goes on in Python: its transport writes the rest as the engine makes room, and what is
+        asked over it next has to go behind that."""
+        connection = self.connection
+        rest = PyBytes_FromStringAndSize(data, length)
+        self.gone()
+        connection.write_behind(rest)
         return 0
 
     cdef void failed(self, fault) noexcept:
-        if self.asker is not None:
-            self.asker.unheard()
-        self.connection.end_line(fault)
+        try:
+            if self.asker is not None:
+                self.asker.unheard()
+        finally:
+            self.connection.end_line(fault)

@@ -18,7 +18,7 @@ cdef class NativeWay:
     cdef readonly object way
     cdef bytes model
     cdef object snapshot
-    cdef readonly object keys
+    cdef object keys
     cdef double expires
     cdef Form ask
     cdef Form answer
@@ -39,9 +39,9 @@ cdef class NativeWay:
     cdef bint several_prompts
     cdef long long answer_tokens
     cdef double tokens_a_minute
-    cdef double cached_counts
-    cdef readonly double first_byte
-    cdef readonly double total
+    cdef double percent_saved
+    cdef double first_byte
+    cdef double total
     cdef long _answers
     cdef long long _prompt
     cdef long long _completion

@@ -35,12 +35,12 @@ cdef class NativeWay:
         self, *, way, bytes model not None, snapshot, keys, double expires, Form ask not None, Form answer not None,
         Form audit, list idle not None, pool, str endpoint not None, state, str owner not None, dict under_way not None,
         long long most_parallel, limits, at_once, settle, long long most_tokens, int bounds, int many,
-        bint several_prompts, long long answer_tokens, double tokens_a_minute, double cached_counts, double first_byte,
+        bint several_prompts, long long answer_tokens, double tokens_a_minute, double percent_saved, double first_byte,
         double total, tuple seconds not None,
     ):
         """`expires`: of the key, Unix seconds. `idle`: connections of `pool`. `most_...`: -1 where there is no limit.
         `at_once`, `settle`: of the limiter; None where the caller has no limit. `bounds`, `many`: which fields count,
-        by bits, see `client_line.pyx`. `cached_counts`: the share of cached tokens that is not counted. `first_byte`,
+        by bits, see `client_line.pyx`. `percent_saved`: of cached tokens, what is not counted. `first_byte`,
         `total`: seconds. `seconds`: bounds of the histograms of whole requests."""
         self.way, self.model, self.snapshot, self.keys, self.expires = way, model, snapshot, keys, expires
         self.ask, self.answer, self.audit = ask, answer, audit
@@ -48,9 +48,13 @@ cdef class NativeWay:
         self.owner, self.under_way, self.most_parallel = owner, under_way, most_parallel
         self.limits, self.at_once, self.settle, self.most_tokens = limits, at_once, settle, most_tokens
         self.bounds, self.many, self.several_prompts = bounds, many, several_prompts
-        self.answer_tokens, self.tokens_a_minute, self.cached_counts = answer_tokens, tokens_a_minute, cached_counts
+        self.answer_tokens, self.tokens_a_minute, self.percent_saved = answer_tokens, tokens_a_minute, percent_saved
         self.first_byte, self.total = first_byte, total
         self._seconds = tuple(Counts(one) for one in seconds)
+
+    def forget(self):
+        """It opens nothing any more, and holds no configuration: a client that rests may hold it for long."""
+        self.snapshot = self.keys = None
 
     cdef bint enter(self) except -1:
         """As `Parallel.enter`."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nexus_gateway.keys import Keys
 from nexus_gateway.limits.estimate import ANSWER_TOKENS
 from nexus_gateway.native import plane_of
 from nexus_gateway.snapshot import Snapshot
+from nexus_gateway.standing import MOST_CALLERS
 from nexus_gateway.straight.forms import answer_form, ask_form, audit_form, log_form
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.way import Way
@@ -48,14 +49,19 @@ class Compiled:
         self._gateway = gateway
         self.door: Door = Door(plane_of(loop), gateway, loop, self._find, self._tell)
         gateway.metrics.settle = self._settle
+        self._natives: dict[Way, NativeWay] = {}
+        self._snapshot: Snapshot | None = None
+        self._keys: Keys | None = None
+        """For which they were made. They are not kept with the ways: a snapshot would hold itself by them, and of large
+        ones no collector looks for that."""
 
-    def line(self, wire: WireProtocol, socket: int, known: KnownHead, way: Way) -> ClientLine | None:
-        """None where the way is none for C, or its next request may have another head."""
+    def line(self, wire: WireProtocol, socket: int, known: KnownHead, model: str) -> ClientLine | None:
+        """None where the way of its last request is none for C, or its next may have another head."""
         from nexus_native import ClientLine
 
         if known.cut is None or not known.keeps:
             return None
-        native = self._native(self._gateway.served.current, way)
+        native = self._find(known, model.encode())
         if native is None:
             return None
         head, place = known.cut
@@ -68,33 +74,46 @@ class Compiled:
         if found is None:
             if len(way.log_forms) >= _MOST_CLIENTS:
                 way.log_forms.clear()
-            found = way.log_forms[client] = log_form(way, self._gateway.served.current.revision, client)
+            found = way.log_forms[client] = log_form(way, client)
         return found
 
     def leave(self) -> None:
         """All that is under way goes on in Python."""
         self.door.leave()
 
+    def forget(self) -> None:
+        """What was made for a configuration, or for keys, that hold no more."""
+        self._settle()
+        for native in self._natives.values():
+            native.forget()
+        self._natives.clear()
+
     def _find(self, known: KnownHead, model: bytes) -> NativeWay | None:
-        gateway = self._gateway
-        key = gateway.known.ring.find(known.digest, time.time()) if known.digest is not None else None
+        """By the configuration and the keys that hold now: each is read once, since other threads replace them."""
+        snapshot, keys = self._gateway.served.current, self._gateway.known.ring.keys
+        key = keys.get(known.digest) if known.digest is not None else None
         if key is None:
             return None
-        snapshot = gateway.served.current
         way = snapshot.standing.ways.get((id(key), model.decode(), known.surface.path))
-        return self._native(snapshot, way) if isinstance(way, Way) else None
+        return self._native(snapshot, keys, way) if isinstance(way, Way) and way.native else None
 
-    def _native(self, snapshot: Snapshot, way: Way) -> NativeWay | None:
-        native, ring = way.native, self._gateway.known.ring
-        if native is None or (native and native.keys is not ring.keys):
-            native = way.native = self._made(snapshot, way) if self._is_plain(way) else False
-        return native or None
+    def _native(self, snapshot: Snapshot, keys: Keys, way: Way) -> NativeWay | None:
+        if snapshot is not self._snapshot or keys is not self._keys or len(self._natives) >= MOST_CALLERS:
+            self.forget()
+            self._snapshot, self._keys = snapshot, keys
+        found = self._natives.get(way)
+        if found is None:
+            way.native = self._is_plain(way)
+            if not way.native:
+                return None
+            found = self._natives[way] = self._made(snapshot, keys, way)
+        return found
 
     def _is_plain(self, way: Way) -> bool:
         """Whether the body goes on as it came, and its line is written whatever the answer."""
         gateway, telemetry = self._gateway, way.caller.policy.telemetry or way.candidate.route.telemetry
         timeouts = way.candidate.route.timeouts
-        renamed = way.model != way.candidate.route.name
+        renamed = way.model != way.name
         return not (
             way.holds
             or renamed
@@ -106,13 +125,13 @@ class Compiled:
             or way.pool.secure
         )
 
-    def _made(self, snapshot: Snapshot, way: Way) -> NativeWay:
+    def _made(self, snapshot: Snapshot, keys: Keys, way: Way) -> NativeWay:
         from nexus_native import NativeWay
 
         gateway, caller, surface, limits = self._gateway, way.caller, way.surface, way.caller.limits
-        audit = audit_form(gateway.audit, way, snapshot.revision) if gateway.audit is not None else None
+        audit = audit_form(gateway.audit, way) if gateway.audit is not None else None
         return NativeWay(
-            way=way, model=way.model.encode(), snapshot=snapshot, keys=gateway.known.ring.keys,
+            way=way, model=way.name.encode(), snapshot=snapshot, keys=keys,
             expires=caller.key.expires or 0.0, ask=ask_form(way), answer=answer_form(way), audit=audit,
             idle=way.pool.idle, pool=way.pool, endpoint=way.endpoint, state=gateway.endpoints.of(way.endpoint),
             owner=caller.key.owner, under_way=gateway.parallel.under_way, most_parallel=_most(limits.parallel),
@@ -121,7 +140,7 @@ class Compiled:
             bounds=sum(_BOUNDS[name] for name in surface.bounds), many=sum(_MANY[name] for name in surface.many),
             several_prompts=surface.api == "completions", answer_tokens=ANSWER_TOKENS,
             tokens_a_minute=float(caller.policy.tokens_per_minute or math.inf),
-            cached_counts=(100.0 - caller.policy.cached_tokens_percent) / 100.0,
+            percent_saved=100.0 - caller.policy.cached_tokens_percent,
             first_byte=way.candidate.route.timeouts.first_byte, total=way.candidate.route.timeouts.total,
             seconds=_SECONDS,
         )  # fmt: skip

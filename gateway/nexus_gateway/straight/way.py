@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from nexus_gateway.admission import headers_of
 from nexus_gateway.asked import Asked, renamed
@@ -23,7 +23,7 @@ from nexus_gateway.upstreams.http import HttpUpstream
 from nexus_gateway.upstreams.protocol import Call, written
 
 if TYPE_CHECKING:
-    from nexus_native import Form, NativeWay
+    from nexus_native import Form
 
 _APIS = ("chat", "completions", "embeddings", "rerank")
 """Whose answers are noted nowhere, and whose clients say nothing to the engine but the body."""
@@ -36,7 +36,7 @@ _PLACES = (_IDS.request_id, _IDS.trace_id, _IDS.span_id, _IDS.flags, _CALL)
 
 class Way:
     __slots__ = ("answer_form", "ask_form", "caller", "candidate", "endpoint", "holds", "kind", "limited", "log_forms",
-                 "model", "native", "pool", "salted", "salts", "snapshot", "surface", "usual")  # fmt: skip
+                 "model", "name", "native", "pool", "revision", "salted", "salts", "surface", "usual")  # fmt: skip
 
     def __init__(
         self,
@@ -49,8 +49,10 @@ class Way:
     ) -> None:
         upstream = candidate.upstream
         self.caller, self.surface, self.candidate, self.pool = caller, surface, candidate, pool
-        self.snapshot = snapshot
+        self.revision = snapshot.revision
         self.endpoint = candidate.endpoint.id
+        self.name = candidate.route.name
+        """Of the model, as clients call it."""
         self.model = upstream.model or candidate.route.name
         """As the engine calls it."""
         self.salts, self.salted = keeps_prompts(surface), upstream.salted
@@ -65,8 +67,8 @@ class Way:
         self.answer_form = _answer_form(snapshot, caller, candidate)
         """Takes length of the body, request id, trace id, trace id, span, flags, and the numbers of the quotas."""
         self.kind: Kind = ("POST", surface.path, 200, candidate.route.name, upstream.release, upstream.name, "200")
-        self.native: NativeWay | Literal[False] | None = None
-        """The same for C, once it is asked for; False where it is none for C."""
+        self.native = True
+        """False once it is known that it is none for C."""
         self.log_forms: dict[str, Form] = {}
         """By the client's address."""
         self.usual: Usual | None = None
