@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections import Counter
 from pathlib import Path
+from types import FunctionType, MethodType
 
 import pytest
 
@@ -115,3 +117,16 @@ async def test_a_stream_leaves_nothing_behind(tmp_path: Path, cut: str, edge: Ed
             await until(lambda: parts() == before)
     finally:
         gc.enable()
+
+
+@on_sockets
+async def test_a_line_holds_less_than_a_kilobyte(tmp_path: Path) -> None:
+    """The kernel has its entry in the epoll besides: about 200 bytes."""
+    async with hand_fed(tmp_path, "native") as world:
+        _, engine = await world.streaming(FIRST)
+        line = engine.there.line
+        assert type(line).__name__ == "StreamLine"
+        owned = [one for one in gc.get_referents(line) if isinstance(one, MethodType | FunctionType | list)]
+        cells = [cell for one in owned if isinstance(one, FunctionType) for cell in one.__closure__ or ()]
+        assert {type(one) for one in owned} == {MethodType, FunctionType, list}
+        assert 400 < sum(map(sys.getsizeof, (line, *owned, *cells))) < 1000
