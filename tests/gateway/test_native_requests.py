@@ -3,34 +3,14 @@ in logs, audit, metrics and limits. On real sockets, once on each edge."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from nexus_gateway.settings import Edge
-
-from ..support.over_sockets import Drive, driven, in_a_loop
-from ..support.two_ways import ANSWERS, Told, posted, whole
+from ..support.over_sockets import Drive, in_a_loop, on_both
+from ..support.two_ways import ANSWERS, posted, whole
 
 pytest.importorskip("nexus_native", reason="nexus-native is not built here")
-
-Story = Callable[[Drive], Awaitable[None]]
-
-
-async def on_both(folder: Path, story: Story) -> tuple[Told, Told, int]:
-    """What both edges tell of it, and how many of its requests C has begun."""
-    found, served = list[Told](), 0
-    edges: tuple[Edge, Edge] = ("native", "wire")
-    for edge in edges:
-        async with driven(folder / edge, edge) as drive:
-            await story(drive)
-            await drive.rests(drive.clients[-1])
-            found.append(await drive.told())
-            served += drive.served
-            assert drive.faults == []
-            assert all(not state.in_flight for state in drive.gateway.endpoints._states.values())
-    return found[0], found[1], served
 
 
 @pytest.mark.parametrize("kind", ANSWERS)

@@ -8,7 +8,7 @@ import fcntl
 import socket
 import termios
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
@@ -29,7 +29,7 @@ from nexus_gateway.wire import WireProtocol
 from .hand_fed import Socket
 from .heard import heard
 from .issuer import until
-from .two_ways import LEAVES, LOST, OK, Told, gateway, told_by
+from .two_ways import LEAVES, LOST, OK, Told, gateway, posted, told_by
 
 Piece = Any
 """Bytes; `LOST` or `LEAVES`; or an event that is waited for."""
@@ -120,7 +120,7 @@ class _Asked(asyncio.Protocol):
 
 
 class Drive:
-    """`served`: how many requests C has begun."""
+    """`served`: how many requests C has begun since it took over a client last."""
 
     def __init__(self, edge: Edge, limiter: MemoryLimiter) -> None:
         self.edge, self.limiter, self.served = edge, limiter, 0
@@ -163,6 +163,18 @@ class Drive:
         for _ in range(6):
             await asyncio.sleep(0)
 
+    async def connected(self, count: int) -> None:
+        """So many connections to the engine rest."""
+        comes, clients = asyncio.Event(), [await self.client() for _ in range(count)]
+        self.engine.answers.extend([(comes, OK)] * count)
+        for client in clients:
+            await client.say(posted())
+        await until(lambda: len(self.engine.asked) == count)
+        comes.set()
+        for client in clients:
+            await client.answers(1)
+            await self.rests(client)
+
     async def taken_over(self, request: bytes) -> Client:
         """A client whose next request C takes, on the edge that has it: two were answered by Python."""
         client = await self.client()
@@ -170,6 +182,7 @@ class Drive:
             assert await self.ask(client, request) == [200] * number
         assert client.protocol is not None
         assert (client.protocol._line is not None) is (self.edge == "native")
+        self.served = 0
         return client
 
     async def told(self) -> Told:
@@ -202,6 +215,21 @@ async def driven(folder: Path, edge: Edge, more: Mapping[str, Any] | None = None
         await drive.gateway.close()
         engine.close()
         patch.undo()
+
+
+async def on_both(folder: Path, story: Callable[[Drive], Awaitable[None]]) -> tuple[Told, Told, int]:
+    """What a gateway tells of it with C and without it, and how many of its requests C has begun."""
+    found, served = list[Told](), 0
+    edges: tuple[Edge, Edge] = ("native", "wire")
+    for edge in edges:
+        async with driven(folder / edge, edge) as drive:
+            await story(drive)
+            await drive.rests(drive.clients[-1])
+            found.append(await drive.told())
+            served += drive.served
+            assert drive.faults == []
+            assert all(not state.in_flight for state in drive.gateway.endpoints._states.values())
+    return found[0], found[1], served
 
 
 def _watch(patch: pytest.MonkeyPatch, drive: Drive) -> None:

@@ -87,6 +87,7 @@ class Compiled:
         for native in self._natives.values():
             native.forget()
         self._natives.clear()
+        self._snapshot = self._keys = None
 
     def _find(self, known: KnownHead, model: bytes) -> NativeWay | None:
         """By the configuration and the keys that hold now: each is read once, since other threads replace them."""
