@@ -5,11 +5,12 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import os
 import socket
 import termios
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ class Client(Socket):
         self.protocol: WireProtocol | None = None
         self.closed = False
 
+    def say_at_once(self, data: bytes) -> None:
+        assert self._inner.send(data) == len(data)
+
     async def say(self, data: bytes) -> None:
         await self._write(data)
 
@@ -57,8 +61,8 @@ class Client(Socket):
     def narrow(self) -> None:
         """It takes no more than a few thousand bytes, before it is read."""
         assert self.protocol is not None
-        self._inner.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        _socket_of(self.protocol.transport).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self._inner.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        _socket_of(self.protocol.transport).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
 
 
 class Engine:
@@ -70,8 +74,13 @@ class Engine:
         self.leave: Callable[[], None] = lambda: None
         self.there = told
 
-    async def listen(self) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(lambda: _Asked(self), "127.0.0.1", 0)
+    async def listen(self, room: int) -> asyncio.Server:
+        """`room`: bytes that its sockets take before they are read; 0 for as many as usual."""
+        listening = socket.socket()
+        if room:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        listening.bind(("127.0.0.1", 0))
+        return await asyncio.get_running_loop().create_server(lambda: _Asked(self), sock=listening)
 
     def answer_to(self, asked: bytes) -> tuple[Piece, ...]:
         self.asked.append(asked)
@@ -91,14 +100,23 @@ class _Asked(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._came += data
-        head, end, body = self._came.partition(b"\r\n\r\n")
-        if end and len(body) >= int(head.rpartition(b"content-length: ")[2].split(b"\r\n")[0]):
-            asked, self._came = self._came, b""
-            task = asyncio.get_running_loop().create_task(self._answer(self._engine.answer_to(asked)))
-            self._tasks.add(task)
+        while (whole := _whole(self._came)) and len(self._came) >= whole:
+            asked, self._came = self._came[:whole], self._came[whole:]
+            self._tasks.add(asyncio.get_running_loop().create_task(self._answer(self._engine.answer_to(asked))))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
+
+    def narrow(self) -> None:
+        """Of what is written to it, little waits in the gateway's socket."""
+        there = self._engine.there[self.transport.get_extra_info("peername")]
+        _socket_of(there._transport).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def read_at_once(self) -> None:
+        """What has come, before the loop does anything else."""
+        with suppress(BlockingIOError):
+            while data := os.read(_socket_of(self.transport).fileno(), 1 << 16):
+                self.data_received(data)
 
     async def _answer(self, pieces: tuple[Piece, ...]) -> None:
         for piece in pieces:
@@ -163,6 +181,12 @@ class Drive:
         for _ in range(6):
             await asyncio.sleep(0)
 
+    async def rests_reading(self, client: Client) -> None:
+        """All that the client has said was read."""
+        assert client.protocol is not None
+        while _unread(_socket_of(client.protocol.transport)):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+
     async def connected(self, count: int) -> None:
         """So many connections to the engine rest."""
         comes, clients = asyncio.Event(), [await self.client() for _ in range(count)]
@@ -192,13 +216,15 @@ class Drive:
 
 
 @asynccontextmanager
-async def driven(folder: Path, edge: Edge, more: Mapping[str, Any] | None = None) -> AsyncIterator[Drive]:
-    """`more`: in the route file."""
+async def driven(
+    folder: Path, edge: Edge, more: Mapping[str, Any] | None = None, room: int = 0
+) -> AsyncIterator[Drive]:
+    """`more`: in the route file. `room`: of the engine's sockets."""
     loop, patch = asyncio.get_running_loop(), pytest.MonkeyPatch()
     drive = Drive(edge, MemoryLimiter(clock=lambda: 1000.0))
     loop.set_exception_handler(lambda _, told: drive.faults.append(told))
     _watch(patch, drive)
-    engine = await drive.engine.listen()
+    engine = await drive.engine.listen(room)
     drive.place = f"127.0.0.1:{engine.sockets[0].getsockname()[1]}"
     drive.gateway = gateway(folder, drive.limiter, drive.place, more)
     drive.gateway.native = edge == "native"
@@ -217,12 +243,12 @@ async def driven(folder: Path, edge: Edge, more: Mapping[str, Any] | None = None
         patch.undo()
 
 
-async def on_both(folder: Path, story: Callable[[Drive], Awaitable[None]]) -> tuple[Told, Told, int]:
+async def on_both(folder: Path, story: Callable[[Drive], Awaitable[None]], room: int = 0) -> tuple[Told, Told, int]:
     """What a gateway tells of it with C and without it, and how many of its requests C has begun."""
     found, served = list[Told](), 0
     edges: tuple[Edge, Edge] = ("native", "wire")
     for edge in edges:
-        async with driven(folder / edge, edge) as drive:
+        async with driven(folder / edge, edge, room=room) as drive:
             await story(drive)
             await drive.rests(drive.clients[-1])
             found.append(await drive.told())
@@ -284,6 +310,12 @@ def in_a_loop(test: Callable[..., Any]) -> Callable[..., None]:
 def _socket_of(transport: Any) -> socket.socket:
     found: socket.socket = transport.get_extra_info("socket")
     return found
+
+
+def _whole(asked: bytes) -> int:
+    """Bytes of the first request; 0 where its head is not there."""
+    head, end, _ = asked.partition(b"\r\n\r\n")
+    return len(head) + len(end) + int(head.rpartition(b"content-length: ")[2].split(b"\r\n")[0]) if end else 0
 
 
 def _unread(found: socket.socket) -> int:
