@@ -140,6 +140,18 @@ static inline Place past_text(Place at, Place end, int may_escape)
 static inline Place past_digits(Place at, Place end)
 {
     Place start = at;
+#ifdef __SSE2__
+    while (end - at >= 16) {
+        __m128i values = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)at), _mm_set1_epi8('0'));
+        __m128i digits = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
+        unsigned int others = ~(unsigned int)_mm_movemask_epi8(digits) & 0xffff;
+        if (others) {
+            at += __builtin_ctz(others);
+            return at > start ? at : NULL;
+        }
+        at += 16;
+    }
+#endif
     while (at < end && is_digit(*at))
         at++;
     return at > start ? at : NULL;
