@@ -36,7 +36,7 @@ from nexus_gateway.limits.limiter import Reservation
 from nexus_gateway.placing.look import answering, look_for, placed_at
 from nexus_gateway.placing.remembered import recall
 from nexus_gateway.policy import Caller, hold_to, route_for
-from nexus_gateway.relay import Broken, TryFailed, origin, relay
+from nexus_gateway.relay import Begun, Broken, TryFailed, origin, relay
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
 from nexus_gateway.routing import Route
@@ -223,9 +223,15 @@ async def attempt(gateway: Gateway, request: Request, candidate: Candidate) -> R
 
 
 async def hear(
-    gateway: Gateway, request: Request, candidate: Candidate, called: Try, begun: Callable[[], Answer]
+    gateway: Gateway,
+    request: Request,
+    candidate: Candidate,
+    called: Try,
+    begun: Callable[[], Answer],
+    stream: Begun | None = None,
 ) -> None:
-    """One call, that `begun` sends, to its end. Its breaker is told. Raises TryFailed, Broken or ClientGone."""
+    """One call, that `begun` sends, to its end. Its breaker is told. Raises TryFailed, Broken or ClientGone. `stream`:
+    see `relay`."""
     exchange, record, endpoint = request.exchange, request.record, candidate.endpoint.id
     if (placed := placed_at(record, endpoint)) is not None:
         gateway.placements.begun(placed)
@@ -234,7 +240,7 @@ async def hear(
         del begun  # it has the body that was sent
         exchange.closed.then(lambda: call.abort(ClientGone()))
         first = answering(gateway, request, candidate, placed, noting(gateway, request, candidate))
-        await relay(request, call, candidate.route.timeouts, called, first)
+        await relay(request, call, candidate.route.timeouts, called, first, stream)
         gateway.breakers.succeeded(endpoint)
     except TryFailed as failure:
         judge(gateway, endpoint, failure, called)
@@ -255,19 +261,31 @@ async def hear(
 
 
 def go_on(
-    gateway: Gateway, request: Request, candidate: Candidate, called: Try, call: Answer, held: Reservation | None
+    gateway: Gateway,
+    request: Request,
+    candidate: Candidate,
+    called: Try,
+    call: Answer,
+    held: Reservation | None,
+    stream: Begun | None = None,
 ) -> Coroutine[Any, Any, None]:
     """From where a request has left the straight way (`straight/`): its one engine has been called, and `held` is kept
-    free of its caller's limits."""
-    telling = _heard_out(gateway, request, candidate, called, call, held)
+    free of its caller's limits. `stream`: its answer, where that has begun."""
+    telling = _heard_out(gateway, request, candidate, called, call, held, stream)
     return concluded(gateway, request.exchange, request.surface, request.ids, request.record, telling)
 
 
 async def _heard_out(
-    gateway: Gateway, request: Request, candidate: Candidate, called: Try, call: Answer, held: Reservation | None
+    gateway: Gateway,
+    request: Request,
+    candidate: Candidate,
+    called: Try,
+    call: Answer,
+    held: Reservation | None,
+    stream: Begun | None,
 ) -> None:
     try:
-        return await hear(gateway, request, candidate, called, lambda: call)
+        return await hear(gateway, request, candidate, called, lambda: call, stream)
     except TryFailed as failure:
         failed = failure.with_traceback(None)  # it holds this frame, which holds `failed`
     finally:

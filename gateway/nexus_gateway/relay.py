@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,6 +39,7 @@ from nexus_gateway.upstreams.pulled import source_of
 
 LARGEST_ANSWER = 16 << 20
 """Bytes of an answer that is not streamed."""
+STREAM_HEADERS: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 LARGEST_COMPLAINT = 64 << 10
 """Bytes of an engine's 4xx answer."""
 PASSED_ON = (400, 404, 409, 413, 422)
@@ -60,20 +62,34 @@ class Broken(Refusal):
     """The answer had begun."""
 
 
+class Begun(NamedTuple):
+    """A stream that is under way."""
+
+    streamed: Streamed
+    reader: EventReader
+
+
 First = Callable[[Mapping[str, object]], Waiter[None]]
 """Told of an answer's first document before any of it goes out, and waited for."""
 
 
-async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try, first: First) -> None:
-    """Sends the answer on. Raises TryFailed, Broken or ClientGone; whatever it raises, the engine is cut off."""
+async def relay(
+    request: Request, call: Answer, timeouts: Timeouts, called: Try, first: First, begun: Begun | None = None
+) -> None:
+    """Sends the answer on. Raises TryFailed, Broken or ClientGone; whatever it raises, the engine is cut off. `begun`:
+    a stream of which some has gone out already."""
     record = request.record
     try:
-        heard = await call.head(min(timeouts.first_byte, left(record.started + timeouts.total)))
-        called.status = str(heard.status)
-        if heard.status == 200 and record.stream:
-            await relay_stream(request, call, timeouts, called, first)
-        else:
-            await relay_whole(request, call, heard, timeouts, first)
+        if begun is None:
+            heard = await call.head(min(timeouts.first_byte, left(record.started + timeouts.total)))
+            called.status = str(heard.status)
+            if heard.status != 200 or not record.stream:
+                await relay_whole(request, call, heard, timeouts, first)
+                return
+            del heard  # a stream is open for minutes
+            begun = await begin_stream(request, call, timeouts, called, first)
+        called.status = "200"
+        await relay_rest(request, call, called, begun)
     except ClientGone:
         called.status = called.status or "cancelled"
         call.abort(ClientGone())
@@ -88,7 +104,7 @@ async def relay(request: Request, call: Answer, timeouts: Timeouts, called: Try,
         raise
 
 
-async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, called: Try, first: First) -> None:
+async def begin_stream(request: Request, call: Answer, timeouts: Timeouts, called: Try, first: First) -> Begun:
     """Holds the head back until the first event is whole and sound; from then on bytes go through as they come, and
     a failure becomes one terminal error event, never the end mark."""
     exchange, record = request.exchange, request.record
@@ -109,15 +125,18 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
     record.status, record.gaps = 200, Gaps()
     record.first_byte = time.monotonic()
     record.gaps.came(0.0, reader.events - 1)  # the first one is no gap
-    exchange.start(
-        200, [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *origin(request.ids, record)]
-    )
+    exchange.start(200, [*STREAM_HEADERS, *origin(request.ids, record)])
     record.limit_headers = NO_HEADERS  # they are sent, and a stream is open for minutes
     request.let_go()
     streamed = Streamed(exchange, source_of(call), reader, record.gaps, timeouts.chunk, deadline)
+    streamed.begin(held)
+    return Begun(streamed, reader)
+
+
+async def relay_rest(request: Request, call: Answer, called: Try, begun: Begun) -> None:
+    """Of a stream that has begun."""
+    record, streamed, reader = request.record, begun.streamed, begun.reader
     try:
-        streamed.begin(held)
-        del held, data  # they are out, and a stream is open for minutes
         await streamed.ended
     except (UpstreamFault, BadStream) as fault:
         if not reader.done:
@@ -129,9 +148,9 @@ async def relay_stream(request: Request, call: Answer, timeouts: Timeouts, calle
         record.answer_bytes = streamed.bytes
         record.prompt_tokens, record.completion_tokens, record.cached_tokens = reader.usage or Usage()
         record.events = reader.events
-        if asks_why:
+        if reader.keeps:
             record.ending = ending_in(reader.last)
-    exchange.end()
+    request.exchange.end()
 
 
 async def relay_whole(request: Request, call: Answer, heard: ResponseHead, timeouts: Timeouts, first: First) -> None:

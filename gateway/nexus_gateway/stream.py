@@ -103,6 +103,10 @@ class EventReader:
             self._keep(event)
         return True
 
+    def go_on_from(self, events: int, usage: Usage | None, *, done: bool) -> None:
+        """Events that somebody else has read."""
+        self.events, self.usage, self.done = events, usage, done
+
     def passed_by(self, events: int, last: list[bytes]) -> None:
         """So many that `plain` would have read; `last` of them, where they are kept."""
         self.events += events

@@ -59,6 +59,13 @@ class Streamed:
         if not self.ended.settled:
             self._source.pour(self)
 
+    def go_on_from(self, asked: float, size: int) -> None:
+        """Some of it has gone out elsewhere: `size` bytes, and more was `asked` of the engine then."""
+        self._asked, self.bytes = asked, size
+        if self._reader.done:
+            self._quiet = _AFTER_DONE_SECONDS
+        self._source.pour(self)
+
     def take_frame(self, data: bytes) -> bool:
         # Each name that is looked up here counts: with a thousand streams none of it is in the processor's caches.
         # Hence no pattern (it takes twice as long as these four questions), and a gap counted here and not by a call.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from nexus_gateway.asked import LARGEST, read_body
+from nexus_gateway.asked import LARGEST, Asked, read_body
 from nexus_gateway.exchange import Headers, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.late_parts import LateParts
@@ -25,7 +25,7 @@ from nexus_gateway.native import fail
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
 from nexus_gateway.snapshot import Snapshot
-from nexus_gateway.straight.exchange import StraightExchange
+from nexus_gateway.straight.exchange import BegunStream, StraightExchange
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.setting_out import set_out
 from nexus_gateway.straight.way import Way
@@ -34,7 +34,10 @@ from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire_exchange import WireExchange
 
 if TYPE_CHECKING:
-    from nexus_native import ClientLine, Form, NativeWay
+    from nexus_native import ClientLine, Events, Form, NativeWay
+
+_STREAM = Asked("", stream=True)
+"""What is left of what was asked for, once its stream has begun."""
 
 
 class _FirstLines:
@@ -211,6 +214,8 @@ class WireProtocol(LateParts):
 
     def go_on_with(self, straight: StraightExchange, exchange: WireExchange) -> None:
         """`straight` has left its way."""
+        if straight.known.cut is not None:  # else it holds what the client wrote, for as long as a stream is open
+            exchange.known, exchange.way = straight.known, straight.way
         if self._current is straight:
             self._current = exchange
         self.tasks.discard(straight)
@@ -238,8 +243,9 @@ class WireProtocol(LateParts):
         self._unread = exchange.missing
         self._read_on()
         self._rest()
-        if self._gateway.native and type(exchange) is StraightExchange and exchange.way.native:
-            self.loop.call_soon(self._begin_line, exchange.known, exchange.way.name, True)
+        known, way = exchange.known, exchange.way
+        if self._gateway.native and known is not None and way is not None and way.native:
+            self.loop.call_soon(self._begin_line, known, way.name, True)
         if self._held:
             # Later, and not in here: this may be the callback of the connection that the next request would take.
             self.loop.call_soon(self._look_again)
@@ -288,22 +294,35 @@ class WireProtocol(LateParts):
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
-    def log_form(self, way: NativeWay) -> Form:
-        return self._gateway.compiled().log_form(way, self)
+    def log_forms(self, way: NativeWay) -> tuple[Form, Form]:
+        return self._gateway.compiled().log_forms(way, self)
 
     def go_on_from(
         self, way: Way, snapshot: Snapshot, known: KnownHead, body: bytes, admitted: Admitted | None, ids: str,
         started: float, until: float, engine: Connection,
     ) -> None:  # fmt: skip
         """With a request that C has sent. `ids` are the digits of its four."""
-        gateway = self._gateway
-        exchange = StraightExchange(
-            gateway, self, known, None, snapshot, way, read_body(body), (body, body, body), admitted, started
+        asked = read_body(body)
+        self._left_by_c(way, snapshot, known, body, asked, admitted, ids, started).has_called(engine, until)
+
+    def go_on_with_stream(
+        self, way: Way, snapshot: Snapshot, known: KnownHead, size: int, admitted: Admitted | None, ids: str,
+        started: float, first_byte: float, events: Events, keeps: bool, engine: Connection,
+    ) -> None:  # fmt: skip
+        """As above, whose answer has begun."""
+        exchange = self._left_by_c(way, snapshot, known, b"", _STREAM, admitted, ids, started)
+        exchange.has_begun(BegunStream(size, first_byte, events, keeps), engine)
+
+    def _left_by_c(
+        self, way: Way, snapshot: Snapshot, known: KnownHead, body: bytes, asked: Asked, admitted: Admitted | None,
+        ids: str, started: float,
+    ) -> StraightExchange:  # fmt: skip
+        exchange = self._current = StraightExchange(
+            self._gateway, self, known, None, snapshot, way, asked, (body, body, body), admitted, started
         )
         exchange.has_ids(ids[:32], ids[32:64], ids[64:80], ids[80:])
-        self._current = exchange
         self.tasks.add(exchange)  # type: ignore[arg-type]  # as above
-        exchange.has_called(engine, until)
+        return exchange
 
     def write_behind(self, data: bytes, until: float) -> None:
         """The rest of an answer, which the client takes by then."""

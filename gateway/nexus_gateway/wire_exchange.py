@@ -15,6 +15,8 @@ from nexus_gateway.exchange import CONTROLS, WRITTEN, Headers, Waiter, failed, g
 from nexus_gateway.plain_head import PlainHead
 
 if TYPE_CHECKING:
+    from nexus_gateway.straight.heads import KnownHead
+    from nexus_gateway.straight.way import Way
     from nexus_gateway.wire import WireProtocol
 
 
@@ -39,7 +41,9 @@ class WireExchange:
         "flowing",
         "head",
         "keeps",
+        "known",
         "missing",
+        "way",
         "write",
     )
 
@@ -68,6 +72,9 @@ class WireExchange:
         self.flowing = False
         """Kept, and not worked out from what it depends on: it is asked for each piece of a stream."""
         self.write = connection.write
+        self.known: KnownHead | None = None
+        self.way: Way | None = None
+        """Of one that went the straight way, until it left that."""
 
     # --- what the story asks ---------------------------------------------------------------------------------------
 
@@ -95,6 +102,12 @@ class WireExchange:
         self._connection.write_out()
         transport = self._connection.transport  # of one that is closing what came before may have been left out
         return transport.get_write_buffer_size() == 0 and not transport.is_closing()
+
+    def go_on(self) -> None:
+        """With the body, in frames, of an answer that has begun elsewhere."""
+        self.head.let_go()
+        self._started = self._chunked = True
+        self._look_flowing()
 
     def start(self, status: int, headers: Headers) -> None:
         if self._started:  # the client would take it for the answer of its next request

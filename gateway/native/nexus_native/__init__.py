@@ -3,6 +3,7 @@
 from nexus_native.client_line import ClientLine
 from nexus_native.door import Door
 from nexus_native.engine_line import EngineLine
+from nexus_native.events import Events
 from nexus_native.forms import Form
 from nexus_native.native_way import NativeWay
 from nexus_native.plain_json import answer_head, asked, usage
@@ -13,6 +14,7 @@ __all__ = [
     "ClientLine",
     "Door",
     "EngineLine",
+    "Events",
     "Form",
     "NativeWay",
     "Plane",

@@ -39,10 +39,26 @@ class Form:
         numbers: tuple[int, ...],
         time: bytes,
         milliseconds: float,
+        first_byte: float,
+        longest_gap: float,
         prompt: int,
         completion: int,
         cached: int,
     ) -> bytes: ...
+
+class Events:
+    asked: float
+    total: float
+    longest: float
+    events: int
+    bytes: int
+    done: bool
+    told_usage: bool
+    prompt: int
+    completion: int
+    cached: int
+    def __init__(self, bounds: tuple[float, ...]) -> None: ...
+    def gaps(self) -> tuple[list[int], float, float]: ...
 
 class NativeWay:
     way: Any  # a `Way`: types of the program's own are not known here
@@ -56,6 +72,9 @@ class NativeWay:
         expires: float,
         ask: Form,
         answer: Form,
+        stream: Form | None,
+        gap_bounds: tuple[float, ...],
+        chunk: float,
         audit: Form | None,
         idle: list[Any],
         pool: object,
@@ -79,7 +98,7 @@ class NativeWay:
         seconds: tuple[tuple[float, ...], ...],
     ) -> None: ...
     def forget(self) -> None: ...
-    def taken(self) -> tuple[int, int, int, int, list[_Counted]]: ...
+    def taken(self) -> tuple[int, int, int, int, list[_Counted], _Counted]: ...
 
 class Door:
     plane: Plane
@@ -115,7 +134,7 @@ class ClientLine:
         head: bytes,
         digits_at: int,
         way: NativeWay,
-        log: Form,
+        logs: tuple[Form, Form],
     ) -> None: ...
     def end(self) -> None: ...
     def hand_back(self) -> None: ...

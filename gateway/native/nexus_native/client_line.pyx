@@ -12,16 +12,22 @@ from libc.string cimport memcmp, memcpy
 
 from nexus_native.door cimport Door
 from nexus_native.engine_line cimport Asker, EngineLine
+from nexus_native.estimate cimport BYTES_A_TOKEN, estimate
+from nexus_native.events cimport ENDED, STOPS, Events, Walked
 from nexus_native.forms cimport ID_DIGITS, Form, Told, new_ids, now, write_time
 from nexus_native.native_way cimport NativeWay
 from nexus_native.plane cimport Plane
-from nexus_native.plain_json cimport PlainAsked, PlainHead, PlainUsage, read_answer_head, read_asked, read_usage
+from nexus_native.plain_json cimport (
+    PlainAsked, PlainHead, PlainUsage, read_answer_head, read_asked, read_stream_head, read_usage,
+)
 
 cdef enum:
     MOST_DIGITS = 9  # of a length, as in plain_head.py
     MOST_IDLE = 1024  # as in upstreams/http.py
+    MOST_HELD = 64 << 10  # bytes of a frame that has come in part
     LARGEST = 32 << 10  # bytes of a body: a larger one does not come at once
-    BYTES_A_TOKEN = 4  # as in limits/estimate.py
+
+cdef double AFTER_DONE_SECONDS = 1.0  # as in streamed.py
 
 
 cdef class ClientLine(Asker):
@@ -32,6 +38,11 @@ cdef class ClientLine(Asker):
     cdef Py_ssize_t _digits_at
     cdef NativeWay _way
     cdef Form _log
+    cdef Form _stream_log
+    cdef Events _events
+    cdef Py_ssize_t _size
+    cdef double _begun
+    cdef bint _keeps
     cdef bytes _first_lines
     cdef object _default_headers
     cdef readonly double idle_since
@@ -45,12 +56,14 @@ cdef class ClientLine(Asker):
     cdef Told _told
 
     def __init__(self, Door door not None, int source, wire, known, bytes head not None, Py_ssize_t digits_at,
-                 NativeWay way not None, Form log not None):
-        """`head`: without the digits of its length, which stand at `digits_at`. `log`: the form of its lines."""
+                 NativeWay way not None, tuple logs not None):
+        """`head`: without the digits of its length, which stand at `digits_at`. `logs`: the forms of its lines, of whole
+        answers and of streams."""
         if not 0 < digits_at < len(head):
             raise ValueError(f"digits_at: {digits_at}")
         self.plane, self.source, self._door, self._wire, self._known = door.plane, source, door, wire, known
-        self._head, self._digits_at, self._way, self._log = head, digits_at, way, log
+        self._head, self._digits_at, self._way = head, digits_at, way
+        self._log, self._stream_log = logs
         self.idle_since = now()
         self.watch()
 
@@ -103,7 +116,7 @@ cdef class ClientLine(Asker):
         cdef NativeWay way = self._way
         cdef long long tokens
         cdef EngineLine engine
-        if not read_asked(body, size, &asked) or asked.stream:
+        if not read_asked(body, size, &asked):
             return False
         if asked.model_length != PyBytes_GET_SIZE(way.model) or memcmp(
             asked.model, PyBytes_AS_STRING(way.model), asked.model_length
@@ -112,8 +125,11 @@ cdef class ClientLine(Asker):
             if way is None or not self._door.opens(way):
                 return False
             if way is not self._way:
-                self._way, self._log = way, self._wire.log_form(way)
-        tokens = _estimate(way, &asked, size)
+                self._way = way
+                self._log, self._stream_log = self._wire.log_forms(way)
+        if asked.stream and way.stream is None:
+            return False
+        tokens = estimate(way, &asked, size)
         if tokens < 0 or 0 <= way.most_tokens < tokens:
             return False
         engine = _take(way, self.plane)
@@ -133,6 +149,7 @@ cdef class ClientLine(Asker):
                     way.idle.append(engine.connection)
             if self._admitted is None:
                 return False
+        self._events = Events(way.gap_bounds) if asked.stream else None
         self._ask(engine, body, size)
         return True
 
@@ -142,6 +159,7 @@ cdef class ClientLine(Asker):
         cdef char* room
         cdef Py_ssize_t length
         self._engine, self._body, self._snapshot = engine, PyBytes_FromStringAndSize(body, size), way.snapshot
+        self._size, self._begun = size, 0.0
         engine.asker = self
         self._door.metrics.in_flight += 1
         way.state.in_flight += 1
@@ -159,7 +177,14 @@ cdef class ClientLine(Asker):
 
     # --- and back --------------------------------------------------------------------------------------------------
 
-    cdef int heard(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
+    cdef Py_ssize_t heard(self, EngineLine engine, const char* data, Py_ssize_t length, bint read) except -1:
+        if self._events is None:
+            return self._heard_whole(engine, data, length)
+        if self._begun:
+            return self._heard_more(engine, data, length, read)
+        return self._heard_beginning(engine, data, length)
+
+    cdef Py_ssize_t _heard_whole(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
         """0 where it is anything but a whole answer whose usage is told."""
         cdef PlainHead head
         cdef PlainUsage usage
@@ -171,12 +196,81 @@ cdef class ClientLine(Asker):
         seconds = now() - self._started
         if seconds >= self._way.total:
             return 0
+        self._release(engine, head.keeps)
+        self._told.length = head.length
+        self._answer(self._way.answer, data + head.head, head.length)
+        self._conclude(usage.prompt, usage.completion, usage.cached, seconds, seconds)
+        return length
+
+    cdef Py_ssize_t _heard_beginning(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
+        """Of a stream: nothing goes out before the first event is whole and sound."""
+        cdef PlainHead head
+        cdef Events events = self._events
+        cdef Py_ssize_t passed
+        cdef Walked walked
+        if not read_stream_head(data, length, &head):
+            return 0
+        events.asked = now()
+        walked = events.walk(data + head.head, length - head.head, &passed)
+        if not passed:
+            return 0 if walked == STOPS else self._hold(engine, data, 0, length)
+        if events.asked >= self._started + self._way.total:
+            self._events = Events(self._way.gap_bounds)  # none of it has gone out
+            return 0
+        self._begun, self._keeps, self._body = events.asked, head.keeps, None
+        self._answer(self._way.stream, data + head.head, passed)
+        self.until = self._patient_until()
+        return self._passed(engine, walked, data, head.head + passed, length)
+
+    cdef Py_ssize_t _heard_more(self, EngineLine engine, const char* data, Py_ssize_t length, bint read) except -1:
+        cdef Py_ssize_t passed
+        cdef char* room
+        cdef Walked walked = self._events.walk(data, length, &passed)
+        if passed:
+            if read:
+                self.plane.keep(passed)
+            else:
+                room = self.plane.room(passed)
+                memcpy(room, data, passed)
+                data = room
+            self.plane.put(self, self.source, data, passed)
+        return self._passed(engine, walked, data, passed, length)
+
+    cdef Py_ssize_t _passed(
+        self, EngineLine engine, Walked walked, const char* data, Py_ssize_t passed, Py_ssize_t length
+    ) except -1:
+        cdef Events events = self._events
+        if walked == STOPS:
+            return passed
+        if walked == ENDED:
+            self._release(engine, self._keeps)
+            self._conclude(
+                events.prompt, events.completion, events.cached, now() - self._started, self._begun - self._started
+            )
+            return length
+        if events.done:
+            self.until = self._patient_until()
+            self._door.begun(self, self.until)
+        return length if passed == length else self._hold(engine, data, passed, length)
+
+    cdef Py_ssize_t _hold(self, EngineLine engine, const char* data, Py_ssize_t place, Py_ssize_t length) except -1:
+        """The beginning of a frame, until the rest of it comes."""
+        if length - place > MOST_HELD:
+            return place
+        engine.held = PyBytes_FromStringAndSize(data + place, length - place)
+        return length
+
+    cdef int _release(self, EngineLine engine, bint keeps) except -1:
+        """The engine has said all."""
         self._engine = engine.asker = None
         self._door.asking.discard(self)
-        self._give_back(engine, head.keeps)
-        self._answer(data + head.head, head.length)
-        self._conclude(&usage, seconds)
-        return 1
+        self._give_back(engine, keeps)
+        return 0
+
+    cdef double _patient_until(self) noexcept:
+        """Of a stream that has begun."""
+        cdef double silent = AFTER_DONE_SECONDS if self._events.done else self._way.chunk
+        return min(self._events.asked + silent, self._started + self._way.total)
 
     cdef int _give_back(self, EngineLine engine, bint keeps) except -1:
         cdef NativeWay way = self._way
@@ -186,8 +280,7 @@ cdef class ClientLine(Asker):
             engine.connection.close()
         return 0
 
-    cdef int _answer(self, const char* body, Py_ssize_t size) except -1:
-        cdef NativeWay way = self._way
+    cdef int _answer(self, Form form, const char* body, Py_ssize_t size) except -1:
         cdef Told* told = &self._told
         cdef bytes first = self._lines()
         cdef char* room
@@ -196,11 +289,10 @@ cdef class ClientLine(Asker):
         if self._admitted is not None:
             for place, number in enumerate(self._admitted[0]):
                 told.numbers[place] = number
-        told.length = size
-        room = self.plane.room(PyBytes_GET_SIZE(first) + way.answer.most + size)
+        room = self.plane.room(PyBytes_GET_SIZE(first) + form.most + size)
         memcpy(room, PyBytes_AS_STRING(first), PyBytes_GET_SIZE(first))
         length = PyBytes_GET_SIZE(first)
-        length += way.answer.fill(room + length, told)
+        length += form.fill(room + length, told)
         memcpy(room + length, body, size)
         self.plane.put(self, self.source, room, length + size)
         return 0
@@ -212,30 +304,42 @@ cdef class ClientLine(Asker):
             self._default_headers, self._first_lines = headers, self._wire.first_lines()
         return self._first_lines
 
-    cdef int _conclude(self, PlainUsage* usage, double seconds) except -1:
+    cdef int _conclude(
+        self, long long prompt, long long completion, long long cached, double seconds, double first_byte
+    ) except -1:
+        """`seconds`, and those to the first byte, since it began."""
         cdef NativeWay way = self._way
         cdef Door door = self._door
         cdef Told* told = &self._told
+        cdef Events events = self._events
+        cdef Form log = self._log if events is None else self._stream_log
         cdef char* room
         self._uncount()
         if door.circuits:  # others may have failed since this one set out
             door.circuits.pop(way.endpoint, None)
-        told.prompt, told.completion, told.cached = usage.prompt, usage.completion, usage.cached
         if self._admitted is not None:
-            way.settle(
-                self._admitted[1], usage.prompt + usage.completion - <long long>(usage.cached * way.percent_saved / 100.0)
-            )
-        way.count(seconds, usage.prompt, usage.completion, usage.cached)
+            way.settle(self._admitted[1], self._counted(prompt, completion, cached))
+        way.count(seconds, first_byte, prompt, completion, cached)
+        told.prompt, told.completion, told.cached = prompt, completion, cached
+        told.milliseconds, told.first_byte = seconds * 1000, first_byte * 1000
+        if events is not None:
+            way.count_gaps(events.counts(), events.total)
+            told.longest_gap = events.longest * 1000
         write_time(told.date)
-        told.milliseconds = seconds * 1000
-        room = self.plane.room(self._log.most)
-        door.say(way, room, self._log.fill(room, told))
+        room = self.plane.room(log.most)
+        door.say(way, room, log.fill(room, told))
         if way.audit is not None:
             room = self.plane.room(way.audit.most)
             door.decided(PyBytes_FromStringAndSize(room, way.audit.fill(room, told)))
-        self._body = self._admitted = self._snapshot = None
+        self._body = self._admitted = self._snapshot = self._events = None
         self.idle_since = self._started + seconds
         return 0
+
+    cdef long long _counted(self, long long prompt, long long completion, long long cached) noexcept:
+        """Tokens that it takes of its caller's limit, as `admission.release` has it."""
+        if prompt + completion:
+            return prompt + completion - <long long>(cached * self._way.percent_saved / 100.0)
+        return self._size // BYTES_A_TOKEN + self._events.events if self._events is not None else 0
 
     cdef int _uncount(self) except -1:
         """It is no longer under way."""
@@ -283,18 +387,28 @@ cdef class ClientLine(Asker):
         cdef EngineLine engine = self._engine
         if engine is None:
             return 0
+        self.plane.write_out()
         self._engine = engine.asker = None
         self._door.asking.discard(self)
-        body, admitted, snapshot = self._body, self._admitted, self._snapshot
-        self._body = self._admitted = self._snapshot = None
+        body, admitted, snapshot, events, held = self._body, self._admitted, self._snapshot, self._events, engine.held
+        self._body = self._admitted = self._snapshot = self._events = engine.held = None
         ids = PyUnicode_DecodeASCII(self._told.ids, ID_DIGITS, NULL)
-        self._wire.go_on_from(
-            self._way.way, snapshot, self._known, body, admitted, ids, self._started, self.until, engine.connection
-        )
+        way, connection = self._way.way, engine.connection
+        if self._begun:
+            self._wire.go_on_with_stream(
+                way, snapshot, self._known, self._size, admitted, ids, self._started, self._begun, events, self._keeps,
+                connection,
+            )
+        else:
+            self._wire.go_on_from(way, snapshot, self._known, body, admitted, ids, self._started, self.until, connection)
         self._counts = False
+        if held is not None:
+            connection.data_received(held)
         return 0
 
     def look_at_time(self, double time):
+        if self._begun:
+            self.until = self._patient_until()
         if time >= self.until:
             self.hand_back()
 
@@ -317,38 +431,3 @@ cdef EngineLine _take(NativeWay way, Plane plane):
         way.idle.append(connection)
         return None
     return None
-
-
-cdef enum Bound:
-    MAX_TOKENS = 1
-    MAX_COMPLETION_TOKENS = 2
-    MAX_OUTPUT_TOKENS = 4
-
-
-cdef enum Many:
-    N = 1
-    BEST_OF = 2
-
-
-cdef long long _estimate(NativeWay way, const PlainAsked* asked, Py_ssize_t size) noexcept:
-    """As limits/estimate.py; -1 where it needs more to know."""
-    cdef long long prompt = size // BYTES_A_TOKEN, longest = -1, answers = 1
-    cdef double most
-    if not way.bounds:
-        return prompt
-    if way.several_prompts and asked.many_prompts:
-        return -1
-    if way.bounds & MAX_TOKENS:
-        longest = max(longest, asked.max_tokens)
-    if way.bounds & MAX_COMPLETION_TOKENS:
-        longest = max(longest, asked.max_completion_tokens)
-    if way.bounds & MAX_OUTPUT_TOKENS:
-        longest = max(longest, asked.max_output_tokens)
-    if way.many & N:
-        answers = max(answers, asked.n)
-    if way.many & BEST_OF:
-        answers = max(answers, asked.best_of)
-    if longest >= 0:
-        return prompt + longest * answers
-    most = min(<double>(way.answer_tokens * answers), way.tokens_a_minute - prompt)
-    return prompt + <long long>max(1.0, most)

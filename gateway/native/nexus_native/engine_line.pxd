@@ -3,10 +3,11 @@ from nexus_native.plane cimport Line
 
 cdef class Asker(Line):
     # Who has asked over an engine's line.
-    cdef int heard(self, EngineLine engine, const char* data, Py_ssize_t length) except -1
+    cdef Py_ssize_t heard(self, EngineLine engine, const char* data, Py_ssize_t length, bint read) except -1
     cdef int unheard(self) except -1
 
 
 cdef class EngineLine(Line):
     cdef readonly object connection
     cdef Asker asker
+    cdef bytes held

@@ -1,12 +1,14 @@
 """A connection to an engine while C has it: idle in its pool, or with one request under way."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from nexus_native.plane cimport Line, Plane
 
 
 cdef class Asker(Line):
-    cdef int heard(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
+    cdef Py_ssize_t heard(self, EngineLine engine, const char* data, Py_ssize_t length, bint read) except -1:
+        """How many bytes of it are taken; who wants to see the last of them again, with what comes behind them, makes
+        them `held`. `read`: they lie where they were read into."""
         raise NotImplementedError
 
     cdef int unheard(self) except -1:
@@ -24,14 +26,20 @@ cdef class EngineLine(Line):
 
     cdef int came(self, const char* data, Py_ssize_t length) except -1:
         cdef Asker asker = self.asker
+        cdef bytes held = self.held
+        cdef Py_ssize_t taken = 0
+        if held is not None:
+            held, self.held = held + data[:length], None
+            data, length = PyBytes_AS_STRING(held), PyBytes_GET_SIZE(held)
         if asker is not None:
             try:
-                if asker.heard(self, data, length):
+                taken = asker.heard(self, data, length, held is None)
+                if taken == length:
                     return 0
             except BaseException as fault:  # it may have let go of this line by now
                 asker.failed(fault)
                 raise
-        came = PyBytes_FromStringAndSize(data, length)
+        came = PyBytes_FromStringAndSize(data + taken, length - taken)
         connection = self.connection
         self.gone()
         connection.data_received(came)

@@ -7,9 +7,11 @@ cdef enum Field:
     NUMBER
     TIME
     MILLISECONDS
+    FIRST_BYTE
     PROMPT
     COMPLETION
     CACHED
+    LONGEST_GAP
     MOST_FIELDS
 
 cdef enum:
@@ -25,6 +27,8 @@ cdef struct Told:
     long long numbers[MOST_NUMBERS]
     char date[TIME_LENGTH]
     double milliseconds
+    double first_byte
+    double longest_gap
     long long prompt
     long long completion
     long long cached

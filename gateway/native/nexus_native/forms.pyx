@@ -76,6 +76,10 @@ cdef class Form:
                 end += TIME_LENGTH
             elif field == MILLISECONDS:
                 end = _thousandths(end, told.milliseconds)
+            elif field == FIRST_BYTE:
+                end = _thousandths(end, told.first_byte)
+            elif field == LONGEST_GAP:
+                end = _thousandths(end, told.longest_gap)
             elif field == PROMPT:
                 end = _number(end, told.prompt)
             elif field == COMPLETION:
@@ -85,8 +89,8 @@ cdef class Form:
         return end - room
 
     def filled(self, bytes ids not None, long long length, tuple numbers, bytes time not None, double milliseconds,
-               long long prompt, long long completion, long long cached):
-        """One text, to look at."""
+               double first_byte, double longest_gap, long long prompt, long long completion, long long cached):
+        """One text, to look at. Times are milliseconds."""
         cdef Told told
         cdef int place
         if len(ids) != ID_DIGITS or len(time) != TIME_LENGTH or len(numbers) > MOST_NUMBERS:
@@ -96,6 +100,7 @@ cdef class Form:
         for place in range(len(numbers)):
             told.numbers[place] = numbers[place]
         told.length, told.milliseconds = length, milliseconds
+        told.first_byte, told.longest_gap = first_byte, longest_gap
         told.prompt, told.completion, told.cached = prompt, completion, cached
         room = bytearray(self.most)
         return bytes(room[: self.fill(room, &told)])

@@ -22,6 +22,8 @@ cdef class NativeWay:
     cdef double expires
     cdef Form ask
     cdef Form answer
+    cdef Form stream
+    cdef tuple gap_bounds
     cdef Form audit
     cdef list idle
     cdef object pool
@@ -42,12 +44,19 @@ cdef class NativeWay:
     cdef double percent_saved
     cdef double first_byte
     cdef double total
+    cdef double chunk
     cdef long _answers
     cdef long long _prompt
     cdef long long _completion
     cdef long long _cached
-    cdef tuple _seconds
+    cdef Counts _whole
+    cdef Counts _first_byte
+    cdef Counts _tenant_first_byte
+    cdef Counts _called
+    cdef list _gaps
+    cdef double _gap_total
 
     cdef bint enter(self) except -1
     cdef int leave(self) except -1
-    cdef int count(self, double seconds, long long prompt, long long completion, long long cached) except -1
+    cdef int count(self, double seconds, double first_byte, long long prompt, long long completion, long long cached) except -1
+    cdef int count_gaps(self, list counts, double total) except -1

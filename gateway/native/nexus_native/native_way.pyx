@@ -33,15 +33,16 @@ cdef class Counts:
 cdef class NativeWay:
     def __init__(
         self, *, way, bytes model not None, snapshot, keys, double expires, Form ask not None, Form answer not None,
-        Form audit, list idle not None, pool, str endpoint not None, state, str owner not None, dict under_way not None,
+        Form stream, tuple gap_bounds not None, double chunk, Form audit, list idle not None, pool, str endpoint not None, state, str owner not None, dict under_way not None,
         long long most_parallel, limits, at_once, settle, long long most_tokens, int bounds, int many,
         bint several_prompts, long long answer_tokens, double tokens_a_minute, double percent_saved, double first_byte,
         double total, tuple seconds not None,
     ):
         """`expires`: of the key, Unix seconds. `idle`: connections of `pool`. `most_...`: -1 where there is no limit.
         `at_once`, `settle`: of the limiter; None where the caller has no limit. `bounds`, `many`: which fields count,
-        by bits, see `client_line.pyx`. `percent_saved`: of cached tokens, what is not counted. `first_byte`,
-        `total`: seconds. `seconds`: bounds of the histograms of whole requests."""
+        by bits, see `estimate.pxd`. `percent_saved`: of cached tokens, what is not counted. `first_byte`, `chunk`,
+        `total`: seconds. `stream`: the head of an answer that is one; None where it never is. `seconds`: bounds of the
+        histograms of whole requests, first bytes, calls, and first bytes by tenant; `gap_bounds`: of gaps."""
         self.way, self.model, self.snapshot, self.keys, self.expires = way, model, snapshot, keys, expires
         self.ask, self.answer, self.audit = ask, answer, audit
         self.idle, self.pool, self.endpoint, self.state = idle, pool, endpoint, state
@@ -50,7 +51,9 @@ cdef class NativeWay:
         self.bounds, self.many, self.several_prompts = bounds, many, several_prompts
         self.answer_tokens, self.tokens_a_minute, self.percent_saved = answer_tokens, tokens_a_minute, percent_saved
         self.first_byte, self.total = first_byte, total
-        self._seconds = tuple(Counts(one) for one in seconds)
+        self.stream, self.gap_bounds, self.chunk = stream, gap_bounds, chunk
+        self._whole, self._first_byte, self._called, self._tenant_first_byte = [Counts(one) for one in seconds]
+        self._gaps, self._gap_total = [0] * (len(gap_bounds) + 1), 0.0
 
     def forget(self):
         """It opens nothing any more, and holds no configuration: a client that rests may hold it for long."""
@@ -73,18 +76,28 @@ cdef class NativeWay:
             del self.under_way[self.owner]
         return 0
 
-    cdef int count(self, double seconds, long long prompt, long long completion, long long cached) except -1:
-        cdef Counts counts
-        for counts in self._seconds:
-            counts.add(seconds)
+    cdef int count(self, double seconds, double first_byte, long long prompt, long long completion, long long cached) except -1:
+        self._whole.add(seconds)
+        self._called.add(seconds)
+        self._first_byte.add(first_byte)
+        self._tenant_first_byte.add(first_byte)
         self._answers += 1
         self._prompt += prompt
         self._completion += completion
         self._cached += cached
         return 0
 
+    cdef int count_gaps(self, list counts, double total) except -1:
+        self._gaps = [mine + more for mine, more in zip(self._gaps, counts)]
+        self._gap_total += total
+        return 0
+
     def taken(self):
-        """(answers, prompt, completion and cached tokens, of each histogram (counts, sum)) since it was asked last."""
-        found = (self._answers, self._prompt, self._completion, self._cached, [one.taken() for one in self._seconds])
+        """(answers, prompt, completion and cached tokens, of each histogram (counts, sum), of gaps the same) since it
+        was asked last."""
+        seconds = [one.taken() for one in (self._whole, self._first_byte, self._called, self._tenant_first_byte)]
+        gaps = self._gaps, self._gap_total
+        found = self._answers, self._prompt, self._completion, self._cached, seconds, gaps
         self._answers = self._prompt = self._completion = self._cached = 0
+        self._gaps, self._gap_total = [0] * len(self._gaps), 0.0
         return found

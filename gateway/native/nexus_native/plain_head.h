@@ -1,4 +1,5 @@
-/* The head of a plain answer of status 200 with its length, where upstreams/plain_answer.py would find it `straight`. */
+/* The head of a plain answer of status 200, where upstreams/plain_answer.py would find the same: of one with its length
+   that is `straight` there, or of one in frames. */
 #ifndef NEXUS_PLAIN_HEAD_H
 #define NEXUS_PLAIN_HEAD_H
 
@@ -8,6 +9,7 @@ typedef struct {
     ptrdiff_t head; /* bytes, the empty line included */
     long long length; /* bytes of the body */
     int keeps; /* whether the connection stays open behind it */
+    int framed; /* whether the body comes in frames (chunked), and has no length */
 } PlainHead;
 
 enum { LARGEST_PLAIN_HEAD = 8 << 10, MOST_HEADERS = 100, MOST_LENGTH_DIGITS = 9 }; /* as in plain_answer.py */
@@ -47,7 +49,9 @@ static inline int is_plain_header(Place name, size_t length, Place value, size_t
     }
     if (IS_NAME("content-encoding"))
         return size == 0 || (size == 8 && memcmp(value, "identity", 8) == 0);
-    return !(IS_NAME("transfer-encoding") || IS_NAME("upgrade") || IS_NAME("trailer") || IS_NAME("keep-alive")
+    if (IS_NAME("transfer-encoding"))
+        return !found->framed++ && size == 7 && memcmp(value, "chunked", 7) == 0;
+    return !(IS_NAME("upgrade") || IS_NAME("trailer") || IS_NAME("keep-alive")
              || IS_NAME("proxy-connection"));
 }
 
@@ -70,11 +74,11 @@ static inline Place past_header(Place at, Place end, PlainHead *found)
 }
 
 /* Whether it is taken; only then is `found` whole. */
-static inline int read_answer_head(const char *data, ptrdiff_t length, PlainHead *found)
+static inline int read_any_head(const char *data, ptrdiff_t length, PlainHead *found)
 {
     Place start = (Place)data, at = start + sizeof(BEGINNING) - 1;
     Place end = start + (length < LARGEST_PLAIN_HEAD ? length : LARGEST_PLAIN_HEAD);
-    *found = (PlainHead){0, -1, -1};
+    *found = (PlainHead){0, -1, -1, 0};
     if (length < (ptrdiff_t)sizeof(BEGINNING) - 1 || memcmp(data, BEGINNING, sizeof(BEGINNING) - 1) != 0)
         return 0;
     while (at < end && *at >= ' ' && *at <= '~')
@@ -86,12 +90,24 @@ static inline int read_answer_head(const char *data, ptrdiff_t length, PlainHead
         if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
             found->head = at + 2 - start;
             found->keeps = found->keeps != 0;
-            return found->length >= 0;
+            return found->framed ? found->length < 0 : found->length >= 0;
         }
         if ((at = past_header(at, end, found)) == NULL)
             return 0;
     }
     return 0;
+}
+
+/* Of an answer with its length. */
+static inline int read_answer_head(const char *data, ptrdiff_t length, PlainHead *found)
+{
+    return read_any_head(data, length, found) && !found->framed;
+}
+
+/* Of an answer in frames. */
+static inline int read_stream_head(const char *data, ptrdiff_t length, PlainHead *found)
+{
+    return read_any_head(data, length, found) && found->framed;
 }
 
 #undef IS_NAME

@@ -21,3 +21,4 @@ cdef extern from "plain_head.h" nogil:
         bint keeps
 
     bint read_answer_head(const char* data, Py_ssize_t length, PlainHead* found) noexcept
+    bint read_stream_head(const char* data, Py_ssize_t length, PlainHead* found) noexcept

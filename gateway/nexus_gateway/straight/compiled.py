@@ -16,7 +16,7 @@ from nexus_gateway.limits.estimate import ANSWER_TOKENS
 from nexus_gateway.native import plane_of
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.standing import MOST_CALLERS
-from nexus_gateway.straight.forms import answer_form, ask_form, audit_form, log_form
+from nexus_gateway.straight.forms import answer_form, ask_form, audit_form, log_form, stream_form
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.way import Way
 from nexus_gateway.telemetry import families
@@ -65,16 +65,18 @@ class Compiled:
         if native is None:
             return None
         head, place = known.cut
-        return ClientLine(self.door, socket, wire, known, head + b"\r\n", place, native, self.log_form(native, wire))
+        return ClientLine(self.door, socket, wire, known, head + b"\r\n", place, native, self.log_forms(native, wire))
 
-    def log_form(self, native: NativeWay, wire: WireProtocol) -> Form:
+    def log_forms(self, native: NativeWay, wire: WireProtocol) -> tuple[Form, Form]:
+        """Of whole answers and of streams."""
         way: Way = native.way
         client = wire.client[0] if wire.client is not None else ""
         found = way.log_forms.get(client)
         if found is None:
             if len(way.log_forms) >= _MOST_CLIENTS:
                 way.log_forms.clear()
-            found = way.log_forms[client] = log_form(way, client)
+            found = log_form(way, client, stream=False), log_form(way, client, stream=True)
+            way.log_forms[client] = found
         return found
 
     def leave(self) -> None:
@@ -122,7 +124,7 @@ class Compiled:
             or gateway.spans is not None
             or gateway.decisions is not None
             or (telemetry is not None and telemetry.sample != 1.0)
-            or min(timeouts.first_byte, timeouts.total) < _SHORTEST
+            or min(timeouts.first_byte, timeouts.chunk, timeouts.total) < _SHORTEST
             or way.pool.secure
         )
 
@@ -133,7 +135,8 @@ class Compiled:
         audit = audit_form(gateway.audit, way) if gateway.audit is not None else None
         return NativeWay(
             way=way, model=way.name.encode(), snapshot=snapshot, keys=keys,
-            expires=caller.key.expires or 0.0, ask=ask_form(way), answer=answer_form(way), audit=audit,
+            expires=caller.key.expires or 0.0, ask=ask_form(way), answer=answer_form(way),
+            stream=stream_form(way), gap_bounds=families.GAPS, chunk=way.candidate.route.timeouts.chunk, audit=audit,
             idle=way.pool.idle, pool=way.pool, endpoint=way.endpoint, state=gateway.endpoints.of(way.endpoint),
             owner=caller.key.owner, under_way=gateway.parallel.under_way, most_parallel=_most(limits.parallel),
             limits=limits, at_once=gateway.limiter.at_once if way.limited else None,
@@ -156,8 +159,10 @@ class Compiled:
         metrics = self._gateway.metrics
         for native in self.door.counted():
             way: Way = native.way
-            answers, prompt, completion, cached, seconds = native.taken()
+            answers, prompt, completion, cached, seconds, gaps = native.taken()
             metrics.add_usual(way.kind, way.caller.tenant, answers, prompt, completion, cached, seconds)
+            if any(gaps[0]):
+                metrics.add_gaps(way.kind, way.caller.tenant, *gaps)
 
 
 def _most(limit: int | None) -> int:

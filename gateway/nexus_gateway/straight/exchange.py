@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nexus_gateway.admission import counted, headers_of
 from nexus_gateway.asked import Asked
@@ -14,12 +14,15 @@ from nexus_gateway.limits.limiter import Admitted
 from nexus_gateway.limits.windows import verdict_of
 from nexus_gateway.plain_head import PlainHead
 from nexus_gateway.proxy import go_on
+from nexus_gateway.relay import Begun
 from nexus_gateway.request import Request
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.usage import usage_in
 from nexus_gateway.straight.way import Way
-from nexus_gateway.stream import Usage
+from nexus_gateway.stream import EventReader, Usage
+from nexus_gateway.streamed import Streamed
+from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.trace import Trace, new_ids, new_span_id, trace
 from nexus_gateway.tries import try_of
@@ -27,10 +30,25 @@ from nexus_gateway.upstream_call import JSON, lines_for
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.upstreams.plain_answer import END, LARGEST_PLAIN, plain_answer
 from nexus_gateway.upstreams.protocol import Call
+from nexus_gateway.upstreams.pulled import source_of
 from nexus_gateway.wire_exchange import WireExchange
 
 if TYPE_CHECKING:
+    from nexus_native import Events
+
     from nexus_gateway.wire import WireProtocol
+
+
+class BegunStream(NamedTuple):
+    """What C has relayed of a stream, and how."""
+
+    size: int
+    """Bytes of the request's body."""
+    first_byte: float
+    """When it went out, of a clock that does not go back."""
+    events: Events
+    keeps: bool
+    """Whether the engine's connection may carry another call after it."""
 
 
 class StraightExchange:
@@ -84,7 +102,37 @@ class StraightExchange:
     def has_called(self, engine: Connection, until: float) -> None:
         """As it began, and had been sent elsewhere."""
         self._engine, self._called, self._until = engine, self._started, until
+        engine.end_line()
         engine.straight_since(self, until)
+
+    def has_begun(self, stream: BegunStream, engine: Connection) -> None:
+        """The story goes on with a stream, as if it had relayed it until now."""
+        gateway, way, ids, record = self._gateway, self.way, self._ids, self._record()
+        exchange = WireExchange(self._wire, replace(self.known.plain(0), keeps=self.keeps))
+        record.status, record.first_byte, record.request_bytes = 200, stream.first_byte, stream.size
+        record.gaps = Gaps()
+        record.gaps.add(*stream.events.gaps())
+        request = Request(
+            exchange, self._snapshot, ids, record, way.caller, way.surface, self._asked, b"", b"",
+            way.candidate.route, salt=gateway.salt,
+        )  # fmt: skip
+        request.size = stream.size
+        request.let_go()
+        called = try_of(way.candidate, self._call_span, self._started)
+        record.tries.append(called)
+        answer, timeouts = way.pool.adopt_stream(engine, keep=stream.keeps), way.candidate.route.timeouts
+        reader, events = EventReader(way.surface.ends, keeps=False), stream.events
+        usage = Usage(events.prompt, events.completion, events.cached) if events.told_usage else None
+        reader.go_on_from(events.events, usage, done=events.done)
+        streamed = Streamed(
+            exchange, source_of(answer), reader, record.gaps, timeouts.chunk, self._started + timeouts.total
+        )
+        self._wire.go_on_with(self, exchange)
+        exchange.go_on()
+        streamed.go_on_from(events.asked, events.bytes)
+        held = None if self._admitted is None else self._admitted[1]
+        story = go_on(gateway, request, way.candidate, called, answer, held, Begun(streamed, reader))
+        drive(story, exchange.finished)
 
     # --- and back --------------------------------------------------------------------------------------------------
 

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING
 from nexus_gateway.straight.way import Way
 from nexus_gateway.telemetry.audit import AuditLog
 from nexus_gateway.telemetry.chain import MARK, ZEROS, canonical
+from nexus_gateway.telemetry.gaps import Gaps
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.telemetry.request_line import request_text
 
 if TYPE_CHECKING:
     from nexus_native import Form
 
-_FIELDS = ("REQUEST_ID", "TRACE_ID", "SPAN_ID", "CALL_ID", "LENGTH", "NUMBER", "TIME", "MILLISECONDS", "PROMPT",
-           "COMPLETION", "CACHED")  # fmt: skip
+_FIELDS = ("REQUEST_ID", "TRACE_ID", "SPAN_ID", "CALL_ID", "LENGTH", "NUMBER", "TIME", "MILLISECONDS", "FIRST_BYTE",
+           "PROMPT", "COMPLETION", "CACHED", "LONGEST_GAP")  # fmt: skip
 """In the order of C's (gateway/native/nexus_native/forms.pxd)."""
 _FLAGS = b"01"
 _BOUND = MARK
 """What binds a line of the audit log to the one before is put in when it is written."""
 _MEMBERS: Mapping[bytes, str | bytes] = {
     b"request_id": "REQUEST_ID", b"trace_id": "TRACE_ID", b"timestamp": "TIME", b"time": "TIME",
-    b"duration_ms": "MILLISECONDS", b"first_byte_ms": "MILLISECONDS", b"prompt_tokens": "PROMPT",
-    b"completion_tokens": "COMPLETION", b"cached_tokens": "CACHED", b"previous": _BOUND, b"seq": _BOUND,
+    b"duration_ms": "MILLISECONDS", b"first_byte_ms": "FIRST_BYTE", b"longest_gap_ms": "LONGEST_GAP",
+    b"prompt_tokens": "PROMPT", b"completion_tokens": "COMPLETION", b"cached_tokens": "CACHED",
+    b"previous": _BOUND, b"seq": _BOUND,
 }  # fmt: skip
 _MEMBER = re.compile(b'(?<=")(' + b"|".join(_MEMBERS) + b')(":"?)([^",}]*)')
 """Nowhere else in a line of JSON: within a text a backslash stands before each quote."""
@@ -39,21 +41,35 @@ def ask_form(way: Way) -> Form:
 
 def answer_form(way: Way) -> Form:
     """The head of the answer, from behind the server's own headers."""
-    limits = way.caller.limits
-    places: list[str | bytes] = ["LENGTH", "REQUEST_ID", "TRACE_ID", "TRACE_ID", "SPAN_ID", _FLAGS]
-    places += ["NUMBER"] * 3 * sum(limit is not None for limit in (limits.requests, limits.tokens))
+    places = ("LENGTH", "REQUEST_ID", "TRACE_ID", "TRACE_ID", "SPAN_ID", _FLAGS, *_numbers(way))
     return _of_head(way.answer_form + "\r\n", places)
 
 
-def log_form(way: Way, client: str) -> Form:
+def stream_form(way: Way) -> Form | None:
+    """The same of an answer that is a stream; None where the API has none."""
+    if way.stream_form is None:
+        return None
+    return _of_head(way.stream_form + "\r\n", ("REQUEST_ID", "TRACE_ID", "TRACE_ID", "SPAN_ID", _FLAGS, *_numbers(way)))
+
+
+def log_form(way: Way, client: str, *, stream: bool) -> Form:
     """Of the line of an answer, in which nothing has to be masked."""
-    return _of_line(request_text(_record(way, client), 1.0) or b"")  # of an answer of status 200 there is always one
+    record = _record(way, client)
+    if stream:
+        record.stream, record.gaps = True, Gaps()
+    return _of_line(request_text(record, 1.0) or b"")  # of an answer of status 200 there is always one
 
 
 def audit_form(audit: AuditLog, way: Way) -> Form:
     """Without its place in the chain, see `chain.bound_text`."""
     record = _record(way, "")
     return _of_line(canonical({**audit.decision(0.0, record.model, record), "previous": ZEROS, "seq": 0}))
+
+
+def _numbers(way: Way) -> list[str]:
+    """Of what is left of the caller's limits."""
+    limits = way.caller.limits
+    return ["NUMBER"] * 3 * sum(limit is not None for limit in (limits.requests, limits.tokens))
 
 
 def _record(way: Way, client: str) -> RequestRecord:

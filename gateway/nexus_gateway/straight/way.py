@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from nexus_gateway.admission import headers_of
 from nexus_gateway.asked import Asked, renamed
 from nexus_gateway.candidates import Candidate, translated
+from nexus_gateway.exchange import Headers
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.keys import Key
 from nexus_gateway.limits.windows import Quota, Verdict
 from nexus_gateway.policy import Caller
 from nexus_gateway.prefix_cache import keeps_prompts, salt_of, salted
-from nexus_gateway.relay import origin
+from nexus_gateway.relay import STREAM_HEADERS, origin
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.surfaces import Surface
 from nexus_gateway.telemetry.record import RequestRecord
@@ -36,7 +37,8 @@ _PLACES = (_IDS.request_id, _IDS.trace_id, _IDS.span_id, _IDS.flags, _CALL)
 
 class Way:
     __slots__ = ("answer_form", "ask_form", "caller", "candidate", "endpoint", "holds", "kind", "limited", "log_forms",
-                 "model", "name", "native", "pool", "revision", "salted", "salts", "surface", "usual")  # fmt: skip
+                 "model", "name", "native", "pool", "revision", "salted", "salts", "stream_form", "surface",
+                 "usual")  # fmt: skip
 
     def __init__(
         self,
@@ -64,12 +66,17 @@ class Way:
         said = pool.written(Call(surface.path, lines, b""))
         self.ask_form = _form(said.removesuffix(b"0\r\n\r\n")) + "%d\r\n\r\n"
         """Takes request id, trace id, trace id, span of the call, flags, length of the body."""
-        self.answer_form = _answer_form(snapshot, caller, candidate)
+        whole = [(b"content-type", b"application/json"), (b"content-length", _NUMBER.encode())]
+        self.answer_form = _answer_form(snapshot, caller, candidate, whole, [])
         """Takes length of the body, request id, trace id, trace id, span, flags, and the numbers of the quotas."""
+        framed = [(b"transfer-encoding", b"chunked")]
+        streams = surface.streams
+        self.stream_form = _answer_form(snapshot, caller, candidate, STREAM_HEADERS, framed) if streams else None
+        """The same of a stream, without a length; None where the API has none."""
         self.kind: Kind = ("POST", surface.path, 200, candidate.route.name, upstream.release, upstream.name, "200")
         self.native = True
         """False once it is known that it is none for C."""
-        self.log_forms: dict[str, Form] = {}
+        self.log_forms: dict[str, tuple[Form, Form]] = {}
         """By the client's address."""
         self.usual: Usual | None = None
         """The figures of its answers, once there is one: what has never been counted is in no scrape."""
@@ -101,14 +108,13 @@ def way_of(gateway: Gateway, snapshot: Snapshot, key: Key, model: str, surface: 
     return Way(gateway, snapshot, caller, surface, candidate, pool) if isinstance(pool, HttpUpstream) else None
 
 
-def _answer_form(snapshot: Snapshot, caller: Caller, candidate: Candidate) -> str:
+def _answer_form(snapshot: Snapshot, caller: Caller, candidate: Candidate, own: Headers, last: Headers) -> str:
     record = RequestRecord("POST", "", "", 0.0, revision=snapshot.revision, route=candidate.route.name)
     record.release = candidate.upstream.release
-    number, limits = _NUMBER.encode(), caller.limits
+    limits = caller.limits
     quotas = _ANY if limits.requests is not None else None, _ANY if limits.tokens is not None else None
-    record.limit_headers = [(name, number) for name, _ in headers_of(Verdict(True, "", 0, *quotas))]
-    headers = [(b"content-type", b"application/json"), (b"content-length", number), *origin(_IDS, record)]
-    return _form(written(headers)).replace(_NUMBER, "%d")
+    record.limit_headers = [(name, _NUMBER.encode()) for name, _ in headers_of(Verdict(True, "", 0, *quotas))]
+    return _form(written([*own, *origin(_IDS, record), *last])).replace(_NUMBER, "%d")
 
 
 def _form(text: bytes) -> str:

@@ -48,9 +48,10 @@ class Gaps:
         self.total += total
         self.longest = max(self.longest, longest)
 
-    def by_fewer(self) -> list[int]:
-        """The counts by the bounds of TENANT_GAPS."""
-        found = [0] * (len(TENANT_GAPS) + 1)
-        for place, count in zip(_AMONG_FEWER, self.counts, strict=True):
-            found[place] += count
-        return found
+
+def by_fewer(counts: Sequence[int]) -> list[int]:
+    """The counts by the bounds of TENANT_GAPS."""
+    found = [0] * (len(TENANT_GAPS) + 1)
+    for place, count in zip(_AMONG_FEWER, counts, strict=True):
+        found[place] += count
+    return found

@@ -15,7 +15,7 @@ from nexus_gateway.placing.outcomes import Note, Recall
 from nexus_gateway.surfaces import KEPT
 from nexus_gateway.telemetry import families
 from nexus_gateway.telemetry.families import Family, Labels
-from nexus_gateway.telemetry.gaps import Gaps
+from nexus_gateway.telemetry.gaps import Gaps, by_fewer
 from nexus_gateway.telemetry.merged import Figures, add, figures_of, of_tenant, told
 from nexus_gateway.telemetry.record import RequestRecord
 from nexus_gateway.telemetry.usual import Counted, Kind, Usual
@@ -189,6 +189,12 @@ class Metrics:
             self.tokens.add((*usual.made_by, "cached"), cached)
             self.tenant_tokens.add((tenant, *usual.made_by, "cached"), cached)
 
+    def add_gaps(self, kind: Kind, tenant: str, counts: Sequence[int], total: float) -> None:
+        """Of such answers that were streams."""
+        _, _, _, route, release, _, _ = kind
+        self.inter_token.merge((route, release), counts, total)
+        self.tenant_inter_token.merge((tenant, route), by_fewer(counts), total)
+
     def _count_any(self, record: RequestRecord) -> None:
         seconds = record.ended - record.started
         self.requests.add((record.method, record.path, str(record.status)))
@@ -232,7 +238,7 @@ class Metrics:
 
     def _count_gaps(self, record: RequestRecord, made_by: Labels, gaps: Gaps) -> None:
         self.inter_token.merge(made_by, gaps.counts, gaps.total)
-        self.tenant_inter_token.merge((record.tenant, record.route), gaps.by_fewer(), gaps.total)
+        self.tenant_inter_token.merge((record.tenant, record.route), by_fewer(gaps.counts), gaps.total)
 
     def _count_tokens(self, record: RequestRecord, made_by: Labels, kind: str, tokens: int) -> None:
         self.tokens.add((*made_by, kind), tokens)

@@ -42,6 +42,12 @@ class AnswerReader:
         """Bytes of the body to come; -1 where they come in frames, None until the head has."""
         self._keep = False
 
+    def begin_between_frames(self, *, keep: bool) -> None:
+        """Of an answer whose head, and some frames, somebody else has read."""
+        self.begin()
+        self._frames.begin()
+        self._left, self._keep = -1, keep
+
     def close(self) -> None:
         """No byte comes any more: whom it told is free at once, and need not wait for Python's collector."""
         self._careful = None

@@ -114,6 +114,13 @@ class Connection(asyncio.Protocol):
         self._until, self._too_late = until, _NO_FIRST_BYTE
         self._timer.ring_by(until, self._rang)
 
+    def streaming_since(self, owner: object, *, keep: bool) -> None:
+        """As if its answer, which comes in frames, had been read here until now."""
+        self.end_line()
+        self._reset()
+        self.owner, self.heard = owner, True
+        self._reader.begin_between_frames(keep=keep)
+
     def rest(self, *, keep: bool) -> None:
         """The straight answer is whole."""
         self._straight = self._until = None

@@ -59,6 +59,12 @@ class HttpUpstream:
         answer.adopt(connection, until)
         return answer
 
+    def adopt_stream(self, connection: Connection, *, keep: bool) -> HttpAnswer:
+        """The rest of an answer that has been relayed elsewhere until now."""
+        answer = HttpAnswer(self, Call("", b"", b""), b"")
+        answer.adopt_stream(connection, keep=keep)
+        return answer
+
     def give_back(self, connection: Connection) -> None:
         """One that was taken, and nothing was sent over."""
         self._put(connection)
@@ -137,6 +143,10 @@ class HttpAnswer:
         self._until, self._connection = until, connection
         heard = connection.adopt(self)
         heard.then(lambda: self._settle(connection, heard))
+
+    def adopt_stream(self, connection: Connection, *, keep: bool) -> None:
+        self._request, self._connection = _SENT, connection
+        connection.streaming_since(self, keep=keep)
 
     def head(self, seconds: float) -> Waiter[ResponseHead]:
         if self._connection is not None:  # it was sent straight
