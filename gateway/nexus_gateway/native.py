@@ -40,3 +40,11 @@ def fail(
     message = f"Fatal error on transport {type(transport).__name__}"
     loop.call_exception_handler({"message": message, "exception": fault, "transport": transport, "protocol": protocol})
     transport.abort()
+
+
+def lendable(transport: asyncio.Transport) -> int | None:
+    """The socket of a transport that has nothing to write to it; None where it cannot be read and written past it."""
+    if transport.is_closing() or transport.get_write_buffer_size():
+        return None
+    socket = transport.get_extra_info("socket")
+    return None if socket is None else int(socket.fileno())

@@ -21,7 +21,7 @@ from nexus_gateway.exchange import Headers, drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.late_parts import LateParts
 from nexus_gateway.limits.limiter import Admitted
-from nexus_gateway.native import fail
+from nexus_gateway.native import fail, lendable
 from nexus_gateway.plain_head import END, LARGEST_HEAD, PlainHead, may_become_plain, plain_head
 from nexus_gateway.proxy import answer
 from nexus_gateway.snapshot import Snapshot
@@ -271,15 +271,12 @@ class WireProtocol(LateParts):
         """The next request over it is likely to be such a one. `again`: the loop writes at the end of its turn."""
         transport = self.transport
         busy = self._line is not None or self._current is not None or self._held or self._handed_over or self._unread
-        if busy or self.flow.write_paused or transport.is_closing():
+        if busy or self.flow.write_paused:
             return
-        if transport.get_write_buffer_size():
-            if again:
-                self.loop.call_soon(self._begin_line, known, model, False)
-            return
-        if (socket := transport.get_extra_info("socket")) is None:
-            return
-        self._line = self._gateway.compiled().line(self, int(socket.fileno()), known, model)
+        if (socket := lendable(transport)) is not None:
+            self._line = self._gateway.compiled().line(self, socket, known, model)
+        elif again:
+            self.loop.call_soon(self._begin_line, known, model, False)
         if self._line is not None:
             transport.pause_reading()
 

@@ -33,7 +33,8 @@ cdef class Counts:
 cdef class NativeWay:
     def __init__(
         self, *, way, bytes model not None, snapshot, keys, double expires, Form ask not None, Form answer not None,
-        Form stream, tuple gap_bounds not None, double chunk, Form audit, list idle not None, pool, str endpoint not None, state, str owner not None, dict under_way not None,
+        Form stream, Form audit, tuple gap_bounds not None, double chunk, list idle not None, pool,
+        str endpoint not None, state, str owner not None, dict under_way not None,
         long long most_parallel, limits, at_once, settle, long long most_tokens, int bounds, int many,
         bint several_prompts, long long answer_tokens, double tokens_a_minute, double percent_saved, double first_byte,
         double total, tuple seconds not None,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nexus_gateway.exchange import Waiter
-from nexus_gateway.native import fail
+from nexus_gateway.native import fail, lendable
 from nexus_gateway.turn import turn_of
 from nexus_gateway.upstreams.answer_reader import AnswerReader
 from nexus_gateway.upstreams.late_timer import LateTimer
@@ -310,8 +310,8 @@ class Connection(asyncio.Protocol):
     # --- the line, see native.py -----------------------------------------------------------------------------------
 
     def _begin_line(self, taker: Taker) -> None:
-        if (socket := self._socket()) is not None:
-            self.line = taker.line(socket, self._between, self.data_received, self.end_line)
+        if not self._paused and (socket := lendable(self._open_transport())) is not None:
+            self.line = taker.line(socket, lambda: self._open is not None, self.data_received, self.end_line)
             if self.line is not None:
                 self._open_transport().pause_reading()
 
@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
         """Of an idle one; None where it cannot be read but by its transport."""
         from nexus_native import EngineLine
 
-        if self.tls is not None or (socket := self._socket()) is None:
+        if self.tls is not None or (socket := lendable(self._open_transport())) is None:
             return None
         self._open_transport().pause_reading()
         self.line = line = EngineLine(plane, socket, self)
@@ -328,16 +328,6 @@ class Connection(asyncio.Protocol):
     def write_behind(self, data: bytes) -> None:
         """What the socket has not taken."""
         self._open_transport().write(data)
-
-    def _socket(self) -> int | None:
-        transport = self._open_transport()
-        socket = transport.get_extra_info("socket")
-        if socket is None or self._paused or transport.is_closing() or transport.get_write_buffer_size():
-            return None
-        return int(socket.fileno())
-
-    def _between(self) -> bool:
-        return self._open is not None
 
     def end_line(self, fault: BaseException | None = None) -> None:
         """The transport reads again. `fault`: what was raised meanwhile, and is its end as where it had read itself."""
