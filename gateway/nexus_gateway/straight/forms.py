@@ -41,15 +41,14 @@ def ask_form(way: Way) -> Form:
 
 def answer_form(way: Way) -> Form:
     """The head of the answer, from behind the server's own headers."""
-    places = ("LENGTH", "REQUEST_ID", "TRACE_ID", "TRACE_ID", "SPAN_ID", _FLAGS, *_numbers(way))
-    return _of_head(way.answer_form + "\r\n", places)
+    return _of_head(way.answer_form + "\r\n", ["LENGTH", *_of_request(way)])
 
 
 def stream_form(way: Way) -> Form | None:
     """The same of an answer that is a stream; None where the API has none."""
     if way.stream_form is None:
         return None
-    return _of_head(way.stream_form + "\r\n", ("REQUEST_ID", "TRACE_ID", "TRACE_ID", "SPAN_ID", _FLAGS, *_numbers(way)))
+    return _of_head(way.stream_form + "\r\n", _of_request(way))
 
 
 def log_form(way: Way, client: str, *, stream: bool) -> Form:
@@ -66,10 +65,11 @@ def audit_form(audit: AuditLog, way: Way) -> Form:
     return _of_line(canonical({**audit.decision(0.0, record.model, record), "previous": ZEROS, "seq": 0}))
 
 
-def _numbers(way: Way) -> list[str]:
-    """Of what is left of the caller's limits."""
+def _of_request(way: Way) -> list[str | bytes]:
+    """Whose answer it is, and what it leaves of the caller's limits."""
     limits = way.caller.limits
-    return ["NUMBER"] * 3 * sum(limit is not None for limit in (limits.requests, limits.tokens))
+    numbers = 3 * sum(limit is not None for limit in (limits.requests, limits.tokens))
+    return ["REQUEST_ID", "TRACE_ID", "TRACE_ID", "SPAN_ID", _FLAGS, *["NUMBER"] * numbers]
 
 
 def _record(way: Way, client: str) -> RequestRecord:
