@@ -44,7 +44,7 @@ def fail(
 
 def lendable(transport: asyncio.Transport) -> int | None:
     """The socket of a transport that has nothing to write to it; None where it cannot be read and written past it."""
-    if transport.is_closing() or transport.get_write_buffer_size():
-        return None
     socket = transport.get_extra_info("socket")
-    return None if socket is None else int(socket.fileno())
+    if socket is None or transport.is_closing() or transport.get_write_buffer_size():
+        return None
+    return int(socket.fileno())
