@@ -47,9 +47,6 @@ class Form:
     ) -> bytes: ...
 
 class Events:
-    asked: float
-    total: float
-    longest: float
     events: int
     bytes: int
     done: bool
@@ -58,7 +55,7 @@ class Events:
     completion: int
     cached: int
     def __init__(self, bounds: tuple[float, ...]) -> None: ...
-    def gaps(self) -> tuple[list[int], float, float]: ...
+    def gaps(self) -> tuple[float, list[int], float, float]: ...
 
 class NativeWay:
     way: Any  # a `Way`: types of the program's own are not known here

@@ -210,14 +210,13 @@ cdef class ClientLine(Asker):
         cdef Walked walked
         if not read_stream_head(data, length, &head):
             return 0
-        events.asked = now()
         walked = events.walk(data + head.head, length - head.head, &passed)
         if not passed:
             return 0 if walked == STOPS else self._hold(engine, data, 0, length)
-        if events.asked >= self._started + self._way.total:
+        if events.waits.asked >= self._started + self._way.total:
             self._events = Events(self._way.gap_bounds)  # none of it has gone out
             return 0
-        self._begun, self._keeps, self._body = events.asked, head.keeps, None
+        self._begun, self._keeps, self._body = events.waits.asked, head.keeps, None
         self._answer(self._way.stream, data + head.head, passed)
         self.until = self._patient_until()
         return self._passed(engine, walked, data, head.head + passed, length)
@@ -270,7 +269,7 @@ cdef class ClientLine(Asker):
     cdef double _patient_until(self) noexcept:
         """Of a stream that has begun."""
         cdef double silent = AFTER_DONE_SECONDS if self._events.done else self._way.chunk
-        return min(self._events.asked + silent, self._started + self._way.total)
+        return min(self._events.waits.asked + silent, self._started + self._way.total)
 
     cdef int _give_back(self, EngineLine engine, bint keeps) except -1:
         cdef NativeWay way = self._way
@@ -323,8 +322,8 @@ cdef class ClientLine(Asker):
         told.prompt, told.completion, told.cached = prompt, completion, cached
         told.milliseconds, told.first_byte = seconds * 1000, first_byte * 1000
         if events is not None:
-            way.count_gaps(events.counts(), events.total)
-            told.longest_gap = events.longest * 1000
+            way.count_gaps(events.counts(), events.waits.total)
+            told.longest_gap = events.waits.longest * 1000
         write_time(told.date)
         room = self.plane.room(log.most)
         door.say(way, room, log.fill(room, told))

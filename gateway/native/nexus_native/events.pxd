@@ -1,7 +1,5 @@
+from nexus_native.gaps cimport Gaps
 from nexus_native.plain_frame cimport PlainFrame
-
-cdef enum:
-    MOST_BOUNDS = 31
 
 cdef enum Walked:
     GOES_ON
@@ -10,12 +8,8 @@ cdef enum Walked:
 
 
 cdef class Events:
-    cdef double _bounds[MOST_BOUNDS]
-    cdef int _bound_count
-    cdef long _counts[MOST_BOUNDS + 1]
-    cdef public double asked
-    cdef readonly double total
-    cdef readonly double longest
+    cdef tuple _bounds  # one for all streams
+    cdef Gaps waits
     cdef readonly long events
     cdef readonly long long bytes
     cdef readonly bint done

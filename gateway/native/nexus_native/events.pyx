@@ -1,12 +1,12 @@
 """The events of one stream that goes by, and what is counted of them: as `stream.EventReader` and `telemetry/gaps.py`
 have it, of what engines nearly always send."""
 
-from libc.string cimport memcmp
-
+from nexus_native cimport gaps
 from nexus_native.forms cimport now
+from nexus_native.gaps cimport check_bounds
 from nexus_native.plain_frame cimport (
     EVENT_DONE, EVENT_OBJECT, FRAME_EVENTS, FRAME_LAST, FRAME_PART, EventKind, FrameKind, PlainFrame,
-    is_good_beginning, read_event, read_event_usage, read_frame,
+    is_good_beginning, read_event, read_event_usage, read_frame, tells_no_usage,
 )
 from nexus_native.plain_json cimport PlainUsage
 
@@ -15,14 +15,10 @@ cdef extern from "<string.h>" nogil:
 
 
 cdef class Events:
-    def __cinit__(self, tuple bounds):
+    def __cinit__(self, tuple bounds not None):
         """`bounds`: of gaps, in seconds."""
-        cdef int place
-        if len(bounds) > MOST_BOUNDS:
-            raise ValueError(f"bounds: {len(bounds)}, at most {MOST_BOUNDS}")
-        self._bound_count = len(bounds)
-        for place in range(self._bound_count):
-            self._bounds[place] = bounds[place]
+        check_bounds(bounds)
+        self._bounds = bounds
 
     cdef Walked walk(self, const char* data, Py_ssize_t length, Py_ssize_t* passed) except *:
         """Over as many whole frames as go on as they are: `passed` bytes. STOPS: what is behind them does not. ENDED:
@@ -76,7 +72,7 @@ cdef class Events:
             return False
         if memmem(event, length, b'"error"', 7) != NULL:
             return False
-        if memmem(event, length, b'"usage"', 7) == NULL or _tells_none(event, length):
+        if memmem(event, length, b'"usage"', 7) == NULL or tells_no_usage(event, length):
             return True
         if not read_event_usage(event, length, &usage):
             return False
@@ -86,36 +82,16 @@ cdef class Events:
         return True
 
     cdef void _count(self, long events, bint first) noexcept:
-        """Those that come in one read are one wait and then none; the first of all is no gap."""
-        cdef double time = now(), waited = time - self.asked
-        cdef int place = 0
-        if first:
-            self._counts[0] += events - 1
+        """The first event of all is no gap."""
+        if not first:
+            gaps.came(&self.waits, self._bounds, events)
         else:
-            while place < self._bound_count and self._bounds[place] < waited:
-                place += 1
-            self._counts[place] += 1
-            self._counts[0] += events - 1
-            self.total += waited
-            self.longest = max(self.longest, waited)
-        self.asked = time
+            self.waits.counts[0] += events - 1
+            self.waits.asked = now()
 
     cdef list counts(self):
-        cdef int place
-        return [self._counts[place] for place in range(self._bound_count + 1)]
+        return gaps.counts_of(&self.waits, self._bounds)
 
     def gaps(self):
-        """(counts by the bounds, sum and longest in seconds)."""
-        return self.counts(), self.total, self.longest
-
-
-cdef bint _tells_none(const char* event, Py_ssize_t length) noexcept:
-    """Whether usage is null wherever it is named."""
-    cdef const char* end = event + length
-    cdef const char* found = event
-    while (found := <const char*>memmem(found, end - found, b'"usage"', 7)) != NULL:
-        found += 7
-        if not (end - found >= 5 and memcmp(found, b":null", 5) == 0
-                or end - found >= 6 and memcmp(found, b": null", 6) == 0):
-            return False
-    return True
+        """(when more was asked last, counts by the bounds, sum and longest in seconds)."""
+        return self.waits.asked, self.counts(), self.waits.total, self.waits.longest

@@ -103,6 +103,18 @@ static inline int read_event_usage(const char *event, ptrdiff_t size, PlainUsage
     return read_usage(event + sizeof(DATA) - 1, size - (ptrdiff_t)sizeof(DATA) - 1, usage);
 }
 
+/* Whether usage is null wherever an event names it. */
+static inline int tells_no_usage(const char *event, ptrdiff_t size)
+{
+    const char *end = event + size;
+    for (const char *at = event; (at = memmem(at, (size_t)(end - at), "\"usage\"", 7)) != NULL;) {
+        at += 7;
+        if (!((end - at >= 5 && memcmp(at, ":null", 5) == 0) || (end - at >= 6 && memcmp(at, ": null", 6) == 0)))
+            return 0;
+    }
+    return 1;
+}
+
 #undef DATA
 #undef DONE
 

@@ -20,4 +20,5 @@ cdef extern from "plain_frame.h" nogil:
     FrameKind read_frame(const char* data, Py_ssize_t length, PlainFrame* frame) noexcept
     EventKind read_event(const char* event, Py_ssize_t size, Py_ssize_t* length) noexcept
     bint is_good_beginning(const char* event, Py_ssize_t size) noexcept
+    bint tells_no_usage(const char* event, Py_ssize_t size) noexcept
     bint read_event_usage(const char* event, Py_ssize_t size, PlainUsage* usage) noexcept

@@ -110,8 +110,9 @@ class StraightExchange:
         gateway, way, ids, record = self._gateway, self.way, self._ids, self._record()
         exchange = WireExchange(self._wire, replace(self.known.plain(0), keeps=self.keeps))
         record.status, record.first_byte, record.request_bytes = 200, stream.first_byte, stream.size
+        asked, counts, total, longest = stream.events.gaps()
         record.gaps = Gaps()
-        record.gaps.add(*stream.events.gaps())
+        record.gaps.add(counts, total, longest)
         request = Request(
             exchange, self._snapshot, ids, record, way.caller, way.surface, self._asked, b"", b"",
             way.candidate.route, salt=gateway.salt,
@@ -129,7 +130,7 @@ class StraightExchange:
         )
         self._wire.go_on_with(self, exchange)
         exchange.go_on()
-        streamed.go_on_from(events.asked, events.bytes)
+        streamed.go_on_from(asked, events.bytes)
         held = None if self._admitted is None else self._admitted[1]
         story = go_on(gateway, request, way.candidate, called, answer, held, Begun(streamed, reader))
         drive(story, exchange.finished)
