@@ -23,6 +23,7 @@ from ...support.repository import ROOT
 from .ends import KEY, MODEL
 
 NEXUS = "nexus"
+NEXUS_WIRE = "nexus-wire"
 NEXUS_ASGI = "nexus-asgi"
 NGINX = "nginx"
 NGINX_FEATURES = "nginx-features"
@@ -195,6 +196,7 @@ KNOWN = {
             NEXUS, "everything: keys, limits, logs, audit, metrics, circuit breaker, ids",
             nexus_version, _nexus("native"),
         ),
+        Gateway(NEXUS_WIRE, "the same in Python alone (`GATEWAY_EDGE=wire`)", nexus_version, _nexus("wire")),
         Gateway(NEXUS_ASGI, "the same by `GATEWAY_EDGE=asgi`", nexus_version, _nexus("asgi")),
         Gateway(
             VLLM_ROUTER, "health checks, circuit breaker, retries, metrics",
