@@ -4,6 +4,8 @@ Without it all is done in Python, by the same rules."""
 from __future__ import annotations
 
 import asyncio
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -12,11 +14,10 @@ if TYPE_CHECKING:
 
 
 def is_built() -> bool:
-    try:
-        import nexus_native  # noqa: F401 - whether it is there is all that is asked
-    except ImportError:
-        return False
-    return True
+    """For this Python. It is loaded when the first connection is lent to it: until then it needs no memory."""
+    package = find_spec("nexus_native")
+    places = None if package is None else package.submodule_search_locations
+    return places is not None and PathFinder.find_spec("nexus_native.plane", places) is not None
 
 
 _PLANES: WeakKeyDictionary[asyncio.AbstractEventLoop, Plane] = WeakKeyDictionary()
