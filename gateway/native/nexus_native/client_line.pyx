@@ -352,8 +352,12 @@ cdef class ClientLine(Asker):
 
     cdef int gone(self) except -1:
         """What comes next is its transport's to read, its end too."""
-        self._leave()
-        self._wire.end_line()
+        try:
+            self._leave()
+        except BaseException as fault:
+            self.failed(fault)
+        else:
+            self._wire.end_line()
         return 0
 
     cdef int unheard(self) except -1:
@@ -376,10 +380,7 @@ cdef class ClientLine(Asker):
         return 0
 
     def hand_back(self):
-        try:
-            self.gone()
-        except Exception as fault:
-            self.failed(fault)
+        self.gone()
 
     cdef int _leave(self) except -1:
         """The request that is under way goes on in Python, if there is one."""
@@ -409,7 +410,7 @@ cdef class ClientLine(Asker):
         if self._begun:
             self.until = self._patient_until()
         if time >= self.until:
-            self.hand_back()
+            self.gone()
 
 
 cdef EngineLine _take(NativeWay way, Plane plane):
@@ -423,8 +424,9 @@ cdef EngineLine _take(NativeWay way, Plane plane):
         if line is None:
             try:
                 line = connection.begin_engine_line(plane)
-            except OSError:  # it cannot be watched
-                line = None
+            except BaseException:
+                connection.close()
+                raise
         if isinstance(line, EngineLine):
             return <EngineLine>line
         way.idle.append(connection)

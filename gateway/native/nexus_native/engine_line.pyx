@@ -36,9 +36,9 @@ cdef class EngineLine(Line):
                 taken = asker.heard(self, data, length, held is None)
                 if taken == length:
                     return 0
-            except BaseException as fault:  # it may have let go of this line by now
+            except BaseException as fault:  # of the asker, who has let go of this line by now
                 asker.failed(fault)
-                raise
+                return 0
         came = PyBytes_FromStringAndSize(data + taken, length - taken)
         connection = self.connection
         self.gone()

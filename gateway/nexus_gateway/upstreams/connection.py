@@ -321,8 +321,11 @@ class Connection(asyncio.Protocol):
 
         if self.tls is not None or (socket := lendable(self._open_transport())) is None:
             return None
+        try:
+            self.line = line = EngineLine(plane, socket, self)
+        except OSError:  # of sockets that are watched there is a most
+            return None
         self._open_transport().pause_reading()
-        self.line = line = EngineLine(plane, socket, self)
         return line
 
     def write_behind(self, data: bytes) -> None:
