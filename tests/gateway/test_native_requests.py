@@ -3,12 +3,16 @@ in logs, audit, metrics and limits. On real sockets, once on each edge."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ..support.heard import heard
+from ..support.issuer import until
 from ..support.over_sockets import Drive, in_a_loop, on_both
-from ..support.two_ways import ANSWERS, posted, whole
+from ..support.two_ways import ANSWERS, EVENTS, LEAVES, LOST, OK, Told, framed, posted, whole
 
 pytest.importorskip("nexus_native", reason="nexus-native is not built here")
 
@@ -82,3 +86,71 @@ async def test_tokens_that_are_counted_in_part_are_rounded_alike(cached: int, tm
     native, wire, served = await on_both(tmp_path, story)
     assert native == wire
     assert served == 3
+
+
+STREAM = framed(EVENTS)
+ODD = framed(EVENTS.replace(b"data: [DONE]", b": odd\n\ndata: [DONE]"))
+LARGE = framed(b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 30_000) + EVENTS)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (STREAM,),
+        (STREAM[:150], STREAM[150:]),
+        tuple(STREAM[place : place + 1] for place in range(len(STREAM))),
+        (ODD,),
+        (ODD[:160], ODD[160:]),
+        (STREAM[:-30], LOST),
+        (STREAM[:150], LEAVES),
+        (OK,),
+        ANSWERS["500"],
+        (LARGE,),
+        (LARGE[:20_000], LARGE[20_000:]),
+    ],
+    ids=["whole", "in-two", "bytes", "odd", "odd-in-two", "lost", "left", "no-stream", "500", "large", "large-in-two"],
+)
+@in_a_loop
+async def test_whatever_an_engine_streams_c_says_what_python_says(answer: tuple[Any, ...], tmp_path: Path) -> None:
+    async def story(drive: Drive) -> None:
+        client = await drive.taken_over(posted())
+        await drive.ask(client, posted(stream=True), *answer)
+        if client.closed:
+            client = await drive.client()
+        await drive.ask(client, posted(stream=True), STREAM)
+        for _ in range(2):
+            await drive.ask(client, posted())
+
+    native, wire, served = await on_both(tmp_path, story)
+    assert said(native) == said(wire)
+    assert replace(native, client=b"") == replace(wire, client=b"")
+    assert served >= 1
+    assert (native.in_flight, native.parallel) == (0, {})
+
+
+def said(told: Told) -> list[Any]:
+    """C waits for the rest of a frame where Python makes two of it."""
+    return [one.same() for one in heard(told.client)]
+
+
+@in_a_loop
+async def test_a_stream_that_becomes_odd_where_its_client_has_no_room_goes_on_once(tmp_path: Path) -> None:
+    frames = [b"%x\r\n%b\r\n" % (len(event), event) for event in (_EVENT, b": odd\n\n", b"data: [DONE]\n\n")]
+    answer = STREAM[: STREAM.index(b"\r\n\r\n") + 4], frames[0], frames[0] + frames[1], frames[2] + b"0\r\n\r\n"
+
+    async def story(drive: Drive) -> None:
+        client = await drive.taken_over(posted())
+        client.narrow()
+        drive.engine.answers.append((answer[0] + answer[1], *answer[2:]))
+        await client.say(posted(stream=True))
+        await until(lambda: len(drive.engine.asked) == 3)
+        await client.answers(3)
+        assert await drive.ask(client, posted()) == [200] * 4
+
+    native, wire, served = await on_both(tmp_path, story)
+    assert native.client.count(b"x" * 40_000) == wire.client.count(b"x" * 40_000) == 2
+    assert (native.log, native.audit, native.tokens) == (wire.log, wire.audit, wire.tokens)
+    assert served >= 1
+
+
+_EVENT = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 40_000)

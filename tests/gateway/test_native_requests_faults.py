@@ -35,7 +35,7 @@ def failing(*_: object, **__: object) -> Any:
 PLACES: dict[str, tuple[type, str]] = {
     "engine": (Connection, "begin_engine_line"),
     "answer": (WireProtocol, "first_lines"),
-    "form": (Compiled, "log_form"),
+    "form": (Compiled, "log_forms"),
     "goes-on": (WireProtocol, "go_on_from"),
 }
 

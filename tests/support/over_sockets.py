@@ -260,22 +260,22 @@ async def on_both(folder: Path, story: Callable[[Drive], Awaitable[None]], room:
 
 def _watch(patch: pytest.MonkeyPatch, drive: Drive) -> None:
     """Counts what C has begun: what it tells of, and what it hands over to Python."""
-    tell, go_on, made = Compiled._tell, WireProtocol.go_on_from, Connection.connection_made
+    tell, left, made = Compiled._tell, WireProtocol._left_by_c, Connection.connection_made
 
     def told(self: Compiled, lines: bytearray, count: int, decisions: Any) -> None:
         drive.served += count
         tell(self, lines, count, decisions)
 
-    def goes_on(self: WireProtocol, *given: Any) -> None:
+    def goes_on(self: WireProtocol, *given: Any) -> Any:
         drive.served += 1
-        go_on(self, *given)
+        return left(self, *given)
 
     def connected(self: Connection, transport: Any) -> None:
         made(self, transport)
         drive.engine.there[transport.get_extra_info("sockname")] = self
 
     patch.setattr(Compiled, "_tell", told)
-    patch.setattr(WireProtocol, "go_on_from", goes_on)
+    patch.setattr(WireProtocol, "_left_by_c", goes_on)
     patch.setattr(Connection, "connection_made", connected)
 
 

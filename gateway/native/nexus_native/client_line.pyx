@@ -388,6 +388,8 @@ cdef class ClientLine(Asker):
         if engine is None:
             return 0
         self.plane.write_out()
+        if self._engine is None:  # what the client had no room for has handed it over
+            return 0
         self._engine = engine.asker = None
         self._door.asking.discard(self)
         body, admitted, snapshot, events, held = self._body, self._admitted, self._snapshot, self._events, engine.held

@@ -16,6 +16,7 @@ cdef class Plane:
     cdef list _telling
     cdef bint _turning
 
+    cdef int have_room(self) except -1
     cdef int hear(self, Line line, unsigned int told) except -1
     cdef int put(self, Line line, int fd, const char* start, Py_ssize_t length) except -1
     cdef void keep(self, Py_ssize_t length) noexcept

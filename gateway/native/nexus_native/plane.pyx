@@ -36,6 +36,8 @@ cdef enum:
     AT_ONCE = 256  # lines that a turn hears: who else has something to say is heard in the next
     READ = 64 << 10  # bytes that are read of one socket at once
     ROOM = 1 << 20  # bytes that are read before they are written
+    MADE = 256 << 10  # bytes that one line makes at once at most
+    PUT = 4  # pieces that it says at once at most
 
 
 cdef class Plane:
@@ -71,6 +73,7 @@ cdef class Plane:
         self._turning = True
         for number in range(found):
             line = <Line>events[number].data.ptr
+            self.have_room()
             if not line.watched:  # it was ended by one that was heard before it in this turn
                 continue
             try:
@@ -87,8 +90,6 @@ cdef class Plane:
 
     cdef int hear(self, Line line, unsigned int told) except -1:
         cdef ssize_t length
-        if ROOM - self._read_used < READ:
-            self.write_out()
         length = recv(line.source, self._read + self._read_used, READ, MSG_DONTWAIT)
         if length > 0:
             if length == READ or told & ~EPOLLIN:
@@ -96,6 +97,12 @@ cdef class Plane:
             line.came(self._read + self._read_used, length)
         elif length == 0 or errno not in (EAGAIN, EINTR):
             line.gone()
+        return 0
+
+    cdef int have_room(self) except -1:
+        """For all that one line is told and says: what it has said cannot end it while it still speaks."""
+        if ROOM - self._read_used < READ or ROOM - self._made_used < MADE or self._waiting + PUT > AT_ONCE:
+            self.write_out()
         return 0
 
     cdef int put(self, Line line, int fd, const char* start, Py_ssize_t length) except -1:
