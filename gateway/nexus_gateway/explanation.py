@@ -179,6 +179,8 @@ def _choice_lines(choice: Mapping[str, Any] | None) -> Iterator[str]:
         order = ", ".join(choice["order"][1:])
         yield f"  even    where home has more groups than is even, this one may go to the next with fewer of: {order}"
     yield f"  asked   {choice['asked']} ({choice['why']}): {choice['because']}"
+    if (new := choice["if_new"]) is not None:
+        yield f"  if new  {new['asked']} ({new['why']}): nobody has answered it, and all were given as many"
     for one in choice["loads"]:
         said = "" if one["known"] else "; it says nothing of its load, and is taken for as loaded as the others"
         yield (

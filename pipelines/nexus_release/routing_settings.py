@@ -27,7 +27,8 @@ class PrefixChoice(Section):
     scrape_seconds: float = Field(default=1, ge=0.1, le=60)
     """Between two looks at each pod's load, by each gateway process."""
     memory_seconds: float = Field(default=0, ge=0, le=3600)
-    """For which it is remembered in the environment's Redis which pod has answered a conversation; 0: not at all."""
+    """For which it is remembered in the environment's Redis which pod has answered a conversation, so that a new one
+    may begin where there is room; 0: not at all."""
 
 
 class PrefixRouting(Section):

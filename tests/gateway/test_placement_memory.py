@@ -12,19 +12,18 @@ from typing import Any
 
 import pytest
 import redis as redis_client
-from prometheus_client.parser import text_string_to_metric_families
 
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.placing import memory as placement_memory
 from nexus_gateway.placing.memory import MOST_PENDING, PlacementMemory
 
 from ..support.caching_engine import CachingEngine
-from ..support.gateway import Gateway, free_port, until, write_routes
+from ..support.gateway import Gateway, free_port, until
 from ..support.redis_server import RedisServer
+from ..support.remembering_gateway import SYSTEM, figure, queue, recalls, started
 
 pytestmark = pytest.mark.services
 
-SYSTEM = "You answer for Initech, by its rules, which are these. " * 60
 CONVERSATION, OTHER = 7, 8
 PATIENT = 30.0
 """Seconds, where a test is not about being late."""
@@ -62,12 +61,12 @@ class Told:
         to[what] += 1
 
 
-async def recalled(memory: PlacementMemory, conversation: int = CONVERSATION) -> list[int]:
-    waiter: Waiter[Collection[int]] = memory.recall(conversation)
+async def recalled(memory: PlacementMemory, conversation: int = CONVERSATION) -> list[int] | None:
+    waiter: Waiter[Collection[int] | None] = memory.recall(conversation)
     settled = asyncio.Event()
     waiter.then(settled.set)
     await asyncio.wait_for(settled.wait(), PATIENT)
-    return list(waiter.value)
+    return None if waiter.value is None else list(waiter.value)
 
 
 async def condition(holds: Callable[[], Awaitable[Any]] | Callable[[], Any], what: str) -> None:
@@ -129,7 +128,7 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_then_left_alone(
         redis.stall()
         try:
             for _ in range(5):
-                assert await recalled(memory) == []
+                assert await recalled(memory) is None
         finally:
             redis.go_on()
 
@@ -143,7 +142,7 @@ def test_a_redis_that_is_down_is_told_once_and_used_again_when_it_is_back(tmp_pa
     async def story(memory: PlacementMemory, told: Told) -> None:
         memory.note(CONVERSATION, 1, 60)
         for _ in range(5):
-            assert await recalled(memory) == []
+            assert await recalled(memory) is None
         await asyncio.to_thread(server.start)
 
         async def back() -> bool:
@@ -183,14 +182,6 @@ def engines() -> Iterator[list[CachingEngine]]:
         one.stop()
 
 
-def started(folder: Path, engines: list[CachingEngine], env: dict[str, str], **choice: Any) -> Gateway:
-    said = {"strategy": "prefix", "prefill_tokens_per_second": 20_000, "ttft_penalty_seconds": 0.1}
-    upstream = {"endpoints": [one.url for one in engines], "choice": said | {"scrape_seconds": 0.1} | choice}
-    document = {"upstreams": {"chat-1": upstream}, "routes": {"chat": {"strategy": "direct", "upstream": "chat-1"}}}
-    write_routes(folder / "routes", {"chat": document})
-    return Gateway(folder, "--routes", str(folder / "routes"), env=env).wait()
-
-
 @pytest.fixture(scope="module")
 def gateway(
     tmp_path_factory: pytest.TempPathFactory, engines: list[CachingEngine], redis: RedisServer
@@ -200,32 +191,12 @@ def gateway(
     found.stop()
 
 
-def figure(gateway: Gateway, name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(gateway.get("/metrics").text)
-    return sum(
-        sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
-
-
-def recalls(gateway: Gateway, outcome: str) -> float:
-    return figure(gateway, "gateway_placement_recalls_total", outcome=outcome)
-
-
 def answered_by(gateway: Gateway, engines: list[CachingEngine], text: str) -> CachingEngine:
     before = [one.asked for one in engines]
     message = {"role": "system", "content": text}
     assert gateway.ask(messages=[message, {"role": "user", "content": "hello"}]).status_code == 200
     (found,) = (one for one, was in zip(engines, before, strict=True) if one.asked > was)
     return found
-
-
-def queue(gateway: Gateway, engine: CachingEngine, waiting: int) -> None:
-    """Until the gateway must have seen it: one look may be under way, and the third begins when the second is told."""
-    engine.waiting, looks = waiting, engine.looks
-    until(lambda: engine.looks >= looks + 3, "the gateway has looked")
 
 
 def begun_away(gateway: Gateway, engines: list[CachingEngine], name: str) -> list[str]:

@@ -14,6 +14,7 @@ from nexus_gateway.prefix_routing.choice import (
     LEAST_SHARED,
     TRIED,
     WORTH_BEYOND,
+    WORTH_EVEN,
     WORTH_NEXT,
     WORTH_ROOM,
     Choice,
@@ -52,6 +53,7 @@ def plain_choice(
     holders: Collection[str],
     gain: Gain,
     group_scores: Sequence[int] | None = None,
+    dealt: Sequence[float] | None = None,
 ) -> Choice:
     everyone = range(len(places))
     by_group = group_scores or [plain_score(keys.group, one.seed) for one in places]
@@ -73,7 +75,19 @@ def plain_choice(
     limit = parameters.bound * mean + parameters.slack
     holding = {n for n in let_in if places[n].id in holders} or {home}
     outside = [n for n in let_in if n not in inside]
-    known = [*order, *(holding - set(inside)), *([max(outside, key=by_group.__getitem__)] if outside else [])]
+    beside = [max(outside, key=by_group.__getitem__)] if outside else []
+    begins = [n for n in [*inside, *beside] if places[n].load.requests < limit]
+    if dealt is not None and len(inside) > 1 and begins:
+        even = sum(dealt[n] for n in inside) / len(inside) or 1.0
+
+        def begun(n: int) -> tuple[float, float]:
+            load, given = places[n].load, dealt[n] / even - (1 if n == home else 0)
+            more = WORTH_BEYOND * gain.beyond * tokens if n in beside else WORTH_EVEN * given * (gain.next * tokens)
+            return load.tokens + more, load.requests
+
+        first = min(begins, key=begun)
+        return Choice(first, home, "home" if first == home else "new" if first in inside else "beyond", len(inside))
+    known = [*order, *(holding - set(inside)), *beside]
 
     others = [places[n].load.tokens for n in everyone if n not in holding]
     others_wait = sum(others) / max(1, len(others))
@@ -113,6 +127,7 @@ def test_scores_of_many_at_once_are_those_of_each(key: int, seeds: list[int]) ->
     tokens=st.sampled_from([100.0, 600.0, 4000.0, 50_000.0]),
     holders=st.sets(st.sampled_from(["e0", "e1", "e2", "gone"]), max_size=3),
     gain=st.sampled_from([Gain(), Gain(0.2, 0.9), Gain(0.02, 0.4), Gain(0.1, 0.2)]),
+    dealt=st.lists(st.sampled_from([0.0, 1000.0]) | st.floats(0, 1e6), min_size=16, max_size=16) | st.none(),
 )
 def test_the_choice_is_the_one_of_the_plain_form(
     given_loads: list[Load],
@@ -122,13 +137,14 @@ def test_the_choice_is_the_one_of_the_plain_form(
     tokens: float,
     holders: set[str],
     gain: Gain,
+    dealt: list[float] | None,
 ) -> None:
     places = [
         Place(f"e{n}", seed_of(f"http://e{n}"), load, ages[n] if ages else float("inf"))
         for n, load in enumerate(given_loads)
     ]
     asked = keys, tokens, places, bar, PARAMETERS, holders
-    assert choose(*asked, gain=gain) == plain_choice(*asked, gain)
+    assert choose(*asked, gain=gain, dealt=dealt) == plain_choice(*asked, gain, dealt=dealt)
 
 
 def upstream(count: int) -> Upstream:

@@ -301,6 +301,22 @@ def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], 
     }
 
 
+def test_explain_says_where_a_conversation_begins_where_that_is_remembered(
+    engines: list[Worker], tmp_path: Path
+) -> None:
+    with CachingEngine() as busy:
+        busy.waiting = 10
+        write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, busy.url], memory_seconds=300)})
+        texts = [f"{number} {SYSTEM}" for number in range(12)]
+        told = asyncio.run(explained(tmp_path, *texts, share=1.0))
+        write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, busy.url])})
+        (without,) = asyncio.run(explained(tmp_path, SYSTEM))
+    assert {one["asked"] for one in told if one["home"] == f"chat-1 {busy.url}"} == {f"chat-1 {busy.url}"}
+    assert {one["if_new"]["asked"] for one in told} == {f"chat-1 {engines[0].url}"}
+    assert {one["if_new"]["why"] for one in told} == {"home", "new"}
+    assert without["if_new"] is None
+
+
 def test_the_command_asks_engines_and_tells_people(engines: list[Worker], tmp_path: Path) -> None:
     write_routes(tmp_path / "routes", {"chat": routes([engines[0].url, f"http://127.0.0.1:{free_port()}"])})
     command = [str(BIN / "nexus-gateway"), "explain", str(tmp_path / "routes"), "--model", "chat", "--scrape"]

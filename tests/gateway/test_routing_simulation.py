@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import cache
 
@@ -15,19 +15,18 @@ from nexus_worker.engines.engine import Prefix, Sampling
 from nexus_worker.engines.mock.engine import Memory, MockEngine
 from nexus_worker.engines.mock.pace import Pace
 
+from ..simulations.routing import grid
 from ..simulations.routing.engines import Engine, Machine
+from ..simulations.routing.gateways import Made
 from ..simulations.routing.grid import ORACLE, Cell, Figures, measured
 from ..simulations.routing.run import Change, Fleet, run
-from ..simulations.routing.strategies.bounded_ring import BoundedRing
-from ..simulations.routing.strategies.by_load import Chance, LeastLoad
-from ..simulations.routing.strategies.nexus import Nexus
+from ..simulations.routing.strategies.by_load import Chance
 from ..simulations.routing.strategies.oracle import oracle
-from ..simulations.routing.strategies.prefix_trees import CacheAware, ExpectedWait
 from ..simulations.routing.texts import Question, Text
-from ..simulations.routing.workloads import LOADS, chat, tenants, trace
+from ..simulations.routing.workloads import HELD_OUT, LOADS, chat, tenants, trace
 from ..support import virtual_time
 
-STRATEGIES = (Chance, LeastLoad, BoundedRing, CacheAware, ExpectedWait, oracle(2.0), Nexus)
+STRATEGIES: dict[str, Callable[[], Made]] = grid.STRATEGIES | {ORACLE: lambda: oracle(2.0)}
 BLOCK = 4
 SMALL = Machine(Pace(ttft_seconds=1, prefill_rate=10, stream_rate=2, total_rate=3), 400, BLOCK, places=3)
 
@@ -107,12 +106,12 @@ def test_waits_are_those_of_a_queue_with_one_server_and_equal_work(load: float) 
     assert sum(waits) / len(waits) == pytest.approx(work * load / (2 * (1 - load)), rel=0.15)
 
 
-@pytest.mark.parametrize("made", STRATEGIES)
-def test_nothing_is_lost_while_endpoints_come_and_go(made: type[Chance]) -> None:
+@pytest.mark.parametrize("made", STRATEGIES.values(), ids=STRATEGIES)
+def test_nothing_is_lost_while_endpoints_come_and_go(made: Callable[[], Made]) -> None:
     asked = trace(tenants(), LOADS["below"], 60).questions
     changes = (Change(10, (0, 1, 2)), Change(25, (0, 1, 2, 3, 4)), Change(40, (4, 5)))
     fleet = Fleet(tenants().machine, engines=4, gateways=3, changes=changes)
-    found = run(asked, fleet, made).handled
+    found = run(asked, fleet, made()).handled
     assert [one.question for one in found] == list(asked)
     assert all(one.question.at < one.first <= one.ended for one in found)
     assert all(0 <= one.cached < one.question.prompt for one in found)
@@ -120,11 +119,11 @@ def test_nothing_is_lost_while_endpoints_come_and_go(made: type[Chance]) -> None
     assert last <= {"http://engine-4:8000", "http://engine-5:8000"}
 
 
-@pytest.mark.parametrize("made", STRATEGIES)
-def test_the_same_seed_gives_the_same_run(made: type[Chance]) -> None:
+@pytest.mark.parametrize("made", STRATEGIES.values(), ids=STRATEGIES)
+def test_the_same_seed_gives_the_same_run(made: Callable[[], Made]) -> None:
     asked = trace(chat(), LOADS["below"], 20).questions
     fleet = Fleet(chat().machine, gateways=2)
-    one, other = (run(asked, fleet, made, seed=4).handled for _ in range(2))
+    one, other = (run(asked, fleet, made(), seed=4).handled for _ in range(2))
     assert one == other
 
 
@@ -147,7 +146,23 @@ def test_conversations_find_their_caches_by_any_number_of_gateways_as_by_a_share
     known = figures("chat", ORACLE, 1)
     for gateways in (1, 8):
         assert figures("chat", "Nexus", gateways).hits > known.hits - 0.02
+        assert figures("chat", grid.WITH_MEMORY, gateways).hits > known.hits - 0.01
     assert figures("chat", "smg").hits < known.hits - 0.2
+
+
+def test_agents_above_saturation_find_their_caches_where_it_is_remembered_where_they_began() -> None:
+    known, ours, without = (
+        measured(Cell("agents", "above", name, gateways), QUICK)
+        for name, gateways in ((ORACLE, 1), (grid.WITH_MEMORY, 8), ("Nexus", 8))
+    )
+    assert ours.hits > known.hits - 0.02
+    assert ours.p99 < without.p99
+
+
+def test_recalls_that_are_late_cost_hits_and_without_any_in_time_the_rule_is_what_it_was() -> None:
+    in_time, seldom, never = (grid.late("chat", share, QUICK, HELD_OUT[:1], 8) for share in (0.0, 0.2, 1.0))
+    assert seldom[0] < in_time[0]
+    assert never == (figures("chat", "Nexus").hits, figures("chat", "Nexus").p99)
 
 
 def test_a_large_prefix_of_many_tenants_is_answered_ten_times_sooner_than_by_least_load() -> None:
@@ -158,9 +173,10 @@ def test_a_large_prefix_of_many_tenants_is_answered_ten_times_sooner_than_by_lea
     assert figures("tenants", "smg").remembered[1] > 1000
 
 
+@pytest.mark.parametrize("ours", grid.OURS)
 @pytest.mark.parametrize("workload", ["chat", "tenants", "hot", "little"])
-def test_the_slowest_first_tokens_are_not_slower_than_by_least_load(workload: str) -> None:
-    assert figures(workload, "Nexus").p99 < figures(workload, "least load").p99 * 1.05
+def test_the_slowest_first_tokens_are_not_slower_than_by_least_load(workload: str, ours: str) -> None:
+    assert figures(workload, ours).p99 < figures(workload, "least load").p99 * 1.05
 
 
 @pytest.mark.parametrize("workload", ["chat", "tenants"])

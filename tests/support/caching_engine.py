@@ -20,6 +20,8 @@ class CachingEngine:
         self.shared, self.waiting = shared, 0
         self.looks = 0
         """At its load."""
+        self._may_say = threading.Event()
+        self._may_say.set()
         self.kept: set[tuple[str | None, str]] = set()
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
@@ -35,7 +37,9 @@ class CachingEngine:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                self._say(json.dumps(engine.answer(self.path, body)).encode(), "application/json")
+                answer = json.dumps(engine.answer(self.path, body)).encode()
+                engine._may_say.wait()
+                self._say(answer, "application/json")
 
             def _say(self, said: bytes, kind: str) -> None:
                 self.send_response(200)
@@ -60,6 +64,13 @@ class CachingEngine:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def hold(self) -> None:
+        """Says nothing more to prompts, until"""
+        self._may_say.clear()
+
+    def let_go(self) -> None:
+        self._may_say.set()
 
     @property
     def asked(self) -> int:

@@ -12,7 +12,7 @@ from nexus_gateway.exchange import Waiter
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.placing.placements import Placed
 from nexus_gateway.placing.prompt_keys import keys_for
-from nexus_gateway.placing.remembered import holders_in, note
+from nexus_gateway.placing.remembered import holders_in, note, note_beginning
 from nexus_gateway.prefix_cache import keeps_prompts
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
@@ -45,6 +45,7 @@ def look_for(gateway: Gateway, request: Request) -> Look:
         request.record.placed = placed
         if placed is None:
             return seen
+        note_beginning(gateway, request, upstream, placed)
         return [one._replace(chosen=True) if one.id == placed.endpoint else one for one in seen]
 
     return look

@@ -45,13 +45,14 @@ class PlacementMemory:
         """Connects, so that no request is late for that."""
         await self._scripts.begin()
 
-    def recall(self, conversation: int) -> Waiter[Collection[int]]:
-        """Seeds of the endpoints that have answered it lately. Never fails; empty where nothing is known in time."""
+    def recall(self, conversation: int) -> Waiter[Collection[int] | None]:
+        """Seeds of the endpoints that have answered it lately, or where it begins now: none where it is new. Never
+        fails; None where Redis has not said it in time."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._rests_until:
             self._recalls("away")
-            return given(())
-        asked, found = self._scripts.run("recall.lua", _key(conversation)), Waiter[Collection[int]]()
+            return given(None)
+        asked, found = self._scripts.run("recall.lua", _key(conversation)), Waiter[Collection[int] | None]()
         timer = loop.call_later(self._wait, self._too_late, found)
 
         def answered() -> None:
@@ -79,7 +80,7 @@ class PlacementMemory:
     async def close(self) -> None:
         await self._scripts.close()
 
-    def _recalled(self, asked: Waiter[Any], found: Waiter[Collection[int]]) -> None:
+    def _recalled(self, asked: Waiter[Any], found: Waiter[Collection[int] | None]) -> None:
         try:
             if asked.error is not None:
                 raise asked.error
@@ -88,17 +89,17 @@ class PlacementMemory:
             self._recalls("away")
             if not isinstance(error, RedisAway):
                 self._was_late()
-            found.give(())
+            found.give(None)
             return
         self._late = 0
         self._recalls("found" if seeds else "nothing")
         found.give(seeds)
 
-    def _too_late(self, found: Waiter[Collection[int]]) -> None:
+    def _too_late(self, found: Waiter[Collection[int] | None]) -> None:
         if not found.settled:
             self._recalls("late")
             self._was_late()
-            found.give(())
+            found.give(None)
 
     def _was_late(self) -> None:
         self._late += 1

@@ -8,7 +8,8 @@ from math import inf
 
 from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.known import Known
-from nexus_gateway.prefix_routing.choice import Parameters, Place, Why, choose
+from nexus_gateway.prefix_routing.choice import HOMELESS, Parameters, Place, Why, choose
+from nexus_gateway.prefix_routing.dealt import Dealt
 from nexus_gateway.prefix_routing.evenness import Evenness
 from nexus_gateway.prefix_routing.keys import Keys, Source
 from nexus_gateway.prefix_routing.learned import Learned
@@ -38,6 +39,8 @@ class Placed:
     """Bytes of the body."""
     uncached: float
     """Tokens that it is taken to have left to compute."""
+    new: bool = False
+    """True for a conversation that nobody who may be asked has answered, by the placement memory."""
     waits: bool = False
     """True from its call on until its first byte."""
 
@@ -57,6 +60,7 @@ class Placements:
         self._seeds: dict[str, Seeds] = {}
         self._widths: dict[str, Widths] = {}
         self._evenness: dict[str, Evenness] = {}
+        self._dealt: dict[str, Dealt] = {}
         self._learned: dict[str, Learned] = {}
 
     def keep(self, upstreams: Collection[Upstream], now: float) -> None:
@@ -77,7 +81,7 @@ class Placements:
             del self._known[gone]
         for known in self._known.values():
             known.place = None
-        for of_upstreams in (self._widths, self._evenness, self._learned):
+        for of_upstreams in (self._widths, self._evenness, self._dealt, self._learned):
             for gone in of_upstreams.keys() - self._endpoints.keys():
                 del of_upstreams[gone]
 
@@ -93,10 +97,11 @@ class Placements:
         size: int,
         seen: Sequence[Seen],
         now: float,
-        holders: Collection[str] = (),
+        holders: Collection[str] | None = None,
     ) -> Placed | None:
         """None where nobody may be asked now. Of those whose circuits admit and who do not rest, who is well; where
-        nobody is, all, as `endpoints.choose` has it. `seen` is in the order of the upstream's endpoints."""
+        nobody is, all, as `endpoints.choose` has it. `seen` is in the order of the upstream's endpoints. `holders`: who
+        has answered the conversation lately; None where nobody knows."""
         able = [one for one in seen if one.admits and one.well and not one.resting]
         able = able or [one for one in seen if one.admits and not one.resting]
         if not able:
@@ -111,7 +116,12 @@ class Placements:
         if bar == NARROW:
             even = self._evenness.setdefault(upstream.name, Evenness())
             by_group = even.scores(keys.group, by_group, places, now)
-        choice = choose(keys, tokens, places, bar, parameters, holders, seeds, by_group, learned.gain)
+        new = holders is not None and not any(one.id in holders for one in places)
+        dealt = self._dealt.setdefault(upstream.name, Dealt()) if new else None
+        given = dealt.to([one.seed for one in places], now) if dealt is not None else None
+        choice = choose(keys, tokens, places, bar, parameters, holders or (), seeds, by_group, learned.gain, given)
+        if dealt is not None and choice.why not in HOMELESS:
+            dealt.count(places[choice.place].seed, tokens)
         return Placed(
             upstream.name,
             places[choice.place].id,
@@ -125,6 +135,7 @@ class Placements:
             places[choice.home].load,
             size,
             learned.uncached(tokens, choice.warm, choice.near),
+            new,
         )
 
     def short(self, upstream: Upstream, size: int) -> bool:

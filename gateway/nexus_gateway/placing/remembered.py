@@ -1,4 +1,5 @@
-"""What the story asks of the placement memory, where an upstream has one: before a choice, and after an answer."""
+"""What the story asks of the placement memory, where an upstream has one: before a choice, after one for
+a conversation that is new, and after an answer."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from nexus_gateway.gateway import Gateway
 from nexus_gateway.placing.placements import Placed
 from nexus_gateway.placing.prompt_keys import keys_for
 from nexus_gateway.prefix_cache import keeps_prompts
+from nexus_gateway.prefix_routing.choice import HOMELESS
 from nexus_gateway.prefix_routing.keys import Keys
 from nexus_gateway.request import Request
 from nexus_gateway.routes import Upstream
@@ -17,8 +19,8 @@ from nexus_gateway.routes import Upstream
 
 class Recalled(NamedTuple):
     keys: Keys
-    holders: Collection[int]
-    """Seeds of endpoints; of any upstream, since a conversation has one note."""
+    holders: Collection[int] | None
+    """Seeds of endpoints; of any upstream, since a conversation has one note. None where nobody has said it in time."""
 
 
 async def recall(gateway: Gateway, request: Request) -> Recalled | None:
@@ -36,20 +38,31 @@ async def recall(gateway: Gateway, request: Request) -> Recalled | None:
     return Recalled(keys, await memory.recall(keys.conversation))
 
 
-def holders_in(upstream: Upstream, recalled: Recalled | None) -> Collection[str]:
-    """Ids of the upstream's endpoints that have answered lately."""
-    if recalled is None or not recalled.holders or not _remembers(upstream):
-        return ()
+def holders_in(upstream: Upstream, recalled: Recalled | None) -> Collection[str] | None:
+    """Ids of the upstream's endpoints that have answered lately; None where nobody knows."""
+    if recalled is None or recalled.holders is None or not _remembers(upstream):
+        return None
     return [one.id for one in upstream.endpoints if one.seed in recalled.holders]
+
+
+def note_beginning(gateway: Gateway, request: Request, upstream: Upstream, placed: Placed) -> None:
+    """Where a new conversation begins, before it is answered: what comes of it until then goes there too."""
+    if placed.new:
+        seed = next(one.seed for one in upstream.endpoints if one.id == placed.endpoint)
+        _note(gateway, request, upstream, seed, placed)
 
 
 def note(gateway: Gateway, request: Request, candidate: Candidate, placed: Placed) -> None:
     """Where the conversation is now. At home too: else nobody knows whether home has the turns before."""
-    memory, recalled, choice = gateway.placement_memory, request.recalled, candidate.upstream.choice
-    if memory is None or recalled is None or choice is None or not _remembers(candidate.upstream):
+    _note(gateway, request, candidate.upstream, candidate.endpoint.seed, placed)
+
+
+def _note(gateway: Gateway, request: Request, upstream: Upstream, seed: int, placed: Placed) -> None:
+    memory, recalled, choice = gateway.placement_memory, request.recalled, upstream.choice
+    if memory is None or recalled is None or choice is None or not _remembers(upstream):
         return
-    if placed.why not in ("short", "little"):
-        memory.note(recalled.keys.conversation, candidate.endpoint.seed, choice.memory_seconds)
+    if placed.why not in HOMELESS:
+        memory.note(recalled.keys.conversation, seed, choice.memory_seconds)
 
 
 def _remembers(upstream: Upstream) -> bool:

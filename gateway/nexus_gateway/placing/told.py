@@ -30,7 +30,8 @@ def choice_told(
     """None where nothing is chosen by prefix. `loads` by endpoint; None for one that said nothing, idle where there is
     no entry. `share`: of the upstream's load that the prompt's group makes, 0 to 1, by which it may use more endpoints
     than one. That, what home saves, which groups are dealt out anew for evenness and who has answered before, a running
-    gateway alone knows: home is taken to be worth it and to stay, and nothing to be remembered."""
+    gateway alone knows: home is taken to be worth it and to stay, and nothing to be remembered. `if_new`: where the
+    conversation begins if the placement memory knows of none such; None where there is no memory."""
     parameters = upstream.prefix
     if parameters is None or decided.route is None or not keeps_prompts(question.surface):
         return None
@@ -43,6 +44,9 @@ def choice_told(
     by_group = seeds.scores(keys.group)
     bar = moved(NARROW, by_group, need_of(len(places)) * share)
     choice = choose(keys, tokens, places, bar, parameters, seeds=seeds)
+    remembers = upstream.choice is not None and upstream.choice.memory_seconds > 0
+    even = [0.0] * len(places)  # what each was given of new ones, a running gateway alone knows
+    begins = choose(keys, tokens, places, bar, parameters, seeds=seeds, dealt=even) if remembers else None
     home, limit = places[choice.home], limit_of(known, parameters)
     return {
         "key": NAMED[keys.source],
@@ -53,6 +57,7 @@ def choice_told(
         "asked": places[choice.place].id,
         "why": choice.why,
         "because": _because(choice.why, home.load, limit, parameters.least_tokens),
+        "if_new": None if begins is None else {"asked": places[begins.place].id, "why": begins.why},
         "width": choice.width,
         "group_share": share,
         "order": [place.id for _, place in sorted(zip(by_group, places, strict=True), reverse=True)],

@@ -4,6 +4,7 @@ rendezvous hashing in two steps, without state that gateways would have to share
     keys = keys_of(prompt)                               # keys.py: group and conversation, two numbers
     width = widths.of(keys.group, ...)                   # width.py: how much of its order a group may use
     scores = evenness.scores(keys.group, ...)            # evenness.py: as many groups for each endpoint
+    dealt = given.to(seeds, now)                         # dealt.py: for a new conversation, where that is known
     choice = choose(keys, tokens, places, width, parameters)   # choice.py
 
 No function here reads a clock, draws by chance or does I/O: time and load are given, so that the benchmark drives the

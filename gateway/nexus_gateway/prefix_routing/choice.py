@@ -6,6 +6,9 @@
    is home, what home would save, several times: to compute a prompt anew also delays those behind it and throws
    something out. The cheapest is asked. So under any load most stay, and home is left when that pays.
 4. Who is far above the mean of requests is passed over.
+
+A conversation that is known to be new has nothing at home yet. Where it is remembered where it has begun it may begin
+at any endpoint of its group: where least waits, and as many at each.
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ from nexus_gateway.prefix_routing.load import Load
 from nexus_gateway.prefix_routing.rendezvous import LARGEST, Seeds
 from nexus_gateway.prefix_routing.width import NARROW
 
-Why = Literal["home", "holder", "next", "beyond", "full", "short", "little"]
-"""`home`; `holder`: it has answered this conversation lately; `next`: another of the group's cost less; `beyond`: one
-that the group does not use did; `full`: all of these were far above the mean; `short`: the prompt is too short to
+Why = Literal["home", "holder", "new", "next", "beyond", "full", "short", "little"]
+"""`home`; `holder`: it has answered this conversation lately; `new`: the conversation begins, and
+where it does is remembered: at another of the group's than home; `next`: another of the group's cost less; `beyond`:
+one that the group does not use did; `full`: all of these were far above the mean; `short`: the prompt is too short to
 be worth a home; `little`: too little of such prompts is found again there."""
 WARM: Collection[Why] = ("home", "holder")
 """Where the prompt's beginning is expected in the cache."""
+HOMELESS: Collection[Why] = ("short", "little")
+"""That are worth no home, and no note of where they were answered."""
 WORTH_NEXT, WORTH_BEYOND = 50.0, 12.0
 """Tokens that may wait at home for one that it saves, over what waits elsewhere: at the next of the group, and at one
 that would keep the group's beginning from now on as well, in place of another's. As measured
@@ -33,6 +39,10 @@ that would keep the group's beginning from now on as well, in place of another's
 WORTH_ROOM = 10.0
 """Tokens that may wait at home for one that waits at the others on average, even where the one that would be asked has
 room: the busier all are, the longer all wait for a prompt that is computed anew."""
+WORTH_EVEN = 5.0
+"""For a new conversation, tokens that may wait for one that staying later saves: at an endpoint that was given nothing
+new lately, more than at one that was given what is even. At home as many more, since a turn whose note is not found in
+time goes there."""
 ALL = Gain()
 LEAST_SHARED = 0.35
 """Of a prompt that home saves. Where it is less the lightest is asked, but by a few conversations,"""
@@ -89,8 +99,8 @@ class Choice(NamedTuple):
 
     @property
     def near(self) -> bool:
-        """At another endpoint of the group."""
-        return self.why == "next"
+        """At another endpoint of the group, where only what the group has in common is expected."""
+        return self.why in ("next", "new")
 
     @property
     def warm(self) -> bool:
@@ -107,10 +117,12 @@ def choose(
     seeds: Seeds | None = None,
     group_scores: Sequence[int] | None = None,
     gain: Gain = ALL,
+    dealt: Sequence[float] | None = None,
 ) -> Choice:
     """Of at least one place. `tokens`: of the prompt; `bar`: of its group; `holders`: ids that have answered the
     conversation lately, where that is remembered; `seeds` and `group_scores`: of these places, where the caller has
-    them; `gain`: what home saves, as learned."""
+    them; `gain`: what home saves, as learned; `dealt`: only where the conversation is known to be new, and it will be
+    remembered where it began: how much of new conversations each place was given lately."""
     seeds = seeds or Seeds([one.seed for one in places])
     by_group = seeds.scores(keys.group) if group_scores is None else group_scores
     open_to_it = started(keys, places, seeds, parameters.slow_start_seconds)
@@ -124,6 +136,10 @@ def choose(
         found = lightest(places)
         return Choice(found, home, "home" if found == home else "little", len(inside))
     limit = limit_of([one.load for one in places], parameters)
+    if dealt is not None and len(inside) > 1:
+        outside = _first_outside(open_to_it, inside, by_group)
+        if (begun := _beginning(home, inside, outside, places, dealt, tokens, gain, limit)) is not None:
+            return begun
     holding = ({one for one in open_to_it if places[one].id in holders} if holders else None) or {home}
     lost_next, lost_beyond = WORTH_NEXT * gain.next * tokens, WORTH_BEYOND * gain.beyond * tokens
     at_home = places[home].load
@@ -141,11 +157,45 @@ def choose(
         return load.tokens + lost, load.requests
 
     order = sorted(inside, key=by_conversation.__getitem__, reverse=True)
-    outside = max((one for one in open_to_it if one not in within), key=by_group.__getitem__, default=home)
-    known = [*order, *(one for one in holding if one not in within), outside]
+    outside = _first_outside(open_to_it, inside, by_group)
+    known = [*order, *(one for one in holding if one not in within), *outside]
     able = [one for one in known if places[one].load.requests < limit]
     found = min(able, key=cost) if able else lightest(places)
     return Choice(found, home, _why(found, home, holding, within, full=not able), len(inside))
+
+
+def _first_outside(open_to_it: Collection[int], inside: Collection[int], by_group: Sequence[int]) -> Sequence[int]:
+    """The one that the group would use next; none where it uses all."""
+    others = set(open_to_it).difference(inside)
+    return [max(others, key=by_group.__getitem__)] if others else []
+
+
+def _beginning(
+    home: int,
+    inside: Collection[int],
+    outside: Collection[int],
+    places: Sequence[Place],
+    dealt: Sequence[float],
+    tokens: float,
+    gain: Gain,
+    limit: float,
+) -> Choice | None:
+    """Where a new conversation begins; None where nobody has room."""
+    even = sum([dealt[one] for one in inside]) / len(inside) or 1.0
+    saves = gain.next * tokens
+
+    def cost(one: int) -> tuple[float, float]:
+        load = places[one].load
+        if one in outside:
+            return load.tokens + WORTH_BEYOND * gain.beyond * tokens, load.requests
+        given = dealt[one] / even - (one == home)
+        return load.tokens + WORTH_EVEN * given * saves, load.requests
+
+    able = [one for one in (*inside, *outside) if places[one].load.requests < limit]
+    if not able:
+        return None
+    found = min(able, key=cost)
+    return Choice(found, home, "home" if found == home else "beyond" if found in outside else "new", len(inside))
 
 
 def tries(keys: Keys) -> bool:

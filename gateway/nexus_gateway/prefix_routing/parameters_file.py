@@ -30,8 +30,8 @@ class PrefixFile(BaseModel):
     scrape_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     """Between two looks at each endpoint's load, by GET /metrics."""
     memory_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """For which it is remembered in the Redis of `GATEWAY_REDIS_URL` who has answered a conversation; 0: not at
-    all."""
+    """For which it is remembered in the Redis of `GATEWAY_REDIS_URL` who has answered a conversation, so that a new one
+    may begin where there is room; 0: not at all."""
 
     @property
     def parameters(self) -> Parameters:

@@ -183,13 +183,14 @@ SCRAPES = Family(
 RECALLS = Family(
     "gateway_placement_recalls_total",
     "counter",
-    "Conversations whose last endpoints were asked of Redis before a choice, by what it said within 2 ms.",
+    "Conversations whose last endpoints were asked of Redis before a choice, by what it said within 2 ms; `nothing`: "
+    "it is new.",
     ("outcome",),
 )
 NOTES = Family(
     "gateway_placement_notes_total",
     "counter",
-    "Notes in Redis of who has answered a conversation, by what became of them.",
+    "Notes in Redis of where a conversation begins and who has answered it, by what became of them.",
     ("outcome",),
 )
 SERVICE_ENDPOINTS = Family(
@@ -285,9 +286,10 @@ LABELS = {
     "`joined`, `conflict` or `unavailable`. Of a look at an engine: `taken`, or `failed`: it is then unknown. Of a "
     "look for who has answered: `found`, `nothing`, `late` (not within 2 ms), or `away` (Redis is down, or left alone "
     "for having been late). Of a note of it: `kept`, `lost`, or `dropped` (too many wait).",
-    "why": "`home`, `holder` (it has answered the conversation lately), `next` (home had no room), `beyond` (nobody in "
-    "the group's width had), `full` (nobody had), `short`, or `little` (too little of such "
-    "prompts is found again, so that the endpoint with the least to do was asked).",
+    "why": "`home`, `holder` (it has answered the conversation lately), `new` (the conversation begins there, where "
+    "there is room, and that is remembered), `next` (home had no room), `beyond` (nobody in the group's width had), "
+    "`full` (nobody had), `short`, or `little` (too little of such prompts is found again, so that the endpoint with "
+    "the least to do was asked).",
     "tenant": "Who the routes name in `policies` or `subjects`; `other` is everybody else.",
     "from_model": "The route that was asked for.",
     "to_model": "The route that answered.",

@@ -59,10 +59,11 @@ class RequestLine(_Line):
         description="What came of its idempotency key: called and kept, given again, shared while it was made, another "
         "body, called and not kept, or refused since nobody could say; absent where it has none.",
     )
-    placed: Literal["home", "holder", "next", "beyond", "full", "short", "little"] = Field(
+    placed: Literal["home", "holder", "new", "next", "beyond", "full", "short", "little"] = Field(
         default="home",
         description="Why its endpoint was asked: it knows the prompt's beginning, or has answered the conversation "
-        "lately; or home had no room: the next one, one beyond the group's, or the lightest since all were full; "
+        "lately; `new`: the conversation begins there, where there is room; or home had no room: the next one, one "
+        "beyond the group's, or the lightest since all were full; "
         "`short`: the prompt is too short to matter; `little`: too little of such prompts is "
         "found again. Absent where its upstream does not choose by prefix.",
     )

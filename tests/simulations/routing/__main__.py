@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 from .cost_of_a_choice import choices
-from .grid import ORACLE, QUICK, STRATEGIES, Cell, Figures, Size, changed, grid
+from .grid import LATE, ORACLE, QUICK, STRATEGIES, Cell, Figures, Size, changed, grid, late
 from .page import page
 from .pictures import draw
 
 OF_CHANGES = ("chat", "tenants")
+OF_LATE = ("chat", "agents")
 
 
 def told(cell: Cell, figures: Figures) -> None:
@@ -39,12 +40,17 @@ def main() -> int:
         for strategy in (*STRATEGIES, ORACLE)
     }
     cost = {
-        name: [choices(made(random.Random(0)), endpoints, size.questions // 2) for endpoints in (8, 64)]
+        name: [choices(made()(random.Random(0)), endpoints, size.questions // 2) for endpoints in (8, 64)]
         for name, made in STRATEGIES.items()
+    }
+    lateness = {
+        (workload, share): late(workload, share, size.questions, size.seeds, size.gateways[-1])
+        for workload in OF_LATE
+        for share in LATE
     }
     given.pictures.mkdir(parents=True, exist_ok=True)
     draw(found, size, given.pictures)
-    given.page.write_text(page(found, size, changes, cost), encoding="utf-8")
+    given.page.write_text(page(found, size, changes, lateness, cost), encoding="utf-8")
     return 0
 
 

@@ -15,20 +15,25 @@ from .strategies.by_load import Chance, LeastLoad
 from .strategies.nexus import Nexus
 from .strategies.oracle import WEIGHTS, oracle
 from .strategies.prefix_trees import CacheAware, ExpectedWait
+from .strategies.remembering import remembering
 from .workloads import ENGINES, HELD_OUT, LOADS, WORKLOADS, Trace, Workload, by_name, trace
 
-STRATEGIES: dict[str, Made] = {
-    "random": Chance,
-    "least load": LeastLoad,
-    "KubeAI": BoundedRing,
-    "vllm-router, sglang-router": CacheAware,
-    "smg": ExpectedWait,
-    "Nexus": Nexus,
+WITH_MEMORY = "Nexus, with memory"
+STRATEGIES: dict[str, Callable[[], Made]] = {
+    "random": lambda: Chance,
+    "least load": lambda: LeastLoad,
+    "KubeAI": lambda: BoundedRing,
+    "vllm-router, sglang-router": lambda: CacheAware,
+    "smg": lambda: ExpectedWait,
+    "Nexus": lambda: Nexus,
+    WITH_MEMORY: remembering,
 }
+"""Made anew for each run, since its gateways may share something."""
 ORACLE = "oracle"
 ALONE = ("random", ORACLE)
 """For these it makes no difference how many gateways there are."""
-REPEATED = ("least load", "Nexus", ORACLE)
+OURS = ("Nexus", WITH_MEMORY)
+REPEATED = ("least load", *OURS, ORACLE)
 """What the figures that were wanted are made of: these run with every seed, the others with the first."""
 GATEWAYS = (1, 2, 4, 8)
 CHANGES_LOAD, WINDOW = 0.5, 20.0
@@ -95,7 +100,7 @@ def cells(size: Size) -> list[Cell]:
 def measured(cell: Cell, questions: int) -> Figures:
     workload = by_name([cell.workload])[0]
     asked = trace(workload, LOADS[cell.load], questions, cell.seed)
-    made = [oracle(weight) for weight in WEIGHTS] if cell.strategy == ORACLE else [STRATEGIES[cell.strategy]]
+    made = [oracle(weight) for weight in WEIGHTS] if cell.strategy == ORACLE else [STRATEGIES[cell.strategy]()]
     return min((figures(workload, asked, cell.gateways, one) for one in made), key=lambda found: found.mean)
 
 
@@ -157,7 +162,7 @@ def changed(workload_name: str, strategy: str, questions: int, gateways: int = 4
     leaves = asked.measured_from + asked.seconds * 0.34
     comes = asked.measured_from + asked.seconds * 0.67
     changes = (Change(leaves, tuple(range(ENGINES - 1))), Change(comes, (*range(ENGINES - 1), ENGINES)))
-    made = oracle(3.0) if strategy == ORACLE else STRATEGIES[strategy]
+    made = oracle(3.0) if strategy == ORACLE else STRATEGIES[strategy]()
     handled = run(asked.questions, Fleet(workload.machine, ENGINES, gateways, changes), made).handled
     windows = [(asked.measured_from, leaves), (leaves, leaves + WINDOW), (comes, comes + WINDOW)]
     parts = [[one for one in handled if begin <= one.question.at < end] for begin, end in windows]
@@ -166,3 +171,15 @@ def changed(workload_name: str, strategy: str, questions: int, gateways: int = 4
         ratios.append(hits(part))
         tails.append(percentile(sorted(one.first - one.question.at for one in part), 0.99))
     return Changed((ratios[0], ratios[1], ratios[2]), (tails[0], tails[1], tails[2]))
+
+
+LATE = (0.0, 0.01, 0.05, 0.5, 1.0)
+
+
+def late(workload_name: str, share: float, questions: int, seeds: Sequence[int], gateways: int) -> tuple[float, float]:
+    """Hit ratio and 99th percentile of the time to the first token at saturation, on average, where such a share of
+    recalls comes too late."""
+    workload = by_name([workload_name])[0]
+    asked = [trace(workload, LOADS["at"], questions, seed) for seed in seeds]
+    found = [figures(workload, one, gateways, remembering(share)) for one in asked]
+    return fmean([one.hits for one in found]), fmean([one.p99 for one in found])

@@ -10,7 +10,7 @@ from statistics import median
 from nexus_gateway.prefix_routing.width import MOST_GROUPS
 
 from ...bench.page import machine
-from .grid import ORACLE, STRATEGIES, Cell, Changed, Figures, Size
+from .grid import ORACLE, OURS, STRATEGIES, Cell, Changed, Figures, Size
 from .real.measured import read
 from .real.table import BEGIN, END, section
 from .workloads import FITTED, LOADS, by_name, saturation
@@ -22,6 +22,7 @@ def page(
     found: Mapping[Cell, Figures],
     size: Size,
     changes: Mapping[tuple[str, str], Changed],
+    lateness: Mapping[tuple[str, float], tuple[float, float]],
     cost: Mapping[str, list[float]],
 ) -> str:
     return (Path(__file__).parent / "page.md").read_text(encoding="utf-8").format(
@@ -33,6 +34,7 @@ def page(
         fitted=", ".join(map(str, FITTED)),
         loads=" / ".join(f"`{load}`" for load in size.loads),
         gateways=" / ".join(map(str, size.gateways)),
+        most_gateways=size.gateways[-1],
         groups=MOST_GROUPS,
         hits="![Hit ratio at saturation, by the number of gateways](pictures/routing-hits.svg)",
         first_token="![TTFT p99 at saturation, by the number of gateways](pictures/routing-first-token.svg)",
@@ -40,6 +42,7 @@ def page(
         wanted="\n".join(_wanted_rows(found, size)),
         rows="\n".join(_rows(found, size)),
         changes="\n".join(_change_rows(changes)),
+        late="\n".join(_late_rows(lateness)),
         real=f"{BEGIN}\n{section(read())}\n{END}",
         cost="\n".join(f"| {name} | {one[0]:.0f} | {one[1]:.0f} |" for name, one in cost.items()),
     )  # fmt: skip
@@ -54,23 +57,24 @@ def _workload_rows(size: Size) -> Iterator[str]:
 def _wanted_rows(found: Mapping[Cell, Figures], size: Size) -> Iterator[str]:
     for workload in size.workloads:
         for load in size.loads:
-            behind, worst, better = zip(
-                *(_wanted(found, size, workload, load, seed) for seed in size.seeds), strict=True
-            )
-            points = _spread([one * 100 for one in behind], "+.1f")
-            yield (
-                f"| {workload} | {load} | {points} {_said(max(behind) <= POINTS)} |"
-                f" {_spread(worst, '.2f')} {_said(max(worst) <= NOISE)} | {_spread(better, '.1f')} |"
-            )
+            for ours in OURS:
+                behind, worst, better = zip(
+                    *(_wanted(found, size, ours, workload, load, seed) for seed in size.seeds), strict=True
+                )
+                points = _spread([one * 100 for one in behind], "+.1f")
+                yield (
+                    f"| {workload} | {load} | {ours} | {points} {_said(max(behind) <= POINTS)} |"
+                    f" {_spread(worst, '.2f')} {_said(max(worst) <= NOISE)} | {_spread(better, '.1f')} |"
+                )
 
 
 def _wanted(
-    found: Mapping[Cell, Figures], size: Size, workload: str, load: str, seed: int
+    found: Mapping[Cell, Figures], size: Size, strategy: str, workload: str, load: str, seed: int
 ) -> tuple[float, float, float]:
     """At the worst number of gateways each: points behind the oracle, TTFT p99 to least load's, and how many times
     better p50 is."""
     known = found[Cell(workload, load, ORACLE, size.gateways[0], seed)]
-    ours = [found[Cell(workload, load, "Nexus", n, seed)] for n in size.gateways_of("Nexus", load)]
+    ours = [found[Cell(workload, load, strategy, n, seed)] for n in size.gateways_of(strategy, load)]
     least = [found[Cell(workload, load, "least load", n, seed)] for n in size.gateways_of("least load", load)]
     both = list(zip(ours, least, strict=True))
     return (
@@ -109,6 +113,11 @@ def _rows(found: Mapping[Cell, Figures], size: Size) -> Iterator[str]:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _late_rows(lateness: Mapping[tuple[str, float], tuple[float, float]]) -> Iterator[str]:
+    for (workload, share), (ratio, p99) in lateness.items():
+        yield f"| {workload} | {share * 100:g} | {ratio * 100:.1f} | {_seconds(p99)} |"
 
 
 def _change_rows(changes: Mapping[tuple[str, str], Changed]) -> Iterator[str]:

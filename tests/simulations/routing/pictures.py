@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from .grid import ALONE, ORACLE, STRATEGIES, Cell, Figures, Size
+from .grid import ALONE, ORACLE, STRATEGIES, WITH_MEMORY, Cell, Figures, Size
 
 COLORS = {
     "random": "#999999",
@@ -14,6 +14,7 @@ COLORS = {
     "vllm-router, sglang-router": "#56b4e9",
     "smg": "#009e73",
     "Nexus": "#d55e00",
+    WITH_MEMORY: "#cc79a7",
     ORACLE: "#000000",
 }
 
@@ -45,6 +46,6 @@ def draw(found: Mapping[Cell, Figures], size: Size, folder: Path) -> None:
                 axis.set_yscale("log")
         axes[0].set_ylabel(label)
         figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8, frameon=False
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=8, frameon=False
         )
         figure.savefig(folder / f"routing-{name}.svg", metadata={"Date": None})

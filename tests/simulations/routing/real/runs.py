@@ -68,7 +68,7 @@ def _memory(gateways: Sequence[Running]) -> float:
 
 
 def _simulated(workload: Workload, trail: Trace, kind: Real, gateways: int) -> Figures:
-    return figures(workload, trail, gateways, STRATEGIES[_SIMULATED.get(kind.name, kind.name)])
+    return figures(workload, trail, gateways, STRATEGIES[_SIMULATED.get(kind.name, kind.name)]())
 
 
 def _row(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from nexus_gateway.prefix_routing.choice import Choice, Parameters, Place, Why, choose
+from nexus_gateway.prefix_routing.choice import HOMELESS, Choice, Parameters, Place, choose
+from nexus_gateway.prefix_routing.dealt import Dealt
 from nexus_gateway.prefix_routing.evenness import Evenness
 from nexus_gateway.prefix_routing.keys import Keys, Prompt, keys_of
 from nexus_gateway.prefix_routing.learned import Learned
@@ -23,7 +24,7 @@ PENALTY_SECONDS = 18.0
 class Nexus:
     def __init__(self, rng: random.Random) -> None:
         self._widths, self._learned = Widths(), Learned(bytes_a_token=BYTES)
-        self._evenness = Evenness()
+        self._evenness, self._dealt = Evenness(), Dealt()
         self._own: dict[str, Own] = {}
         self._seeds: dict[str, int] = {}
         self._under_way: dict[int, tuple[Choice, float]] = {}
@@ -37,19 +38,27 @@ class Nexus:
         bar = self._widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
         if bar == NARROW:
             by_group = self._evenness.scores(keys.group, by_group, places, now)
-        gain = self._learned.gain
-        choice = choose(
-            keys, tokens, places, bar, parameters, self.holders(keys), seeds=seeds, group_scores=by_group, gain=gain
-        )
-        self._sent(question, endpoints[choice.place].name, choice, tokens)
-        return endpoints[choice.place]
+        holders, gain = self.holders(keys, now), self._learned.gain
+        new = holders is not None and not any(one.id in holders for one in places)
+        dealt = self._dealt.to([one.seed for one in places], now) if new else None
+        choice = choose(keys, tokens, places, bar, parameters, holders or (), seeds, by_group, gain, dealt)
+        chosen = endpoints[choice.place]
+        if new and choice.why not in HOMELESS:
+            self._dealt.count(places[choice.place].seed, tokens)
+            self.begins(keys, chosen, now)
+        self._sent(question, chosen.name, choice, tokens)
+        return chosen
 
-    def why_of(self, question: Question) -> Why:
-        return self._under_way[id(question)][0].why
+    def holders(self, keys: Keys, now: float) -> Collection[str] | None:
+        """Engines that have answered the conversation lately; None where nobody says: nothing is remembered here."""
+        return None
 
-    def holders(self, keys: Keys) -> Collection[str]:
-        """Engines that have answered the conversation lately; nothing is remembered here."""
-        return ()
+    def begins(self, keys: Keys, endpoint: Seen, now: float) -> None:
+        """A new conversation, there."""
+
+    def choice_of(self, question: Question) -> Choice:
+        """Until its first token."""
+        return self._under_way[id(question)][0]
 
     def _places(self, endpoints: Sequence[Seen], now: float) -> list[Place]:
         loads = with_unknown(
