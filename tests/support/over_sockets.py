@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.settings import Edge
 from nexus_gateway.straight.compiled import Compiled
+from nexus_gateway.straight.exchange import StraightExchange
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire import WireProtocol
 
@@ -138,10 +139,11 @@ class _Asked(asyncio.Protocol):
 
 
 class Drive:
-    """`served`: how many requests C has begun since it took over a client last."""
+    """`served`: how many requests C has begun since it took over a client last. `handed_over`: how many of all went on
+    in Python."""
 
     def __init__(self, edge: Edge, limiter: MemoryLimiter) -> None:
-        self.edge, self.limiter, self.served = edge, limiter, 0
+        self.edge, self.limiter, self.served, self.handed_over = edge, limiter, 0, 0
         self.engine = Engine({})
         self.clients: list[Client] = []
         self.protocols: list[WireProtocol] = []
@@ -266,8 +268,9 @@ def _watch(patch: pytest.MonkeyPatch, drive: Drive) -> None:
         drive.served += count
         tell(self, lines, count, decisions)
 
-    def goes_on(self: WireProtocol, *given: Any) -> Any:
+    def leaves(self: WireProtocol, *given: Any) -> StraightExchange:
         drive.served += 1
+        drive.handed_over += 1
         return left(self, *given)
 
     def connected(self: Connection, transport: Any) -> None:
@@ -275,7 +278,7 @@ def _watch(patch: pytest.MonkeyPatch, drive: Drive) -> None:
         drive.engine.there[transport.get_extra_info("sockname")] = self
 
     patch.setattr(Compiled, "_tell", told)
-    patch.setattr(WireProtocol, "_left_by_c", goes_on)
+    patch.setattr(WireProtocol, "_left_by_c", leaves)
     patch.setattr(Connection, "connection_made", connected)
 
 

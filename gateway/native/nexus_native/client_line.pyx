@@ -182,7 +182,7 @@ cdef class ClientLine(Asker):
             return self._heard_whole(engine, data, length)
         if self._begun:
             return self._heard_more(engine, data, length, read)
-        return self._heard_beginning(engine, data, length)
+        return self._heard_beginning(engine, data, length, read)
 
     cdef Py_ssize_t _heard_whole(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
         """0 where it is anything but a whole answer whose usage is told."""
@@ -202,8 +202,9 @@ cdef class ClientLine(Asker):
         self._conclude(usage.prompt, usage.completion, usage.cached, seconds, seconds)
         return length
 
-    cdef Py_ssize_t _heard_beginning(self, EngineLine engine, const char* data, Py_ssize_t length) except -1:
-        """Of a stream: nothing goes out before the first event is whole and sound."""
+    cdef Py_ssize_t _heard_beginning(self, EngineLine engine, const char* data, Py_ssize_t length, bint read) except -1:
+        """Of a stream: nothing goes out before the first event is whole and sound. What is all there in one read, and not
+        sound to its end, is Python's from its head on, which may refuse it by that end."""
         cdef PlainHead head
         cdef Events events = self._events
         cdef Py_ssize_t passed
@@ -211,8 +212,10 @@ cdef class ClientLine(Asker):
         if not read_stream_head(data, length, &head):
             return 0
         walked = events.walk(data + head.head, length - head.head, &passed)
+        if walked == STOPS and (read or not passed):
+            return 0
         if not passed:
-            return 0 if walked == STOPS else self._hold(engine, data, 0, length)
+            return self._hold(engine, data, 0, length)
         if events.waits.asked >= self._started + self._way.total:
             self._events = Events(self._way.gap_bounds)  # none of it has gone out
             return 0
@@ -228,11 +231,11 @@ cdef class ClientLine(Asker):
         if passed:
             if read:
                 self.plane.keep(passed)
+                self.plane.put(self, self.source, data, passed)
             else:
                 room = self.plane.room(passed)
                 memcpy(room, data, passed)
-                data = room
-            self.plane.put(self, self.source, data, passed)
+                self.plane.put(self, self.source, room, passed)
         return self._passed(engine, walked, data, passed, length)
 
     cdef Py_ssize_t _passed(
