@@ -1,0 +1,61 @@
+"""What happens while a stream goes by in C (gateway/native/) from its request on: its client leaves or asks on, or the
+configuration changes. On real sockets, once on each edge."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support.hand_fed import HEAD
+from ..support.issuer import until
+from ..support.over_sockets import Drive, in_a_loop, on_both
+from ..support.passed_by import FIRST, LAST, NEXT
+from ..support.two_ways import LEAVES, posted
+from .test_native_requests_changes import swap
+from .test_native_whole_streams import COUNTED, STREAM, told_alike
+
+pytest.importorskip("nexus_native", reason="nexus-native is not built here")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(LEAVES,), (HEAD, LEAVES), (HEAD + FIRST, LEAVES), (HEAD + FIRST, NEXT[:9], LEAVES)],
+)  # fmt: skip
+@in_a_loop
+async def test_a_client_that_leaves_is_told_of_alike(answer: tuple[Any, ...], tmp_path: Path) -> None:
+    async def story(drive: Drive) -> None:
+        client = await drive.taken_over(posted())
+        await drive.ask(client, STREAM, *answer)
+        await until(lambda: any(one.gone for one in drive.engine.made))
+
+    native, wire, served = await on_both(tmp_path, story)
+    told_alike(native, wire)
+    assert (served, native.log.count(b'"status":499')) == (1, 1)
+
+
+@pytest.mark.parametrize("change", ["asks on", "new configuration", "drains"])
+@in_a_loop
+async def test_a_stream_ends_as_it_began_whatever_changes_meanwhile(change: str, tmp_path: Path) -> None:
+    async def story(drive: Drive) -> None:
+        client = await drive.taken_over(posted())
+        comes = asyncio.Event()
+        drive.engine.answers.append((HEAD + FIRST, comes, NEXT, COUNTED + LAST))
+        await client.say(STREAM)
+        await client.until(FIRST)
+        if change == "asks on":
+            await client.say(posted())
+            await drive.rests_reading(client)
+        elif change == "new configuration":
+            swap(drive)
+        else:
+            drive.gateway.draining = True
+        comes.set()
+        await client.answers(4 if change == "asks on" else 3)
+        await drive.rests(client)
+
+    native, wire, served = await on_both(tmp_path, story)
+    told_alike(native, wire)
+    assert served >= 1
