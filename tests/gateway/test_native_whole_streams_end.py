@@ -1,5 +1,5 @@
-"""What happens while a stream goes by in C (gateway/native/) from its request on: its client leaves or asks on, or the
-configuration changes. On real sockets, once on each edge."""
+"""What happens while a stream goes by in C (gateway/native/) from its request on: its client leaves or asks on, the
+configuration changes, and many go by at once. On real sockets, once on each edge."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from ..support.hand_fed import HEAD
 from ..support.issuer import until
-from ..support.over_sockets import Drive, in_a_loop, on_both
-from ..support.passed_by import FIRST, LAST, NEXT
+from ..support.over_sockets import Drive, driven, in_a_loop, on_both
+from ..support.passed_by import FIRST, LAST, NEXT, event, frame
 from ..support.two_ways import LEAVES, posted
 from .test_native_requests_changes import swap
 from .test_native_whole_streams import COUNTED, STREAM, told_alike
@@ -59,3 +59,23 @@ async def test_a_stream_ends_as_it_began_whatever_changes_meanwhile(change: str,
     native, wire, served = await on_both(tmp_path, story)
     told_alike(native, wire)
     assert served >= 1
+
+
+@in_a_loop
+async def test_of_many_that_come_byte_by_byte_each_gets_its_own(tmp_path: Path) -> None:
+    async with driven(tmp_path / "one", "native") as drive:
+        await drive.connected(8)
+        clients = [await drive.taken_over(posted()) for _ in range(8)]
+        drive.handed_over = 0
+        for turn in range(3):
+            for number, client in enumerate(clients):
+                data = FIRST + frame(event(f"{number} {turn}")) + LAST
+                drive.engine.answers.append((HEAD, *(data[at : at + 1] for at in range(len(data)))))
+                await client.say(STREAM)
+                await until(lambda: not drive.engine.answers)
+            for number, client in enumerate(clients):
+                assert await client.answers(3 + turn) == [200] * (3 + turn)
+                assert event(f"{number} {turn}") in client.heard
+            await drive.rests(clients[0])
+        assert (drive.served, drive.handed_over, drive.faults) == (24, 0, [])
+        assert (drive.gateway.parallel.under_way, drive.gateway.metrics.in_flight) == ({}, 0)
