@@ -62,6 +62,19 @@ async def test_a_stream_ends_as_it_began_whatever_changes_meanwhile(change: str,
 
 
 @in_a_loop
+async def test_an_engine_that_is_silent_for_too_long_is_cut_off_then(tmp_path: Path) -> None:
+    """Also where its first byte might have taken longer."""
+    timeouts = {"chunk_seconds": 2, "first_byte_seconds": 60}
+    chat = {"strategy": "direct", "upstream": "engine", "timeouts": timeouts}
+    async with driven(tmp_path / "one", "native", {"routes": {"chat": chat}}) as drive:
+        client, never = await drive.taken_over(posted()), asyncio.Event()
+        await drive.ask(client, STREAM, HEAD + FIRST, NEXT, never)
+        assert b"it was silent for too long in the middle of its answer" in client.heard
+        assert (drive.served, drive.gateway.parallel.under_way) == (1, {})
+        never.set()
+
+
+@in_a_loop
 async def test_of_many_that_come_byte_by_byte_each_gets_its_own(tmp_path: Path) -> None:
     async with driven(tmp_path / "one", "native") as drive:
         await drive.connected(8)

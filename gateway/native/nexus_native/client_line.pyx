@@ -222,6 +222,7 @@ cdef class ClientLine(Asker):
         self._begun, self._keeps, self._body = events.waits.asked, head.keeps, None
         self._answer(self._way.stream, data + head.head, passed)
         self.until = self._patient_until()
+        self._door.begun(self, self.until)  # it may be silent for less long than its first byte may take
         return self._passed(engine, walked, data, head.head + passed, length)
 
     cdef Py_ssize_t _heard_more(self, EngineLine engine, const char* data, Py_ssize_t length, bint read) except -1:
