@@ -11,21 +11,18 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
 
 from nexus_native.door cimport Door
-from nexus_native.engine_line cimport Asker, EngineLine
+from nexus_native.engine_line cimport Asker, EngineLine, give_back, idle_engine
 from nexus_native.estimate cimport BYTES_A_TOKEN, estimate
 from nexus_native.events cimport ENDED, STOPS, Events, Walked
 from nexus_native.forms cimport ID_DIGITS, Form, Told, new_ids, now, write_time
+from nexus_native.known_head cimport behind_head
 from nexus_native.native_way cimport NativeWay
-from nexus_native.plane cimport Plane
 from nexus_native.plain_json cimport (
     PlainAsked, PlainHead, PlainUsage, read_answer_head, read_asked, read_stream_head, read_usage,
 )
 
 cdef enum:
-    MOST_DIGITS = 9  # of a length, as in plain_head.py
-    MOST_IDLE = 1024  # as in upstreams/http.py
     MOST_HELD = 64 << 10  # bytes of a frame that has come in part
-    LARGEST = 32 << 10  # bytes of a body: a larger one does not come at once
 
 cdef double AFTER_DONE_SECONDS = 1.0  # as in streamed.py
 
@@ -81,7 +78,7 @@ cdef class ClientLine(Asker):
         cdef const char* body
         cdef Py_ssize_t size
         if self._engine is None:
-            size = self._behind_head(data, length)
+            size = behind_head(self._head, self._digits_at, data, length)
             if size >= 0:
                 body = data + length - size
                 if self._set_out(body, size):
@@ -91,24 +88,6 @@ cdef class ClientLine(Asker):
         self.gone()
         wire.data_received(came)
         return 0
-
-    cdef Py_ssize_t _behind_head(self, const char* data, Py_ssize_t length) noexcept:
-        """Bytes of the body of a request that is all there and has the head that is known; -1 where it is another."""
-        cdef const char* head = PyBytes_AS_STRING(self._head)
-        cdef Py_ssize_t rest = PyBytes_GET_SIZE(self._head) - self._digits_at, place = self._digits_at
-        cdef Py_ssize_t size = 0
-        if length < place + rest or memcmp(data, head, place):
-            return -1
-        while place < length and 48 <= <unsigned char>data[place] <= 57:
-            size = size * 10 + data[place] - 48
-            place += 1
-            if place - self._digits_at > MOST_DIGITS:
-                return -1
-        if place == self._digits_at or (data[self._digits_at] == 48 and place > self._digits_at + 1):
-            return -1
-        if length - place < rest or memcmp(data + place, head + self._digits_at, rest):
-            return -1
-        return size if length - place - rest == size <= LARGEST else -1
 
     cdef bint _set_out(self, const char* body, Py_ssize_t size) except -1:
         """False where it is another's: then nothing has been done, and nothing counted."""
@@ -132,7 +111,7 @@ cdef class ClientLine(Asker):
         tokens = estimate(way, &asked, size)
         if tokens < 0 or 0 <= way.most_tokens < tokens:
             return False
-        engine = _take(way, self.plane)
+        engine = idle_engine(way, self.plane)
         if engine is None:
             return False
         # Last, since they count.
@@ -267,21 +246,13 @@ cdef class ClientLine(Asker):
         """The engine has said all."""
         self._engine = engine.asker = None
         self._door.asking.discard(self)
-        self._give_back(engine, keeps)
+        give_back(self._way, engine, keeps)
         return 0
 
     cdef double _patient_until(self) noexcept:
         """Of a stream that has begun."""
         cdef double silent = AFTER_DONE_SECONDS if self._events.done else self._way.chunk
         return min(self._events.waits.asked + silent, self._started + self._way.total)
-
-    cdef int _give_back(self, EngineLine engine, bint keeps) except -1:
-        cdef NativeWay way = self._way
-        if keeps and not way.pool.closed and len(way.idle) < MOST_IDLE:
-            way.idle.append(engine.connection)
-        else:
-            engine.connection.close()
-        return 0
 
     cdef int _answer(self, Form form, const char* body, Py_ssize_t size) except -1:
         cdef Told* told = &self._told
@@ -417,24 +388,3 @@ cdef class ClientLine(Asker):
             self.until = self._patient_until()
         if time >= self.until:
             self.gone()
-
-
-cdef EngineLine _take(NativeWay way, Plane plane):
-    """An idle connection that C can have; None where there is none."""
-    while way.idle:
-        connection = way.idle.pop()
-        if not connection.alive:
-            connection.close()
-            continue
-        line = connection.line
-        if line is None:
-            try:
-                line = connection.begin_engine_line(plane)
-            except BaseException:
-                connection.close()
-                raise
-        if isinstance(line, EngineLine):
-            return <EngineLine>line
-        way.idle.append(connection)
-        return None
-    return None

@@ -1,4 +1,5 @@
-from nexus_native.plane cimport Line
+from nexus_native.native_way cimport NativeWay
+from nexus_native.plane cimport Line, Plane
 
 
 cdef class Asker(Line):
@@ -11,3 +12,7 @@ cdef class EngineLine(Line):
     cdef readonly object connection
     cdef Asker asker
     cdef bytes held
+
+
+cdef EngineLine idle_engine(NativeWay way, Plane plane)
+cdef int give_back(NativeWay way, EngineLine engine, bint keeps) except -1

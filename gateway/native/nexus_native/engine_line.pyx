@@ -2,7 +2,11 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
+from nexus_native.native_way cimport NativeWay
 from nexus_native.plane cimport Line, Plane
+
+cdef enum:
+    MOST_IDLE = 1024  # as in upstreams/http.py
 
 
 cdef class Asker(Line):
@@ -66,3 +70,33 @@ cdef class EngineLine(Line):
                 self.asker.unheard()
         finally:
             self.connection.end_line(fault)
+
+
+cdef EngineLine idle_engine(NativeWay way, Plane plane):
+    """An idle connection that C can have; None where there is none."""
+    while way.idle:
+        connection = way.idle.pop()
+        if not connection.alive:
+            connection.close()
+            continue
+        line = connection.line
+        if line is None:
+            try:
+                line = connection.begin_engine_line(plane)
+            except BaseException:
+                connection.close()
+                raise
+        if isinstance(line, EngineLine):
+            return <EngineLine>line
+        way.idle.append(connection)
+        return None
+    return None
+
+
+cdef int give_back(NativeWay way, EngineLine engine, bint keeps) except -1:
+    """To its pool, for the next."""
+    if keeps and not way.pool.closed and len(way.idle) < MOST_IDLE:
+        way.idle.append(engine.connection)
+    else:
+        engine.connection.close()
+    return 0
