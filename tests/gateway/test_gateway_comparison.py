@@ -18,7 +18,7 @@ from nexus_release.errors import NexusError
 
 from ..bench.gateways import ends as both_ends
 from ..bench.gateways import guard, side_by_side
-from ..bench.gateways.cases import FEW, LATENCY, POOLED, QUICK, REQUEST, STREAMS_32, STREAMS_1000, Plan
+from ..bench.gateways.cases import FEW, IDLE, LATENCY, POOLED, QUICK, REQUEST, STREAMS_32, STREAMS_1000, Plan
 from ..bench.gateways.ends import KEY, BothEnds, Case, Run, compiled
 from ..bench.gateways.gateways import ECHO, FASTAPI, KNOWN, NEXUS, NEXUS_ASGI, NGINX, Gateway, Start, filled, there
 from ..bench.gateways.goals import Bounds, Judged, judged
@@ -225,6 +225,25 @@ def test_the_engine_itself_is_asked_by_every_load(ends: BothEnds) -> None:
         run = ends.run(ends.port, case, (), warm=0.0, measured=0.1)
         assert (run.errors, run.stalls, run.seconds >= 0.1, run.units > 0) == (0, 0, True, True)
         assert (run.p99_us >= run.p50_us > 0) == (not case.events)
+
+
+def ran(pid: int) -> float:
+    """Microseconds that its threads have."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e3
+
+
+@needs_compiler
+def test_each_thread_s_time_is_counted_once(ends: BothEnds) -> None:
+    """Within a run it has run no longer than from before it to behind it."""
+    a_tick = 10_000.0  # in which the kernel may not have counted yet
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
+        try:
+            before = ran(spinning.pid)
+            run = ends.run(ends.port, IDLE, (spinning.pid,), warm=0.0, measured=0.3)
+            assert 0 < run.cpu_us <= ran(spinning.pid) - before + a_tick
+        finally:
+            spinning.kill()
 
 
 @needs_compiler

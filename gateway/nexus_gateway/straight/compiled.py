@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BOUNDS = {"max_tokens": 1, "max_completion_tokens": 2, "max_output_tokens": 4}
 _MANY = {"n": 1, "best_of": 2}
-"""Bits, as C has them (gateway/native/nexus_native/client_line.pyx)."""
+"""Bits, as C has them (gateway/native/nexus_native/estimate.pxd)."""
 _SECONDS = (
     families.LATENCY.bounds, families.FIRST_BYTE.bounds, families.UPSTREAM_LATENCY.bounds, families.TENANT_SECONDS,
 )  # fmt: skip
