@@ -20,7 +20,19 @@ from ..bench.gateways import ends as both_ends
 from ..bench.gateways import guard, side_by_side
 from ..bench.gateways.cases import FEW, IDLE, LATENCY, POOLED, QUICK, REQUEST, STREAMS_32, STREAMS_1000, Plan
 from ..bench.gateways.ends import KEY, BothEnds, Case, Run, compiled
-from ..bench.gateways.gateways import ECHO, FASTAPI, KNOWN, NEXUS, NEXUS_ASGI, NGINX, Gateway, Start, filled, there
+from ..bench.gateways.gateways import (
+    ECHO,
+    FASTAPI,
+    KNOWN,
+    NEXUS,
+    NEXUS_ASGI,
+    NEXUS_WIRE,
+    NGINX,
+    Gateway,
+    Start,
+    filled,
+    there,
+)
 from ..bench.gateways.goals import Bounds, Judged, judged
 from ..bench.gateways.measured import Measured, Spread, spread
 from ..bench.gateways.page import Setting, page
@@ -182,7 +194,7 @@ def test_litellm_is_given_the_key_and_the_engine(tmp_path: Path) -> None:
     assert [one["litellm_params"]["api_base"] for one in said["model_list"]] == ["http://127.0.0.1:8002/v1"]
 
 
-@pytest.mark.parametrize(("name", "edge"), [(NEXUS, "wire"), (NEXUS_ASGI, "asgi")])
+@pytest.mark.parametrize(("name", "edge"), [(NEXUS, "native"), (NEXUS_WIRE, "wire"), (NEXUS_ASGI, "asgi")])
 def test_nexus_has_everything_on(tmp_path: Path, name: str, edge: str) -> None:
     start = KNOWN[name].start(tmp_path, 8001, 8002)
     routes, keys = (yaml.safe_load((tmp_path / file).read_text()) for file in ("routes.yaml", "keys.yaml"))
