@@ -23,7 +23,7 @@ import pytest
 
 from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import BreakerSettings
-from nexus_gateway.exchange import Headers, RequestHead, Waiter
+from nexus_gateway.exchange import Headers, RequestHead, Waiter, given
 from nexus_gateway.gateway import Gateway as Parts
 from nexus_gateway.idempotency.settings import IdempotencySettings
 from nexus_gateway.idempotency.shared import SharedStore
@@ -63,13 +63,14 @@ class Got:
 
 
 class PlainExchange:
-    """A client that takes everything at once, and is asked for room at each piece."""
+    """A client that is asked for room at each piece. Where the story stops it takes nothing more until it may go on."""
 
     def __init__(self, name: str, body: bytes) -> None:
         given = {"authorization": "Bearer dev-key", "content-type": "application/json", "idempotency-key": name}
         headers = [(key.encode(), value.encode()) for key, value in given.items()]
         self.head = RequestHead("POST", PATH, headers, "127.0.0.1")
         self.closed, self.got = Waiter[None](), Got()
+        self._takes = False
         self.waiting: dict[str, Waiter[Any]] = {"body": Waiter()}
         self._content = body
 
@@ -86,13 +87,19 @@ class PlainExchange:
 
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self.got.body += data
+        if self._takes:  # the story awaits the stream's end, and of its pieces it is not told
+            return given(None)
         self.waiting[f"room after {len(self.got.body)} bytes"] = room = Waiter[None]()
         return room
 
     def end(self) -> None:
         """Whether it is whole, the client sees by itself."""
 
-    def give(self) -> None:
+    def stop(self) -> None:
+        self._takes = False
+
+    def go_on(self) -> None:
+        self._takes = True
         for name in list(self.waiting):
             self.waiting.pop(name).give(self._content if name == "body" else None)
 
@@ -110,6 +117,7 @@ async def _die(point: int, url: str, engine: str, exchange: PlainExchange, told:
     await gateway.begin()
     story = answer(gateway, exchange, SURFACES[PATH])
     for number in range(1, 1000):
+        exchange.stop()
         try:
             waiter = story.send(None)
         except StopIteration:
@@ -117,7 +125,7 @@ async def _die(point: int, url: str, engine: str, exchange: PlainExchange, told:
         if number == point:
             exchange.got.await_point = f"{number}: {', '.join(exchange.waiting) or 'an engine or Redis'}"
             break
-        exchange.give()
+        exchange.go_on()
         await settled(waiter)
     told.send(exchange.got)
     os.kill(os.getpid(), signal.SIGKILL)
