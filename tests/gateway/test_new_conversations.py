@@ -112,7 +112,10 @@ def test_it_begins_where_least_waits_and_later_turns_stay_there(
 def test_each_endpoint_is_given_as_many_where_nothing_waits(
     gateways: list[Gateway], engines: list[CachingEngine]
 ) -> None:
+    """As long as second turns come: where none do, to stay saves nothing, and the first of the idle ones is asked."""
+
     def even() -> bool:
+        taught(gateways[0], engines)
         began = [answered_by(gateways[0], engines, fresh("even")) for _ in range(30)]
         return all(7 <= began.count(one) <= 13 for one in engines)
 
