@@ -3,6 +3,9 @@
 A request has no task besides the server's own, and what is sent waits for none: `receive` and `send` are stepped from
 the callbacks in which the story goes on (`stepped.py`). Where the body has come and the client has room, as is nearly
 always so, each ends at its first step. A queue, and a task that waits for the client's leave, cost half of all.
+
+Any server will do. Ours (`limited_protocol.py`) offers besides what spares most of what uvicorn's own `send` and
+`receive` cost; without it all is the same, and takes longer (tests/gateway/test_whole_answers.py).
 """
 
 from __future__ import annotations
@@ -21,12 +24,18 @@ from nexus_gateway.stepped import Stepped
 
 CUT = "nexus.cut"
 """Extension of the scope: a function that closes the client's connection at once, unsent bytes and all."""
+WHOLE = "nexus.whole"
+"""Extension of the scope: a function of an answer's status, headers, the same as lines, and body, that writes all of
+it. False where it has not, and `send` has to: that takes three messages, all looked at anew, and two system calls."""
+LEAVES = "nexus.leaves"
+"""Extension of the scope: a function that is given what is to be called once the client has gone, or None where it need
+not be any more. To wait for that by `receive` takes a future and four frames for each request, and few clients go."""
 
 
 class AsgiExchange:
-    __slots__ = ("_body", "_clock", "_cut_connection", "_error", "_gone", "_has_body", "_loop", "_over", "_queue",
-                 "_reading", "_receive", "_seconds", "_send", "_sending", "_told", "_whole", "begun",
-                 "closed", "head")  # fmt: skip
+    __slots__ = ("_body", "_clock", "_cut_connection", "_error", "_gone", "_has_body", "_head", "_leaves", "_loop",
+                 "_over", "_queue", "_reading", "_receive", "_seconds", "_send", "_sending", "_told", "_watches",
+                 "_whole", "_write_whole", "begun", "closed", "head")  # fmt: skip
 
     flowing = False
     """The server makes frames of its own."""
@@ -48,7 +57,12 @@ class AsgiExchange:
         )
         self.closed: Waiter[None] = Waiter()
         self._receive, self._send = receive, send
-        self._cut_connection: Callable[[], None] | None = scope.get("extensions", {}).get(CUT)
+        offered = scope.get("extensions", {}).get
+        self._cut_connection: Callable[[], None] | None = offered(CUT)
+        self._write_whole: Callable[[int, Headers, bytes, bytes], bool] | None = offered(WHOLE)
+        self._leaves: Callable[[Callable[[], None] | None], None] | None = offered(LEAVES)
+        self._head: tuple[int, Headers, bytes] | None = None
+        """That has not been sent: it goes out with the first of the body."""
         self._loop = asyncio.get_running_loop()
         self._body: Waiter[bytes] | None = None
         """That the story waits for."""
@@ -64,6 +78,8 @@ class AsgiExchange:
         """For the client to make room, as the story said last."""
         self._has_body = self._gone = self._whole = self._told = False
         """Whether the body has come, the client has gone, the answer is whole, the story has nothing more to do."""
+        self._watches = False
+        """Whether the server tells of the client's leave."""
         self.begun = False
         """Whether the answer has."""
         self._error: BaseException | None = None
@@ -111,22 +127,31 @@ class AsgiExchange:
         return self._body
 
     def start(self, status: int, headers: Headers) -> None:
-        text = b"".join([part for header in headers for part in header])
-        if len(text.translate(None, CONTROLS)) < len(text):  # the server sees it when half of the head is out
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if len(lines) - len(lines.translate(None, CONTROLS)) != 2 * len(headers):  # else the server sees it half out
             raise ValueError("a header of the answer has a line's end or another control character in it")
         self.begun = True
-        self._put({"type": "http.response.start", "status": status, "headers": headers})
+        self._head = status, headers, lines
+        if self._write_whole is None:
+            self._put_head()
 
     def write(self, framed: bytes) -> None:
         """Nobody asks, since nothing flows."""
 
     def send(self, data: bytes, seconds: float, framed: bytes = b"") -> Waiter[None]:
         self._seconds = seconds
+        if self._head is not None:
+            if self._has_written(*self._head, data):
+                return WRITTEN
+            self._put_head()
         return self._put({"type": "http.response.body", "body": data, "more_body": True})
 
     def end(self) -> None:
+        if self._whole:
+            return
         self._whole = True
         self._read_no_more()
+        self._put_head()
         self._put({"type": "http.response.body", "body": b"", "more_body": False})
 
     # --- what comes from the client --------------------------------------------------------------------------------
@@ -167,6 +192,10 @@ class AsgiExchange:
         """For the client's leave: nothing else comes after a body."""
         if not self._has_body or self._whole or self._told or self._gone or self._reading is not None:
             return
+        if self._leaves is not None:
+            self._watches = True
+            self._leaves(self._leave)
+            return
         watching = self._until_it_leaves().__await__()
         try:
             awaited = next(watching)
@@ -186,8 +215,26 @@ class AsgiExchange:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.close()
+        if self._watches and self._leaves is not None:
+            self._watches = False
+            self._leaves(None)
 
     # --- what goes to it -------------------------------------------------------------------------------------------
+
+    def _has_written(self, status: int, headers: Headers, lines: bytes, body: bytes) -> bool:
+        """Whether that was the whole answer, and is with the server."""
+        if self._write_whole is None or self._gone or (b"content-length", b"%d" % len(body)) not in headers:
+            return False
+        self._whole = self._write_whole(status, headers, lines, body)
+        if self._whole:
+            self._head = None
+            self._read_no_more()
+        return self._whole
+
+    def _put_head(self) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self._put({"type": "http.response.start", "status": head[0], "headers": head[1]})
 
     def _put(self, message: Message) -> Waiter[None]:
         """The server's `send` ends when there is room for more: that is the backpressure."""
@@ -279,6 +326,7 @@ class AsgiExchange:
     def _finished(self, error: BaseException | None) -> None:
         """The story has nothing more to do, and has raised `error` where it has not told the client itself."""
         self._told, self._error = True, error or self._error
+        self._put_head()
         self._look_over()
 
     def _is_over(self) -> bool:

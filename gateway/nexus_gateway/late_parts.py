@@ -17,10 +17,11 @@ class LateParts(LimitedProtocol):
     # uvicorn's own attributes too: with ours they are more than one dictionary of keys serves for all connections, and
     # each had one of 1.2 KB. A name that uvicorn no longer has, or has besides, does no harm.
     __slots__ = (
-        "_deadline", "_head_bytes", "_in_head", "_in_message", "access_log", "access_logger", "app", "app_state",
-        "asgi_version", "client", "config", "connections", "cycle", "expect_100_continue", "flow", "headers",
-        "limit_concurrency", "logger", "loop", "parser", "pipeline", "root_path", "scheme", "scope", "server",
-        "server_state", "tasks", "timeout_keep_alive", "timeout_keep_alive_task", "transport", "ws_protocol_class",
+        "_deadline", "_head_bytes", "_in_head", "_in_message", "_left", "_turn", "_wrote_in", "access_log",
+        "access_logger", "app", "app_state", "asgi_version", "client", "config", "connections", "cycle",
+        "expect_100_continue", "flow", "headers", "limit_concurrency", "logger", "loop", "parser", "pipeline",
+        "root_path", "scheme", "scope", "server", "server_state", "tasks", "timeout_keep_alive",
+        "timeout_keep_alive_task", "transport", "ws_protocol_class",
     )  # fmt: skip
 
     def __init__(self, **given: Any) -> None:

@@ -14,10 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from nexus_gateway.asked import LARGEST, Asked, read_body
-from nexus_gateway.exchange import Headers, drive
+from nexus_gateway.exchange import drive
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.late_parts import LateParts
 from nexus_gateway.limits.limiter import Admitted
@@ -29,7 +28,6 @@ from nexus_gateway.straight.exchange import BegunStream, StraightExchange
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.setting_out import set_out
 from nexus_gateway.straight.way import Way
-from nexus_gateway.turn import Turn, turn_of
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire_exchange import WireExchange
 
@@ -40,26 +38,9 @@ _STREAM = Asked("", stream=True)
 """What is left of what was asked for, once its stream has begun."""
 
 
-class _FirstLines:
-    """Made once for each date: uvicorn has another list of headers every second."""
-
-    def __init__(self) -> None:
-        self._of: Headers | None = None
-        self._lines = b""
-
-    def lines(self, headers: Headers) -> bytes:
-        if headers is not self._of:
-            self._of, self._lines = headers, STATUS_LINE[200] + b"".join([b"%b: %b\r\n" % pair for pair in headers])
-        return self._lines
-
-
-_FIRST = _FirstLines()
-
-
 class WireProtocol(LateParts):
     __slots__ = ("_admin_port", "_current", "_gateway", "_handed_over", "_held", "_idle_clock", "_idle_since",
-                 "_line", "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_turn", "_unread",
-                 "_wrote_in")  # fmt: skip
+                 "_line", "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_unread")  # fmt: skip
 
     def __init__(self, gateway: Gateway, admin_port: int | None, **given: Any) -> None:
         """`admin_port`: where no path is relayed; None where operators have no port of their own. `given` by uvicorn,
@@ -76,9 +57,6 @@ class WireProtocol(LateParts):
         """Bytes to come of a body that was answered without having been asked for."""
         self._handed_over = self._never_ours = False
         """Whether uvicorn has what came last, and gets all there is."""
-        self._turn: Turn | None = None
-        self._wrote_in = -1
-        """The turn of the loop in which something was written last."""
         self._room_seconds = 0.0
         self._room_clock: asyncio.TimerHandle | None = None
         """Runs while a client does not take the end of an answer: else it keeps the connection, and all that waits."""
@@ -119,11 +97,6 @@ class WireProtocol(LateParts):
         else:
             self._look(self._held + data)
 
-    def eof_received(self) -> None:
-        """The loop closes the transport of a client that says no more."""
-        self.write_out()
-        super().eof_received()
-
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._current is not None:
@@ -140,24 +113,6 @@ class WireProtocol(LateParts):
             self._current.has_room()
         else:
             self._look_again()
-
-    def write(self, data: bytes) -> None:
-        """At the end of this turn of the loop, see turn.py."""
-        turn = self._turn
-        if turn is None:
-            turn = self._turn = turn_of(asyncio.get_running_loop())
-        self._wrote_in = turn.number
-        turn.write(self.transport, data)
-
-    def write_out(self) -> None:
-        """Before anybody else writes to the transport, or closes it."""
-        if self._turn is not None and self._wrote_in == self._turn.number:
-            self._turn.end()
-
-    def close(self) -> None:
-        """Once what was written is with the client, for which it has its time."""
-        self.write_out()
-        self.transport.close()
 
     # --- whose is it -----------------------------------------------------------------------------------------------
 
@@ -227,10 +182,6 @@ class WireProtocol(LateParts):
     @property
     def native(self) -> bool:
         return self._gateway.native
-
-    def first_lines(self) -> bytes:
-        """Of an answer of status 200: the first, and the server's own headers."""
-        return _FIRST.lines(self.server_state.default_headers)
 
     def answered(self, exchange: WireExchange | StraightExchange, seconds: float) -> None:
         """Its answer is whole, and was written. The client takes `seconds` for it at most."""
@@ -335,7 +286,6 @@ class WireProtocol(LateParts):
         if self._current is not None:
             self._current.keeps = False
         else:
-            self.write_out()
             super().shutdown()
 
     # --- idle connections ------------------------------------------------------------------------------------------

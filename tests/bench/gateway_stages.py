@@ -197,6 +197,12 @@ class Silent(asyncio.Transport):
     def writelines(self, list_of_data: object) -> None:
         self.writes += 1
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return 0, 1 << 16
+
     def is_closing(self) -> bool:
         return False
 

@@ -57,6 +57,13 @@ class Transport(asyncio.Transport):
             self.full = False
             self.protocol.resume_writing()
 
+    def get_write_buffer_size(self) -> int:
+        """What came beyond its room."""
+        return max(0, -self.room)
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return 0, max(0, self.room)
+
     def is_closing(self) -> bool:
         return self.closing
 
