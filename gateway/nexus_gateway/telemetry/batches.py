@@ -12,6 +12,9 @@ _MOST_WAITING = 100_000  # when nobody takes what is written the newest are drop
 _MOST_AT_ONCE = 100
 """Lines of a batch, which is lost as a whole where it fails. When a thousand clients left at once, a batch of all their
 lines took a tenth of what their streams had held, and threads do not give back what they once had."""
+_MANY_WAITING = 500
+"""Lines, which are written without waiting for more: a core answers 5,000 requests in a tenth of a second, whose lines
+took seven MiB."""
 
 T = TypeVar("T")
 
@@ -28,7 +31,8 @@ class BatchWriter(ABC, Generic[T]):
         flush_seconds: float = _FLUSH_SECONDS,
     ) -> None:
         self._most_waiting, self._most_at_once, self._flush_seconds = most_waiting, most_at_once, flush_seconds
-        self._waiting, self._lock, self._stop = list[T](), threading.Lock(), threading.Event()
+        self._waiting, self._lock = list[T](), threading.Lock()
+        self._stop, self._due = threading.Event(), threading.Event()
         self._count = 0
         """What waits, by weight."""
         self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
@@ -48,6 +52,7 @@ class BatchWriter(ABC, Generic[T]):
     def stop(self) -> None:
         """Returns when all that was added before is written or counted."""
         self._stop.set()
+        self._due.set()
         self._thread.join()
         self._flush()
 
@@ -55,7 +60,7 @@ class BatchWriter(ABC, Generic[T]):
         with self._lock:
             if self._has_room():
                 self._waiting.append(item)
-                self._count += self.weight(item)
+                self.count(self.weight(item))
             else:
                 self.dropped += self.weight(item)
 
@@ -64,14 +69,22 @@ class BatchWriter(ABC, Generic[T]):
         with self._lock:
             taken = items[: max(0, self._most_waiting - self._count)]
             self._waiting += taken
-            self._count += len(taken)
+            self.count(len(taken))
             self.dropped += len(items) - len(taken)
 
     def _has_room(self) -> bool:
         return self._count < self._most_waiting
 
+    def count(self, more: int) -> None:
+        """Of what waits; under the lock."""
+        self._count += more
+        if self._count >= _MANY_WAITING and not self._due.is_set():
+            self._due.set()
+
     def _run(self) -> None:
-        while not self._stop.wait(self._flush_seconds):
+        while not self._stop.is_set():
+            self._due.wait(self._flush_seconds)
+            self._due.clear()
             self._flush()
 
     def _flush(self) -> None:

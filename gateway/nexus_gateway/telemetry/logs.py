@@ -61,7 +61,7 @@ class LogWriter(BatchWriter[Line | Texts]):
                 if self._has_room():
                     last.text += lines
                     last.count += count
-                    self._count += count
+                    self.count(count)
                 else:
                     self.dropped += count
                 return
