@@ -231,6 +231,22 @@ class WireProtocol(LateParts):
         if self._line is not None:
             transport.pause_reading()
 
+    def lend(self, straight: StraightExchange, again: bool) -> None:
+        """C hears the answer, and the next request over it. `again` as above."""
+        if self._current is not straight or self._held or self.flow.write_paused:
+            return
+        sent, socket = straight.sent(), lendable(self.transport)
+        if sent is None:
+            return
+        line = self._gateway.compiled().take_over(self, socket, sent) if socket is not None else None
+        if line is not None:
+            self._line, self._current = line, None
+            self.tasks.discard(straight)
+            self.transport.pause_reading()
+            self._rest()
+        elif again:
+            self.loop.call_soon(self.lend, straight, False)
+
     def end_line(self, fault: BaseException | None = None) -> None:
         """The transport reads and writes again. `fault`: what was raised meanwhile, and is its end."""
         line, self._line = self._line, None

@@ -48,7 +48,7 @@ async def test_whatever_an_engine_answers_c_says_what_python_says(kind: str, tmp
         (posted(user="Zoë Ω"), "chat", True),
         (posted(path="embeddings", input="x"), "chat", True),
         (posted(path="completions", prompt="a", best_of=4), "chat", True),
-        (posted(path="completions", prompt=["a", "b"]), "chat", False),
+        (posted(path="completions", prompt=["a", "b"]), "chat", True),
         (posted("bounded"), "chat", False),
         (posted(model="other"), "other", False),
         (posted(cache_salt="mine"), "chat", False),

@@ -156,7 +156,7 @@ async def test_what_a_key_may_do_is_asked_anew_when_the_keys_are_read_again(tmp_
 
     native, wire, served = await on_both(tmp_path, story)
     assert native == wire
-    assert served == 2
+    assert served == 3
 
 
 @in_a_loop

@@ -104,9 +104,9 @@ def write_routes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Path:
     return folder
 
 
-def posted(body: bytes) -> bytes:
-    """A whole chat request as bytes, for a test that holds the socket itself."""
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n"
+def posted(body: bytes, more: bytes = b"") -> bytes:
+    """A whole chat request as bytes, for a test that holds the socket itself. `more`: headers, each with its end."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer dev-key\r\n" + more
     return head + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 

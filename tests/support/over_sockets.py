@@ -202,7 +202,7 @@ class Drive:
             await self.rests(client)
 
     async def taken_over(self, request: bytes) -> Client:
-        """A client whose next request C takes, on the edge that has it: two were answered by Python."""
+        """A client whose next request C takes, on the edge that has it: the first of two was sent by Python."""
         client = await self.client()
         for number in (1, 2):
             assert await self.ask(client, request) == [200] * number

@@ -230,7 +230,7 @@ async def told_by(gateway: Gateway, limiter: MemoryLimiter, client: bytes, engin
     )
     return Told(
         same(client), [same(sent) for sent in engine], closed, same(log), list(map(decided, lines)),
-        "\n".join(figures).encode(), buckets, gateway.parallel.under_way, metrics.in_flight,
+        "\n".join(sorted(figures)).encode(), buckets, gateway.parallel.under_way, metrics.in_flight,
     )  # fmt: skip
 
 

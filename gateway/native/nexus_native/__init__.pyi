@@ -134,5 +134,16 @@ class ClientLine:
         logs: tuple[Form, Form],
     ) -> None: ...
     def end(self) -> None: ...
+    def take_over(
+        self,
+        engine: EngineLine,
+        fresh: bool,
+        body: bytes,
+        streams: bool,
+        admitted: object,
+        ids: str,
+        started: float,
+        until: float,
+    ) -> None: ...
     def hand_back(self) -> None: ...
     def look_at_time(self, time: float) -> None: ...

@@ -72,6 +72,22 @@ cdef class ClientLine(Asker):
         """It is read by its transport from now on."""
         self.unwatch()
 
+    def take_over(self, EngineLine engine not None, bint fresh, bytes body not None, bint streams, admitted, str ids not None,
+                  double started, double until):
+        """A request that was sent over `engine`, of whose answer nothing has been heard. `fresh`: the first over it."""
+        cdef Told* told = &self._told
+        cdef bytes digits = ids.encode("ascii")
+        if self._engine is not None or len(digits) != ID_DIGITS or (streams and self._way.stream is None):
+            raise ValueError("there is no such request")
+        memcpy(told.ids, PyBytes_AS_STRING(digits), ID_DIGITS)
+        told.length = self._size = len(body)
+        self._engine, self._body, self._snapshot, self._admitted = engine, body, self._way.snapshot, admitted
+        self._events = Events(self._way.gap_bounds) if streams else None
+        engine.asker, engine.fresh = self, fresh
+        self._counts, self._begun = True, 0.0
+        self._started, self.until = started, until
+        self._door.begun(self, until)
+
     # --- there -----------------------------------------------------------------------------------------------------
 
     cdef int came(self, const char* data, Py_ssize_t length) except -1:

@@ -12,6 +12,7 @@ cdef class EngineLine(Line):
     cdef readonly object connection
     cdef Asker asker
     cdef bytes held
+    cdef bint fresh  # it has carried no call before the present one
 
 
 cdef EngineLine idle_engine(NativeWay way, Plane plane)

@@ -95,6 +95,8 @@ cdef EngineLine idle_engine(NativeWay way, Plane plane):
 
 cdef int give_back(NativeWay way, EngineLine engine, bint keeps) except -1:
     """To its pool, for the next."""
+    if engine.fresh:
+        engine.fresh, engine.connection.used = False, True
     if keeps and not way.pool.closed and len(way.idle) < MOST_IDLE:
         way.idle.append(engine.connection)
     else:

@@ -16,6 +16,7 @@ from nexus_gateway.limits.estimate import ANSWER_TOKENS
 from nexus_gateway.native import plane_of
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.standing import MOST_CALLERS
+from nexus_gateway.straight.exchange import Sent
 from nexus_gateway.straight.forms import answer_form, ask_form, audit_form, log_form, stream_form
 from nexus_gateway.straight.heads import KnownHead
 from nexus_gateway.straight.way import Way
@@ -57,14 +58,35 @@ class Compiled:
 
     def line(self, wire: WireProtocol, socket: int, known: KnownHead, model: str) -> ClientLine | None:
         """None where the way of its last request is none for C, or its next may have another head."""
+        native = self._find(known, model.encode()) if known.keeps else None
+        return None if native is None or known.cut is None else self._line(wire, socket, known, known.cut, native)
+
+    def take_over(self, wire: WireProtocol, socket: int, sent: Sent) -> ClientLine | None:
+        """The same with a request that is under way."""
+        known, engine = sent.known, sent.engine
+        native = self._find(known, sent.way.name.encode()) if known.keeps else None
+        if native is None or known.cut is None or native.way is not sent.way or self._snapshot is not sent.snapshot:
+            return None
+        lent = engine.begin_engine_line(self.door.plane)
+        if lent is None:
+            return None
+        try:
+            line = self._line(wire, socket, known, known.cut, native)
+        except BaseException:
+            engine.end_line()
+            raise
+        engine.heard_elsewhere()
+        line.take_over(
+            lent, not engine.used, sent.body, sent.streams, sent.admitted, sent.ids, sent.started, sent.until
+        )
+        return line
+
+    def _line(
+        self, wire: WireProtocol, socket: int, known: KnownHead, cut: tuple[bytes, int], native: NativeWay
+    ) -> ClientLine:
         from nexus_native import ClientLine
 
-        if known.cut is None or not known.keeps:
-            return None
-        native = self._find(known, model.encode())
-        if native is None:
-            return None
-        head, place = known.cut
+        head, place = cut
         return ClientLine(self.door, socket, wire, known, head + b"\r\n", place, native, self.log_forms(native, wire))
 
     def log_forms(self, native: NativeWay, wire: WireProtocol) -> tuple[Form, Form]:

@@ -28,6 +28,7 @@ from nexus_gateway.trace import Trace, new_ids, new_span_id, trace
 from nexus_gateway.tries import try_of
 from nexus_gateway.upstream_call import JSON, lines_for
 from nexus_gateway.upstreams.connection import Connection
+from nexus_gateway.upstreams.http import HttpAnswer
 from nexus_gateway.upstreams.plain_answer import END, LARGEST_PLAIN, plain_answer
 from nexus_gateway.upstreams.protocol import Call
 from nexus_gateway.upstreams.pulled import source_of
@@ -51,12 +52,29 @@ class BegunStream(NamedTuple):
     """Whether the engine's connection may carry another call after it."""
 
 
+class Sent(NamedTuple):
+    """What C is told of a request that Python has sent to the engine."""
+
+    known: KnownHead
+    way: Way
+    snapshot: Snapshot
+    body: bytes
+    streams: bool
+    admitted: Admitted | None
+    ids: str
+    """The digits of its four."""
+    started: float
+    until: float
+    """When its answer must have begun."""
+    engine: Connection
+
+
 class StraightExchange:
     """What a `WireExchange`, a `Request`, a call and their coroutine are to a request of the story."""
 
-    __slots__ = ("_admitted", "_asked", "_body", "_call_span", "_called", "_engine", "_gateway", "_held", "_ids",
-                 "_plain", "_sent", "_snapshot", "_started", "_until", "_wire", "keeps", "known", "missing",
-                 "way")  # fmt: skip
+    __slots__ = ("_admitted", "_asked", "_body", "_call_span", "_called", "_connecting", "_engine", "_gateway",
+                 "_held", "_ids", "_plain", "_sent", "_snapshot", "_started", "_until", "_wire", "keeps", "known",
+                 "missing", "way")  # fmt: skip
 
     def __init__(
         self,
@@ -76,6 +94,7 @@ class StraightExchange:
         self._gateway, self._wire, self.known, self._plain = gateway, wire, known, plain
         self._snapshot, self.way, self._asked = snapshot, way, asked
         self._sent, self._held, self._body = bodies
+        self._connecting: HttpAnswer | None = None
         self._admitted, self._started, self.keeps, self.missing = admitted, started, known.keeps, 0
         if plain is not None and known.has_ids:
             self._ids, self._call_span = trace(plain.head), new_span_id()
@@ -87,17 +106,38 @@ class StraightExchange:
 
     # --- there -----------------------------------------------------------------------------------------------------
 
-    def call(self, engine: Connection) -> None:
-        gateway, way, ids = self._gateway, self.way, self._ids
-        self._engine = engine
-        body = self._body
+    def call(self) -> None:
+        gateway, way = self._gateway, self.way
         gateway.metrics.in_flight += 1
         gateway.endpoints.begun(way.endpoint)
         called = self._called = time.monotonic()
         timeouts = way.candidate.route.timeouts
         seconds = min(timeouts.first_byte, self._started + timeouts.total - called)
+        if (engine := way.pool.take()) is not None:
+            self._send(engine, engine.time() + seconds)
+        else:
+            self._connecting = way.pool.send(self._call())
+            self._connecting.connect(self._send, seconds).then(self.leave_the_way)
+
+    def _send(self, engine: Connection, until: float) -> None:
+        way, ids, body, wire = self.way, self._ids, self._body, self._wire
+        self._engine, self._connecting, self._until = engine, None, until
         head = way.ask_form % (ids.request_id, ids.trace_id, ids.trace_id, self._call_span, ids.flags, len(body))
-        self._until = engine.send_straight(self, head.encode("latin-1"), body, seconds)
+        engine.send_straight(self, head.encode("latin-1"), body, until)
+        if wire.native and way.native and self.keeps and not self.known.has_ids:
+            wire.loop.call_soon(wire.lend, self, True)
+
+    def sent(self) -> Sent | None:
+        """Once the engine is asked; None where it has answered, or was told another body than the client's."""
+        engine, ids = self._engine, self._ids
+        if self._body is not self._sent or not engine.hears_straight(self):
+            return None
+        digits = ids.request_id + ids.trace_id + ids.span_id + self._call_span
+        streams = self._asked.stream and self.way.surface.streams
+        return Sent(
+            self.known, self.way, self._snapshot, self._body, streams, self._admitted, digits, self._started,
+            self._until, engine,
+        )  # fmt: skip
 
     def has_called(self, engine: Connection, until: float) -> None:
         """As it began, and had been sent elsewhere."""
@@ -205,13 +245,23 @@ class StraightExchange:
         )  # fmt: skip
         called = try_of(way.candidate, self._call_span, self._called)
         record.tries.append(called)
-        lines = JSON + lines_for(ids, way.candidate.upstream, self._call_span)
-        call = Call(way.surface.path, lines, self._body, total_seconds=way.candidate.route.timeouts.total)
-        answer = way.pool.adopt(self._engine, call, self._until)
+        answer = self._answer_awaited()
         wire.go_on_with(self, exchange)
         held = None if self._admitted is None else self._admitted[1]
         drive(go_on(gateway, request, way.candidate, called, answer, held), exchange.finished)
         return exchange
+
+    def _answer_awaited(self) -> HttpAnswer:
+        """By the story."""
+        if self._connecting is not None:
+            self._connecting.go_on_alone()
+            return self._connecting
+        return self.way.pool.adopt(self._engine, self._call(), self._until)
+
+    def _call(self) -> Call:
+        way = self.way
+        lines = JSON + lines_for(self._ids, way.candidate.upstream, self._call_span)
+        return Call(way.surface.path, lines, self._body, total_seconds=way.candidate.route.timeouts.total)
 
     def _plain_head(self) -> PlainHead:
         """Whose body has come."""

@@ -56,24 +56,20 @@ def set_out(
     if limits.tokens is not None and tokens > limits.tokens:
         return None
     said = way.said(asked, body)  # before anything is taken or counted, which a fault in it would keep
-    engine = way.pool.take()
-    if engine is None:
-        if way.pool.closed:
-            snapshot.standing.ways.clear()  # they were found while a configuration was replaced by the next but one
+    if way.pool.closed:
+        snapshot.standing.ways.clear()  # they were found while a configuration was replaced by the next but one
         return None
     # Last, since they count. What one of them refuses the story refuses, and says why.
     if not gateway.parallel.enter(owner, limits.parallel):
-        way.pool.give_back(engine)
         return None
     admitted = gateway.limiter.at_once(owner, limits, tokens) if way.limited else None
     if way.limited and admitted is None:
         gateway.parallel.leave(owner)
-        way.pool.give_back(engine)
         return None
     exchange = StraightExchange(
         gateway, wire, known, plain, snapshot, way, asked, (sent, body, said), admitted, started
     )
-    exchange.call(engine)
+    exchange.call()
     return exchange
 
 

@@ -98,14 +98,12 @@ class Connection(asyncio.Protocol):
         else:
             transport.writelines((head, body))
 
-    def send_straight(self, hearer: StraightHearer, head: bytes, body: bytes, seconds: float) -> float:
+    def send_straight(self, hearer: StraightHearer, head: bytes, body: bytes, until: float) -> None:
         """A request whose answer `hearer` may take as it comes, without any of what a call has besides. It must
-        begin within `seconds`: until the time of the loop that comes back."""
+        begin by `until`, a time of the loop."""
         self.end_line()
-        until = self._loop.time() + seconds
         self.straight_since(hearer, until)
         self._write(head, body)
-        return until
 
     def straight_since(self, hearer: StraightHearer, until: float) -> None:
         """As if it had been sent by `send_straight`."""
@@ -113,6 +111,15 @@ class Connection(asyncio.Protocol):
         self._whole, self._fault = False, None
         self._until, self._too_late = until, _NO_FIRST_BYTE
         self._timer.ring_by(until, self._rang)
+
+    def hears_straight(self, hearer: StraightHearer) -> bool:
+        """Whether its request is under way, and nothing has been heard of its answer."""
+        return self._straight is hearer
+
+    def heard_elsewhere(self) -> None:
+        """The straight answer is C's to hear."""
+        self._straight = self._until = self.owner = None
+        self._whole = True
 
     def streaming_since(self, owner: object, *, keep: bool) -> None:
         """As if its answer, which comes in frames, had been read here until now."""
@@ -316,7 +323,7 @@ class Connection(asyncio.Protocol):
                 self._open_transport().pause_reading()
 
     def begin_engine_line(self, plane: Plane) -> EngineLine | None:
-        """Of an idle one; None where it cannot be read but by its transport."""
+        """Of one that nothing is to be read of here; None where it cannot be read but by its transport."""
         from nexus_native import EngineLine
 
         if self.tls is not None or (socket := lendable(self._open_transport())) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from nexus_gateway.exchange import Waiter, given
@@ -24,6 +25,8 @@ from nexus_gateway.upstreams.protocol import (
 )
 
 _SENT = b"", b""
+Connected = Callable[[Connection, float], None]
+"""Told of a connection, and of the time of the loop until which the call's first byte must come."""
 _IDLE = 1024  # connections kept for one endpoint; one more is closed when its call ends
 
 
@@ -64,10 +67,6 @@ class HttpUpstream:
         answer = HttpAnswer(self, Call("", b"", b""), b"")
         answer.adopt_stream(connection, keep=keep)
         return answer
-
-    def give_back(self, connection: Connection) -> None:
-        """One that was taken, and nothing was sent over."""
-        self._put(connection)
 
     def close(self) -> None:
         self.closed = True
@@ -130,17 +129,22 @@ class HttpUpstream:
 class HttpAnswer:
     """One call. A pooled connection that the other side closed while it was idle is replaced, once and unseen."""
 
+    __slots__ = ("_begun", "_connect_seconds", "_connected", "_connecting", "_connection", "_error", "_head", "_request",
+                 "_until", "_upstream")  # fmt: skip
+
     def __init__(self, upstream: HttpUpstream, call: Call, head: bytes) -> None:
         self._upstream, self._request = upstream, (head, call.body)
         """Until its answer has begun: then it is not sent again."""
         self._connect_seconds = call.connect_seconds
+        self._begun = False
+        self._connected: Connected | None = None
         self._connection: Connection | None = None
         self._head: Waiter[ResponseHead] = Waiter()
         self._connecting: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
 
     def adopt(self, connection: Connection, until: float) -> None:
-        self._until, self._connection = until, connection
+        self._begun, self._until, self._connection = True, until, connection
         heard = connection.adopt(self)
         heard.then(lambda: self._settle(connection, heard))
 
@@ -148,8 +152,19 @@ class HttpAnswer:
         self._request, self._connection = _SENT, connection
         connection.streaming_since(self, keep=keep)
 
+    def connect(self, connected: Connected, seconds: float) -> Waiter[ResponseHead]:
+        """Makes a connection, over which `connected` sends the request; what comes back fails where none can be had.
+        The first byte must come within `seconds`."""
+        self._begun, self._until, self._connected = True, asyncio.get_running_loop().time() + seconds, connected
+        self._connect()
+        return self._head
+
+    def go_on_alone(self) -> None:
+        """The request is sent from here, once it is connected."""
+        self._connected = None
+
     def head(self, seconds: float) -> Waiter[ResponseHead]:
-        if self._connection is not None:  # it was sent straight
+        if self._begun:  # it was sent straight
             return self._head
         if (pooled := self._upstream.take()) is not None:
             self._until = pooled.time() + seconds  # to ask for the running loop is a call of the system
@@ -212,6 +227,8 @@ class HttpAnswer:
             self._connecting = None
         if self._head.settled:  # given up meanwhile
             connection.close()
+        elif (connected := self._connected) is not None:
+            connected(connection, self._until)
         else:
             self._use(connection)
 
