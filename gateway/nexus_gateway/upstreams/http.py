@@ -129,8 +129,8 @@ class HttpUpstream:
 class HttpAnswer:
     """One call. A pooled connection that the other side closed while it was idle is replaced, once and unseen."""
 
-    __slots__ = ("_begun", "_connect_seconds", "_connected", "_connecting", "_connection", "_error", "_head", "_request",
-                 "_until", "_upstream")  # fmt: skip
+    __slots__ = ("_begun", "_connect_seconds", "_connected", "_connecting", "_connection", "_error", "_head",
+                 "_request", "_until", "_upstream")  # fmt: skip
 
     def __init__(self, upstream: HttpUpstream, call: Call, head: bytes) -> None:
         self._upstream, self._request = upstream, (head, call.body)
