@@ -193,7 +193,7 @@ class WireProtocol(LateParts):
             return
         self._unread = exchange.missing
         self._read_on()
-        self._rest()
+        self.rest()
         known, way = exchange.known, exchange.way
         if self._gateway.native and known is not None and way is not None and way.native:
             self.loop.call_soon(self._begin_line, known, way.name, True)
@@ -243,7 +243,6 @@ class WireProtocol(LateParts):
             self._line, self._current = line, None
             self.tasks.discard(straight)
             self.transport.pause_reading()
-            self._rest()
         elif again:
             self.loop.call_soon(self.lend, straight, False)
 
@@ -306,8 +305,8 @@ class WireProtocol(LateParts):
 
     # --- idle connections ------------------------------------------------------------------------------------------
 
-    def _rest(self) -> None:
-        """One clock that is set again when it rings too early, where uvicorn has one for each request."""
+    def rest(self) -> None:
+        """An answer is whole. One clock that is set again when it rings too early, where uvicorn has one for each request."""
         self._idle_since = self.loop.time()
         if self._idle_clock is None:
             self._idle_clock = self.loop.call_later(self.timeout_keep_alive, self._look_idle)

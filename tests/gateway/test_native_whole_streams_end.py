@@ -92,3 +92,26 @@ async def test_of_many_that_come_byte_by_byte_each_gets_its_own(tmp_path: Path) 
             await drive.rests(clients[0])
         assert (drive.served, drive.handed_over, drive.faults) == (24, 0, [])
         assert (drive.gateway.parallel.under_way, drive.gateway.metrics.in_flight) == ({}, 0)
+
+
+@in_a_loop
+async def test_many_clients_that_leave_at_once_are_each_told_of(tmp_path: Path) -> None:
+    """More than are heard in one turn. Who stays is served."""
+    many = {"policies": {"free": {"max_parallel": 200}}}
+    async with driven(tmp_path / "one", "native", many) as drive:
+        clients, never, comes = [await drive.client() for _ in range(101)], asyncio.Event(), asyncio.Event()
+        for number, client in enumerate(clients):
+            drive.engine.answers.append((HEAD + FIRST, never if number else comes, LAST))
+            await client.say(posted("free", stream=True))
+            await client.until(FIRST)
+        stays, *leave = clients
+        for client in leave:
+            client.close()
+        await until(lambda: drive.gateway.metrics.in_flight == 1)
+        comes.set()
+        assert await stays.answers(1) == [200]
+        await drive.rests(stays)
+        told = await drive.told()
+        assert (told.log.count(b'"status":499'), told.log.count(b'"status":200'), told.parallel) == (100, 1, {})
+        assert sum(one.gone for one in drive.engine.made) == 100
+        never.set()

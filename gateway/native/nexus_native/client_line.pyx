@@ -48,6 +48,7 @@ cdef class ClientLine(Asker):
     cdef object _admitted
     cdef object _snapshot
     cdef bint _counts
+    cdef bint _first
     cdef double _started
     cdef readonly double until
     cdef Told _told
@@ -85,7 +86,7 @@ cdef class ClientLine(Asker):
         self._events = Events(self._way.gap_bounds) if streams else None
         engine.asker, engine.fresh = self, fresh
         self._counts, self._begun = True, 0.0
-        self._started, self.until = started, until
+        self._started, self.until, self._first = started, until, True
         self._door.begun(self, until)
 
     # --- there -----------------------------------------------------------------------------------------------------
@@ -323,6 +324,9 @@ cdef class ClientLine(Asker):
             door.decided(PyBytes_FromStringAndSize(room, way.audit.fill(room, told)))
         self._body = self._admitted = self._snapshot = self._events = None
         self.idle_since = self._started + seconds
+        if self._first:
+            self._first = False
+            self._wire.rest()
         return 0
 
     cdef long long _counted(self, long long prompt, long long completion, long long cached) noexcept:

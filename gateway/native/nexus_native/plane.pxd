@@ -15,6 +15,7 @@ cdef class Plane:
     cdef list _left
     cdef list _telling
     cdef bint _turning
+    cdef int _ends
 
     cdef int have_room(self) except -1
     cdef int hear(self, Line line, unsigned int told) except -1

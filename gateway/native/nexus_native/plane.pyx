@@ -34,6 +34,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     AT_ONCE = 256  # lines that a turn hears: who else has something to say is heard in the next
+    ENDS = 32  # that a turn hears: where a thousand clients leave at once, what each was told of in Python took 5 KB
     READ = 64 << 10  # bytes that are read of one socket at once
     ROOM = 1 << 20  # bytes that are read before they are written
     MADE = 256 << 10  # bytes that one line makes at once at most
@@ -70,7 +71,7 @@ cdef class Plane:
         cdef int number
         cdef Line line
         cdef int found = epoll_wait(self._epoll, events, AT_ONCE, 0)
-        self._turning = True
+        self._turning, self._ends = True, 0
         for number in range(found):
             line = <Line>events[number].data.ptr
             self.have_room()
@@ -90,6 +91,11 @@ cdef class Plane:
 
     cdef int hear(self, Line line, unsigned int told) except -1:
         cdef ssize_t length
+        if told & ~EPOLLIN:
+            self._ends += 1
+            if self._ends > ENDS:
+                line.listen(EPOLL_CTL_MOD)  # it is heard in the next
+                return 0
         length = recv(line.source, self._read + self._read_used, READ, MSG_DONTWAIT)
         if length > 0:
             if length == READ or told & ~EPOLLIN:

@@ -86,8 +86,7 @@ class Compiled:
     ) -> ClientLine:
         from nexus_native import ClientLine
 
-        head, place = cut
-        return ClientLine(self.door, socket, wire, known, head + b"\r\n", place, native, self.log_forms(native, wire))
+        return ClientLine(self.door, socket, wire, known, *cut, native, self.log_forms(native, wire))
 
     def log_forms(self, native: NativeWay, wire: WireProtocol) -> tuple[Form, Form]:
         """Of whole answers and of streams."""

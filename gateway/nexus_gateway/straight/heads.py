@@ -35,7 +35,7 @@ class KnownHead:
         """Of the credential; None where there is more to think of than one, and the straight way is not taken."""
 
         self.cut: tuple[bytes, int] | None = None
-        """Where it is kept: its bytes without the digits of a length and the empty line, and where those stood."""
+        """Where it is kept: its bytes without the digits of a length, and where those stood."""
 
     def plain(self, length: int) -> PlainHead:
         """With a body of that length."""
@@ -68,7 +68,7 @@ class KnownHeads:
         if len(self._known) >= MOST:
             self._known.clear()
         self._known[cut[0]] = known
-        known.cut = cut[0], cut[2]
+        known.cut = cut[0] + b"\r\n", cut[2]
 
 
 def _cut(data: bytes) -> tuple[bytes, int, int] | None:
