@@ -1,7 +1,7 @@
 """The straight way in C: what it is told of a way, and what it tells of the requests that went it.
 
-C takes over a client's connection when a request over it has been sent the straight way by Python, hears the answer, and
-gives the connection back with the first request that is another.
+C takes over a client's connection when Python has sent a request over it the straight way, hears the answer, and gives
+the connection back with the first request that is another.
 """
 
 from __future__ import annotations
