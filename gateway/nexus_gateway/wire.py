@@ -306,7 +306,7 @@ class WireProtocol(LateParts):
     # --- idle connections ------------------------------------------------------------------------------------------
 
     def rest(self) -> None:
-        """An answer is whole. One clock is set again when it rings too early, where uvicorn has one for each request."""
+        """An answer is whole. One clock, set again when it rings too early, where uvicorn has one for each request."""
         self._idle_since = self.loop.time()
         if self._idle_clock is None:
             self._idle_clock = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
