@@ -221,6 +221,24 @@ async def test_it_ends_as_it_began_whatever_changes_meanwhile(change: str, reque
 
 
 @in_a_loop
+async def test_a_gateway_that_stops_before_c_has_it_closes_the_connection_with_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lend = wire.WireProtocol.lend
+
+    def stopped(self: wire.WireProtocol, *given: Any) -> None:
+        self.shutdown()
+        lend(self, *given)
+
+    monkeypatch.setattr(wire.WireProtocol, "lend", stopped)
+    async with driven(tmp_path / "one", "native") as drive:
+        client = await drive.client()
+        assert await drive.ask(client, posted()) == [200]
+        assert not await client.read(), "it is closed"
+        assert drive.served == 0
+
+
+@in_a_loop
 async def test_a_client_that_leaves_a_first_request_is_told_as_one_that_left(tmp_path: Path) -> None:
     async def story(drive: Drive) -> None:
         await asked_first(drive, posted(), LEAVES)
