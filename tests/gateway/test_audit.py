@@ -8,10 +8,18 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nexus_gateway.telemetry.audit import AuditLog
+from nexus_gateway.telemetry.chain import ZEROS, Tip, bound, bound_text
+from nexus_gateway.telemetry.record import RequestRecord
 
 from ..support.audit import ONE_BATCH, REFUSED, SALT, SCHEMA, lines, newest, record, verdict, verify, written
 from ..support.gateway import until
@@ -46,6 +54,46 @@ def test_a_principal_is_the_same_with_the_same_salt_only(tmp_path: Path) -> None
         log.stop()
         found.append(lines(*(tmp_path / name).iterdir())[1]["principal"])
     assert found[0] == found[1] != found[2]
+
+
+_TEXT = st.one_of(st.sampled_from(["", "100%d", '"kind":', '","seq":1,"x":"', "\0", "caf\u00e9 \ud800"]), st.text())
+_ID = st.text("0123456789abcdef", min_size=32, max_size=32)
+_COUNT = st.integers(0, 1 << 70)
+_ANY = {"str": "said", "int": 7, "float": 7.5, "bool": True}
+_TOLD = {
+    "method", "path", "client", "started", "request_id", "trace_id", "status", "key_id", "code", "route", "upstream",
+    "release", "revision", "prompt_tokens", "completion_tokens",
+}  # fmt: skip
+_REST: dict[str, Any] = {
+    one.name: _ANY[str(one.type)] for one in fields(RequestRecord) if one.name not in _TOLD and one.type in _ANY
+}
+"""Of a record, of which a line says nothing: where it does some day, its form has to know."""
+
+
+@given(
+    _ID, _ID, st.integers(100, 599), _COUNT, _COUNT, st.integers(0, 1 << 40), st.sampled_from(["", "key-1", "%b"]),
+    *[_TEXT] * 6,
+)  # fmt: skip
+def test_a_line_made_by_form_is_the_line(
+    request_id: str, trace_id: str, status: int, prompt: int, completion: int, seq: int, key_id: str,
+    code: str, model: str, route: str, upstream: str, release: str, revision: str,
+) -> None:  # fmt: skip
+    log, tip = AuditLog(Path("nowhere"), SALT, "p"), Tip(seq, "a" * 64 if seq else ZEROS)
+    told = record(
+        request_id=request_id, trace_id=trace_id, status=status, key_id=key_id, code=code, route=route,
+        upstream=upstream, release=release, revision=revision, prompt_tokens=prompt, completion_tokens=completion,
+        **_REST,
+    )  # fmt: skip
+    text = log.text(1_700_000_000.25, model, told)
+    assert text is not None
+    assert bound_text(tip, text) == bound(tip, log.decision(1_700_000_000.25, model, told))
+
+
+@pytest.mark.parametrize("own", ["4111-1111-1111-1111", "A" * 32, "0" * 31, "0" * 33])
+def test_a_line_with_an_id_of_the_client_is_not_made_by_form(own: str) -> None:
+    log = AuditLog(Path("nowhere"), SALT, "p")
+    assert log.text(0.0, "chat", record(request_id=own)) is None
+    assert log.text(0.0, "chat", record(request_id="0" * 32)) is not None
 
 
 def test_every_line_is_of_the_schema(tmp_path: Path) -> None:
