@@ -25,8 +25,8 @@ from nexus_gateway.stepped import Stepped
 CUT = "nexus.cut"
 """Extension of the scope: a function that closes the client's connection at once, unsent bytes and all."""
 WHOLE = "nexus.whole"
-"""Extension of the scope: a function of an answer's status, headers, the same as lines, and body, that writes all of
-it. False where it has not, and `send` has to: that takes three messages, all looked at anew, and two system calls."""
+"""Extension of the scope: a function of an answer's status, its headers as lines, and its body, that writes all of it.
+False where it has not, and `send` has to: that takes three messages, all looked at anew, and two system calls."""
 LEAVES = "nexus.leaves"
 """Extension of the scope: a function that is given what is to be called once the client has gone, or None where it need
 not be any more. To wait for that by `receive` takes a future and four frames for each request, and few clients go."""
@@ -59,7 +59,7 @@ class AsgiExchange:
         self._receive, self._send = receive, send
         offered = scope.get("extensions", {}).get
         self._cut_connection: Callable[[], None] | None = offered(CUT)
-        self._write_whole: Callable[[int, Headers, bytes, bytes], bool] | None = offered(WHOLE)
+        self._write_whole: Callable[[int, bytes, bytes], bool] | None = offered(WHOLE)
         self._leaves: Callable[[Callable[[], None] | None], None] | None = offered(LEAVES)
         self._head: tuple[int, Headers, bytes] | None = None
         """That has not been sent: it goes out with the first of the body."""
@@ -225,14 +225,14 @@ class AsgiExchange:
         """Whether that was the whole answer, and is with the server."""
         if self._write_whole is None or self._gone or (b"content-length", b"%d" % len(body)) not in headers:
             return False
-        self._whole = self._write_whole(status, headers, lines, body)
+        self._whole = self._write_whole(status, lines, body)
         if self._whole:
-            self._head = None
+            self._head = self._write_whole = None  # what is said besides is for `send` to refuse
             self._read_no_more()
         return self._whole
 
     def _put_head(self) -> None:
-        head, self._head = self._head, None
+        head, self._head, self._write_whole = self._head, None, None
         if head is not None:
             self._put({"type": "http.response.start", "status": head[0], "headers": head[1]})
 

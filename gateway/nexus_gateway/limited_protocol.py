@@ -109,12 +109,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # --- what an app may ask besides, see asgi.py ------------------------------------------------------------------
 
-    def _write_whole(self, status: int, headers: Headers, lines: bytes, body: bytes) -> bool:
+    def _write_whole(self, status: int, lines: bytes, body: bytes) -> bool:
         """What uvicorn's `send` does with the three messages of an answer, where the client has room for all of it."""
         cycle, transport = self.cycle, self.transport
         if self.pipeline or cycle.response_started or cycle.disconnected or cycle.scope["method"] == "HEAD":
             return False  # of several requests it is not the newest one's
-        if transport.is_closing() or transport.get_write_buffer_size() or b"connection" in dict(headers):
+        if transport.is_closing() or transport.get_write_buffer_size() or b"connection: " in lines:
             return False
         text = b"%b%b%b%b" % (self.first_lines(status), lines, _GO_ON if cycle.keep_alive else _CLOSE, body)
         if len(text) > transport.get_write_buffer_limits()[1]:  # then it would ask for a pause

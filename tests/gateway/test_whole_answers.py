@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.app import create_app
 from nexus_gateway.asgi import CUT, LEAVES, WHOLE, AsgiExchange
-from nexus_gateway.exchange import Headers, Waiter
+from nexus_gateway.exchange import Waiter
 
 from ..support.edges import Connection, Server, settled
 from .test_asgi_exchange import LAST, Client, turns
@@ -105,7 +105,7 @@ class Offering(Client):
 
     def __init__(self, *messages: Any, takes: bool = True) -> None:
         super().__init__(*messages)
-        self.whole: list[tuple[int, Headers, bytes, bytes]] = []
+        self.whole: list[tuple[int, bytes, bytes]] = []
         self.takes = takes
         self.left: Any = None
         extensions = {CUT: self.cut, WHOLE: self.write_whole, LEAVES: self.leaves}
@@ -134,7 +134,7 @@ async def answered(client: Client, exchange: AsgiExchange, length: int) -> None:
 async def test_a_server_that_takes_an_answer_whole_is_sent_nothing_else() -> None:
     client = Offering(LAST)
     await answered(client, client.exchange(), 4)
-    assert client.whole == [(200, [(b"content-length", b"4")], b"content-length: 4\r\n", b"body")]
+    assert client.whole == [(200, b"content-length: 4\r\n", b"body")]
     assert (client.sent, client.left) == ([], None)
 
 
@@ -161,6 +161,35 @@ async def test_a_head_without_a_body_is_sent_when_the_story_is_over() -> None:
 
     await exchange.run(story())
     assert [message["type"] for message in client.sent] == ["http.response.start"]
+
+
+@run
+async def test_what_is_said_behind_a_whole_answer_is_no_answer_of_the_next_request() -> None:
+    again = [Waiter[None](), Waiter[None]()]
+    left = iter(again)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange, turn = AsgiExchange(scope, receive, send), next(left)
+
+        async def story() -> None:
+            await exchange.body()
+            if turn is again[1]:
+                await turn
+            exchange.start(200, [(b"content-length", b"2"), (b"x-of", dict(scope["headers"])[b"x-request-id"])])
+            exchange.send(b"ok", 60.0)
+            exchange.end()
+            await turn
+            exchange.start(200, [(b"content-length", b"5")])
+            exchange.send(b"wrong", 60.0)
+
+        await exchange.run(story())
+
+    connection = Server("asgi", make_gateway(), app=app).connect()
+    await connection.say(posted(b"r-1"), posted(b"r-2"))
+    again[0].give(None)
+    await settled()
+    assert [(one.first(b"x-of"), one.body) for one in connection.heard()] == [(b"r-1", b"ok")]
+    assert connection.transport.closing, "uvicorn trusts no connection over which too much was to be said"
 
 
 @run
