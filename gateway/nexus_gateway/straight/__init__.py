@@ -1,6 +1,6 @@
 """The straight way of a request about which nothing has to be chosen, awaited or changed.
 
-Most requests are such: a known key, one engine, room in the limits, an idle connection. What the story (`proxy.py`)
+Most requests are such: a known key, one engine, room in the limits. What the story (`proxy.py`)
 decides of them is the same for all of one caller and model (`way.py`), and the rest is a walk from one socket to the
 other, without a coroutine, a waiter, or an object for each stage.
 
