@@ -4,6 +4,7 @@ Without it all is done in Python, by the same rules."""
 from __future__ import annotations
 
 import asyncio
+import sys
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ def is_built() -> bool:
     package = find_spec("nexus_native")
     places = None if package is None else package.submodule_search_locations
     return places is not None and PathFinder.find_spec("nexus_native.plane", places) is not None
+
+
+def is_loaded() -> bool:
+    """In this process; never where it is not built."""
+    return "nexus_native" in sys.modules
 
 
 _PLANES: WeakKeyDictionary[asyncio.AbstractEventLoop, Plane] = WeakKeyDictionary()

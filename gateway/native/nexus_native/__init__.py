@@ -1,5 +1,6 @@
 """What the gateway's wire edge does in C where it is built; without it the gateway does the same in Python."""
 
+from nexus_native.chain import bound_texts
 from nexus_native.client_line import ClientLine
 from nexus_native.door import Door
 from nexus_native.engine_line import EngineLine
@@ -21,5 +22,6 @@ __all__ = [
     "StreamLine",
     "answer_head",
     "asked",
+    "bound_texts",
     "usage",
 ]

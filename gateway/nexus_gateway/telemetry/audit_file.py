@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_gateway.telemetry.appended_file import AppendedFile
-from nexus_gateway.telemetry.chain import Tip, bound, bound_text
+from nexus_gateway.telemetry.chain import Tip, bound, bound_all
 from nexus_gateway.telemetry.logs import timestamp
 
 
@@ -34,11 +34,8 @@ class ChainFiles:
         if self.open().size >= self._largest:
             with suppress(OSError):  # where no new file can be had, the old one takes more
                 self._go_on()
-        pieces, tip = list[bytes](), self._tip
-        for line in lines:
-            piece, tip = bound_text(tip, line) if isinstance(line, bytes) else bound(tip, line)
-            pieces.append(piece)
-        self.open().append(b"".join(pieces))
+        said, tip = bound_all(self._tip, lines)
+        self.open().append(said)
         self._tip = tip
         self._count += sum(isinstance(line, bytes) or line["kind"] == "decision" for line in lines)
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import groupby
 from types import NoneType
 from typing import Any
 
 import msgspec
+
+from nexus_gateway import native
 
 VERSION = 1
 """Of what lines hold, audit_schema.py, and of how they are bound."""
@@ -60,6 +63,27 @@ def bound_text(tip: Tip, text: bytes) -> tuple[bytes, Tip]:
     found = hashlib.sha256(text).hexdigest()
     before, kind, behind = text.partition(_KIND)
     return b'%b"hash":"%b",%b%b\n' % (before, found.encode(), kind, behind), Tip(tip.seq + 1, found)
+
+
+def bound_all(tip: Tip, lines: list[dict[str, Any] | bytes]) -> tuple[bytes, Tip]:
+    """The same of many, of which decisions may be written already."""
+    pieces = list[bytes]()
+    for written, some in groupby(lines, lambda line: isinstance(line, bytes)):
+        if written and native.is_loaded():
+            said, tip = _bound_in_c(tip, list(some))  # type: ignore[arg-type]  # all of them are bytes
+            pieces.append(said)
+            continue
+        for line in some:
+            piece, tip = bound_text(tip, line) if isinstance(line, bytes) else bound(tip, line)
+            pieces.append(piece)
+    return b"".join(pieces), tip
+
+
+def _bound_in_c(tip: Tip, texts: list[bytes]) -> tuple[bytes, Tip]:
+    from nexus_native import bound_texts
+
+    said, found, seq = bound_texts(tip.hash, tip.seq, texts)
+    return said, Tip(seq, found)
 
 
 def line_hash(line: dict[str, Any]) -> str:
