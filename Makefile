@@ -193,7 +193,7 @@ load: setup-dev ## SCENARIO=smoke|baseline|spike [URL=... MODEL=...]: ends by it
 	$(BIN)/python -m tests.bench.scenario_load $(or $(SCENARIO),--page docs/reports/load.md) $(if $(URL),--url "$(URL)") \
 	  $(if $(MODEL),--model "$(MODEL)")
 
-chaos: setup-dev ## SCENARIO=NAME [EDGE=wire]: strike a running stack and see that it does as declared; without SCENARIO all, into docs/reports/chaos.md
+chaos: setup-dev ## SCENARIO=NAME [EDGE=native]: strike a running stack and see that it does as declared; without SCENARIO all, on each edge, into docs/reports/chaos.md
 	$(BIN)/python -m tests.chaos.scenarios $(if $(SCENARIO),--only $(SCENARIO) $(if $(EDGE),--edges $(EDGE)),--page docs/reports/chaos.md)
 
 chaos-swaps: setup-dev ## a gateway under load through 1,000 configurations, a third of them bad, with engines and Redis failing

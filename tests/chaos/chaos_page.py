@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..bench.page import machine
 from .drill import BUSY
-from .stack import FIRST_BYTE_SECONDS, RESET_SECONDS
+from .stack import FIRST_BYTE_SECONDS, RESET_SECONDS, SHORTER
 
 if TYPE_CHECKING:
     from .scenario import Client, Scenario
@@ -23,10 +23,12 @@ def page(ran: Sequence[Run], declared: Mapping[str, Scenario], left_out: Mapping
     return (Path(__file__).parent / "chaos.md").read_text(encoding="utf-8").format(
         date=datetime.datetime.now(datetime.UTC).date(),
         machine=machine(),
+        edges=", ".join(f"`{edge}`" for edge in dict.fromkeys(run.edge for run in ran)),
         load=f"{os.getloadavg()[0]:.0f}",
         left_out="".join(f"\n`{name}` was not run here: {why}.\n" for name, why in left_out.items()),
         first_byte=FIRST_BYTE_SECONDS,
         reset=RESET_SECONDS,
+        shorter=SHORTER,
         scenarios="\n".join(_section(name, declared[name], ran) for name in declared if name not in left_out).rstrip(),
     )  # fmt: skip
 

@@ -12,10 +12,10 @@ from .faults import FAULTS
 from .scenario import PLAIN, Scenario
 from .stack import Stack
 
-HOLD_SECONDS = 8.0
+HOLD_SECONDS = 11.0
 """For which a fault holds at least, so that what must not happen has its time: every alert's wait is shorter."""
 BUSY = {"NexusLoopLag", "NexusGatewayDown"}
-"""May ring wherever the machine is busy for two seconds: their times are a sixtieth here."""
+"""May ring wherever the machine is busy for three seconds: their times are a fortieth here."""
 _CALM_ANSWERS = 3
 _PAUSE = 0.2
 

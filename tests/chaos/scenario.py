@@ -13,7 +13,7 @@ from ..support.repository import ROOT
 DECLARED = ROOT / "ops" / "chaos" / "scenarios.yaml"
 PLAIN = "200"
 BROKEN = "broken"
-Caller = Literal["alone", "covered", "far", "keyed"]
+Caller = Literal["alone", "whole", "covered", "far", "keyed"]
 Answer = Annotated[str, Field(pattern=r"^(broken|nothing|200( by [\w-]+)?|[45]\d\d [a-z_]+)$")]
 Alert = Annotated[str, Field(pattern=r"^Nexus\w+$")]
 
@@ -39,6 +39,8 @@ class Scenario(_Strict):
     fault: str
     strike: str
     """The fault's name in `tests/chaos/faults.py`."""
+    decisions: bool = False
+    """Whether the gateway keeps a decision log. While it does, no request goes straight, on whichever edge."""
     needs: Literal["", "namespaces"] = ""
     client: dict[Caller, Client]
     """Who is not named gets plain answers."""

@@ -1,7 +1,7 @@
 """The chaos scenarios of `ops/chaos/scenarios.yaml`, done to a real stack: `make chaos`.
 
     python -m tests.chaos.scenarios --only engine-killed redis-gone
-    python -m tests.chaos.scenarios --page docs/reports/chaos.md         all of them, on both edges
+    python -m tests.chaos.scenarios --page docs/reports/chaos.md         all of them, on every edge
 
 Ends with 1 where anything is not as it is declared. What this machine cannot do is named, and is no failure.
 """
@@ -19,13 +19,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nexus_gateway import native
+from nexus_gateway.settings import EDGES
+
 from . import namespaces
 from .chaos_page import page
 from .drill import Seen, broken, drill
 from .scenario import DECLARED, Scenario, scenarios
 from .stack import stack
 
-EDGES = ("wire", "asgi")
 _PATIENCE = 90.0
 _NEEDED = ("redis-server", "prometheus")
 
@@ -41,7 +43,7 @@ class Run:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.scenarios", description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], metavar="SCENARIO", help="these; else all")
-    parser.add_argument("--edges", nargs="+", choices=EDGES, default=list(EDGES))
+    parser.add_argument("--edges", nargs="+", choices=EDGES, default=list(EDGES), help="these; else all")
     parser.add_argument("--declared", type=Path, default=DECLARED, help="the scenarios")
     parser.add_argument(
         "--patience", type=float, default=_PATIENCE, help="seconds until what is not seen will not come"
@@ -54,6 +56,8 @@ def main() -> int:
         parser.error(f"{unknown.pop()} is no scenario: take one of {', '.join(declared)}")
     if said.page and (said.only or set(said.edges) != set(EDGES)):
         parser.error("--page tells of every scenario on every edge: leave --only and --edges out")
+    if "native" in said.edges and not native.is_built():
+        parser.error("nexus-native is not built, `make setup-dev` says why: --edges wire asgi does without")
     if missing := [name for name in _NEEDED if shutil.which(name) is None]:
         parser.error(f"{missing[0]} is not here: run `make services`")
     reason = "" if namespaces.inside() else namespaces.why_not()
@@ -73,11 +77,20 @@ def main() -> int:
 
 
 def runs(edge: str, wanted: Mapping[str, Scenario], patience: float) -> list[Run]:
-    """One after the other, on one stack."""
+    """One after the other, on one stack; those with a decision log on one of their own."""
+    return [
+        run
+        for decisions in (False, True)
+        if (those := {name: one for name, one in wanted.items() if one.decisions is decisions})
+        for run in _on_one_stack(edge, those, patience, decisions=decisions)
+    ]
+
+
+def _on_one_stack(edge: str, wanted: Mapping[str, Scenario], patience: float, *, decisions: bool) -> list[Run]:
     found = []
     with (
         tempfile.TemporaryDirectory(prefix="nexus-chaos-") as folder,
-        stack(Path(folder), edge, own_disk=namespaces.inside()) as struck,
+        stack(Path(folder), edge, own_disk=namespaces.inside(), decisions=decisions) as struck,
     ):
         for name, scenario in wanted.items():
             began = time.monotonic()

@@ -21,8 +21,14 @@ from ..support.worker import Worker
 from .relay import Relay
 
 RULES = ROOT / "ops" / "prometheus" / "rules" / "gateway.yaml"
-FIRST_BYTE_SECONDS = 1.0
-RESET_SECONDS = 2.0
+ENGINE, SPARE = "alone", "far"
+"""The one model of each, as it calls it."""
+FIRST_BYTE_SECONDS = 2.0
+"""The shortest deadline with which a request passes in C."""
+SHORTER = 40
+"""How many times the committed rules' times are: a circuit's try of an engine that hangs takes the whole deadline, and
+has to be shorter than what is looked at for circuits, which is two minutes elsewhere."""
+RESET_SECONDS = 2.5
 """Of a circuit: longer than a try of an engine that hangs, which a scrape each second would else see alone."""
 DISK = "256m"
 _READY_SECONDS = 120.0
@@ -31,8 +37,8 @@ _READY_SECONDS = 120.0
 class Engine:
     """A mock worker that comes back on its own port."""
 
-    def __init__(self) -> None:
-        self._words = ("--engine=mock", "--served-model-name=chat", "--mock-admin", "--max-num-seqs=64")
+    def __init__(self, model: str) -> None:
+        self._words = ("--engine=mock", f"--served-model-name={model}", "--mock-admin", "--max-num-seqs=64")
         self.worker = Worker(*self._words).__enter__()
         self.port = urlsplit(self.worker.url).port or 0
         self.url = self.worker.url
@@ -62,10 +68,9 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, edge: str, *, own_disk: bool) -> Iterator[Stack]:
-    """Times of rules are a sixtieth of what is committed, as in the tests of alerts."""
+def stack(folder: Path, edge: str, *, own_disk: bool, decisions: bool) -> Iterator[Stack]:
     with ExitStack() as running:
-        engine, spare = Engine(), Engine()
+        engine, spare = Engine(ENGINE), Engine(SPARE)
         running.callback(spare.stop)
         running.callback(engine.stop)
         relay = Relay(spare.port).start()
@@ -77,13 +82,16 @@ def stack(folder: Path, edge: str, *, own_disk: bool) -> Iterator[Stack]:
         if own_disk:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(logs)], check=True)
             running.callback(subprocess.run, ["umount", "--lazy", str(logs)], check=True)
-        routes = write_routes(folder / "routes", _routes(engine, spare, relay))
+        routed = routes_to(engine.url, spare.url, f"http://127.0.0.1:{relay.port}")
+        routes = write_routes(folder / "routes", {"models": routed})
         env = {
             "GATEWAY_EDGE": edge,
             "GATEWAY_REDIS_URL": redis.url,
             "GATEWAY_CIRCUIT_BREAKER_RESET_SECONDS": str(RESET_SECONDS),
         }
-        flags = ("--routes", routes, "--audit", logs / "audit", "--decisions", logs / "decisions")
+        flags = ["--routes", routes, "--audit", logs / "audit"]
+        if decisions:
+            flags += ["--decisions", logs / "decisions"]
         gateway = Gateway(logs, *map(str, flags), env=env)
         running.callback(gateway.stop)
         prometheus = Prometheus(folder, {gateway.wait(_READY_SECONDS).port: _LABELS}, _watching(folder))
@@ -97,25 +105,28 @@ _LABELS = {"job": "nexus-gateway", "namespace": "nexus"}
 
 def _watching(folder: Path) -> dict[str, Any]:
     path = folder / "rules.yaml"
-    path.write_text(shortened(RULES.read_text()))
+    path.write_text(shortened(RULES.read_text(), SHORTER))
     return {"rule_files": [str(path)]}
 
 
-def _routes(engine: Engine, spare: Engine, relay: Relay) -> dict[str, dict[str, Any]]:
+def routes_to(engine: str, spare: str, far: str) -> dict[str, Any]:
+    """A route file. `alone` and `far` go straight, and in C where that is the edge: their engines know them by their
+    own names, and they have no fallback."""
     late = {"first_byte_seconds": FIRST_BYTE_SECONDS, "chunk_seconds": FIRST_BYTE_SECONDS}
     route = {"strategy": "direct", "timeouts": late}
-    addresses = {"engine": engine.url, "spare": spare.url, "far": f"http://127.0.0.1:{relay.port}"}
     return {
-        "models": {
-            "upstreams": {name: {"url": url, "model": "chat"} for name, url in addresses.items()},
-            "routes": {
-                "alone": {**route, "upstream": "engine"},
-                "covered": {**route, "upstream": "engine", "fallbacks": ["spare"]},
-                "spare": {**route, "upstream": "spare"},
-                "far": {**route, "upstream": "far"},
-            },
-            "policies": {"dev-key": {"requests_per_minute": 1_000_000}},
-        }
+        "upstreams": {
+            "engine": {"url": engine, "model": ENGINE},
+            "spare": {"url": spare, "model": SPARE},
+            "far": {"url": far, "model": SPARE},
+        },
+        "routes": {
+            "alone": {**route, "upstream": "engine"},
+            "covered": {**route, "upstream": "engine", "fallbacks": ["spare"]},
+            "spare": {**route, "upstream": "spare"},
+            "far": {**route, "upstream": "far"},
+        },
+        "policies": {"dev-key": {"requests_per_minute": 1_000_000}},
     }
 
 

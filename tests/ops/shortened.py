@@ -1,4 +1,4 @@
-"""The committed rules with every time in them a sixtieth as long: minutes become seconds, and nothing else changes."""
+"""The committed rules with every time in them shorter, and nothing else changed: minutes become seconds."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ TIME = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]|(?<=for: ')\d+[
 """A window or an offset of an expression, or a group's or an alert's own time."""
 
 
-def shortened(text: str) -> str:
-    return TIME.sub(lambda found: f"{1000 * int(found[0][:-1]) * _UNITS[found[0][-1]] // FACTOR}ms", text)
+def shortened(text: str, factor: int = FACTOR) -> str:
+    return TIME.sub(lambda found: f"{1000 * int(found[0][:-1]) * _UNITS[found[0][-1]] // factor}ms", text)

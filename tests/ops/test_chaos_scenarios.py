@@ -17,15 +17,22 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from nexus_gateway import native
+from nexus_gateway.settings import EDGES, read_settings
+
 from ..chaos import namespaces
 from ..chaos.chaos_page import page
 from ..chaos.drill import BUSY, Seen, broken
 from ..chaos.faults import FAULTS
 from ..chaos.relay import Relay
 from ..chaos.scenario import Scenario, scenarios
-from ..chaos.scenarios import Run
+from ..chaos.scenarios import Run, main
+from ..chaos.stack import routes_to
+from ..support.gateway import EDGE
+from ..support.over_sockets import driven, in_a_loop
 from ..support.prometheus_server import prometheus_program
 from ..support.repository import ROOT
+from ..support.two_ways import posted
 
 KNOWN = scenarios()
 RULES = {
@@ -38,11 +45,12 @@ KILLED = KNOWN["engine-killed"]
 AS_EXPECTED = Seen(
     answers={
         "alone": {"502 upstream_failed": 5, "503 circuit_open": 20},
+        "whole": {"502 upstream_failed": 5, "503 circuit_open": 20},
         "covered": {"200 by spare": 20},
         "far": {"200": 20},
         "keyed": {"200": 20},
     },
-    slowest={"alone": 0.2, "covered": 0.2, "far": 0.2, "keyed": 0.2},
+    slowest={"alone": 0.2, "whole": 0.2, "covered": 0.2, "far": 0.2, "keyed": 0.2},
     quickest={"far": 0.1, "keyed": 0.1},
     metrics=dict.fromkeys(KILLED.metrics, 1.0),
     alerts=dict.fromkeys(KILLED.alerts, 9.0),
@@ -105,15 +113,15 @@ def test_a_fault_that_did_not_strike_is_found() -> None:
     assert any("far: was answered after 0.10 s, at least 0.4" in one for one in broken(KNOWN["network-latency"], quick))
 
 
-def test_the_committed_page_is_of_these_scenarios_on_both_edges() -> None:
+def test_the_committed_page_is_of_these_scenarios_on_every_edge() -> None:
     said = (ROOT / "docs" / "reports" / "chaos.md").read_text()
     sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", said, re.MULTILINE | re.DOTALL))
     left_out = set(re.findall(r"^`([\w-]+)` was not run here", said, re.MULTILINE))
     assert sections.keys() | left_out == KNOWN.keys()
     for name, section in sections.items():
         assert KNOWN[name].fault in section
-        assert "| expected | wire | asgi |" in section
-        assert "| **as expected** | yes | yes |" in section
+        assert f"| expected | {' | '.join(EDGES)} |" in section
+        assert "| **as expected** |" + " yes |" * len(EDGES) in section
 
 
 def test_a_page_says_what_was_not_as_expected_and_what_was_not_run() -> None:
@@ -122,6 +130,17 @@ def test_a_page_says_what_was_not_as_expected_and_what_was_not_run() -> None:
     assert "| **as expected** | alerts: NexusCircuitOpen did not ring |" in said
     assert "`disk-full` was not run here: no iptables." in said
     assert "5 × 502 upstream_failed, 20 × 503 circuit_open; 0.2 s at most" in said
+
+
+@pytest.mark.skipif(not native.is_built(), reason="nexus-native is not built: make setup-dev says why")
+@pytest.mark.parametrize("model", ["alone", "far"])
+@in_a_loop
+async def test_who_is_said_to_pass_in_c_does(tmp_path: Path, model: str) -> None:
+    everywhere = ["http://engine.test"] * 3
+    async with driven(tmp_path, "native", routes_to(*everywhere)) as drive:
+        client = await drive.taken_over(posted(model=model))
+        assert await drive.ask(client, posted(model=model)) == [200] * 3
+        assert drive.served == 1
 
 
 @pytest.fixture
@@ -161,7 +180,7 @@ def chaos(*words: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.services
 @pytest.mark.timeout(300)
 def test_a_real_fault_is_as_declared_but_for_the_alert_that_was_left_out(tmp_path: Path) -> None:
-    """`make chaos` does all of them, on both edges; here one has a wrong expectation, and that alone is told."""
+    """`make chaos` does all of them, on every edge; here one has a wrong expectation, and that alone is told."""
     prometheus_program()
     real = KNOWN["engine-garbage" if namespaces.why_not() else "network-reset"]
     *others, left_out = real.alerts
@@ -169,7 +188,7 @@ def test_a_real_fault_is_as_declared_but_for_the_alert_that_was_left_out(tmp_pat
     wrong = real.model_copy(update={"alerts": tuple(others), "metrics": (*real.metrics, rings)})
     path = tmp_path / "scenarios.yaml"
     path.write_text(yaml.safe_dump({"wrong": wrong.model_dump(mode="json")}))
-    done = chaos("--declared", path, "--edges", os.environ.get("NEXUS_EDGE", "wire"), "--json")
+    done = chaos("--declared", path, "--edges", read_settings(EDGE).edge, "--json")
     assert done.returncode == 1, done.stderr
     (run,) = json.loads(done.stdout)
     assert run["broken"] == [f"alerts: {left_out} rang"], done.stderr
@@ -179,6 +198,16 @@ def test_a_scenario_that_is_none_is_refused_by_name() -> None:
     done = chaos("--only", "engine-kiled")
     assert done.returncode == 2
     assert "engine-kiled is no scenario: take one of engine-killed" in done.stderr
+
+
+def test_an_edge_that_is_not_built_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(native, "is_built", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["scenarios", "--only", "engine-killed"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "nexus-native is not built" in capsys.readouterr().err
 
 
 def test_the_machine_s_own_network_is_no_place_for_faults(monkeypatch: pytest.MonkeyPatch) -> None:
