@@ -14,8 +14,8 @@ HOUR = 3600.0
 
 
 class Kept(BatchWriter[int]):
-    def __init__(self, flush_seconds: float) -> None:
-        super().__init__("test-batches", flush_seconds=flush_seconds)
+    def __init__(self, flush_seconds: float, **bounds: int) -> None:
+        super().__init__("test-batches", flush_seconds=flush_seconds, **bounds)
         self.put_down: list[list[int]] = []
 
     def put(self, batch: list[int]) -> None:
@@ -47,6 +47,18 @@ def test_where_many_wait_they_are_written_before_their_time(patient: Kept, toget
     patient.stop()
     assert patient.written == many
     assert max(map(len, patient.put_down)) <= 100
+
+
+def test_who_writes_many_at_once_is_not_woken_for_half_of_them(patient: Kept) -> None:
+    """As it is with spans, of which each batch is a request of its own."""
+    writer = Kept(HOUR, most_at_once=1000)
+    writer.start()
+    for one in (writer, patient):
+        one.add_all(range(600))
+    until(lambda: len(patient.written) == 600, "the other is woken")
+    writer.add_all(range(600, 900))
+    writer.stop()
+    assert writer.put_down == [list(range(900))]
 
 
 def test_a_stop_writes_what_still_waits(patient: Kept) -> None:

@@ -31,6 +31,7 @@ class BatchWriter(ABC, Generic[T]):
         flush_seconds: float = _FLUSH_SECONDS,
     ) -> None:
         self._most_waiting, self._most_at_once, self._flush_seconds = most_waiting, most_at_once, flush_seconds
+        self._many = max(_MANY_WAITING, most_at_once)  # who writes more at once is to have whole batches
         self._waiting, self._lock = list[T](), threading.Lock()
         self._stop, self._due = threading.Event(), threading.Event()
         self._count = 0
@@ -78,7 +79,7 @@ class BatchWriter(ABC, Generic[T]):
     def count(self, more: int) -> None:
         """Of what waits; under the lock."""
         self._count += more
-        if self._count >= _MANY_WAITING and not self._due.is_set():
+        if self._count >= self._many and not self._due.is_set():
             self._due.set()
 
     def _run(self) -> None:
