@@ -139,10 +139,13 @@ class Streamed:
             return between() and not (gaps.waited or reader.held or reader.done) and exchange.clear()
 
         self.settle()
-        self._line = StreamLine(
-            plane_of(asyncio.get_running_loop()), socket, sink, ready, deliver, over, exchange.write,
-            reader.marks, reader.keeps, GAPS, self._asked,
-        )  # fmt: skip
+        try:
+            self._line = StreamLine(
+                plane_of(asyncio.get_running_loop()), socket, sink, ready, deliver, over, exchange.write,
+                reader.marks, reader.keeps, GAPS, self._asked,
+            )  # fmt: skip
+        except OSError:  # of sockets that are watched there is a most
+            return None
         return self._line
 
     def settle(self) -> None:

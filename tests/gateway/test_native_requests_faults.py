@@ -4,6 +4,7 @@ And nothing of a request, or of a connection, is kept behind its end."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 from collections import Counter
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from nexus_gateway.straight.compiled import Compiled
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire import WireProtocol
 
+from ..support.hand_fed import HEAD
 from ..support.issuer import until
 from ..support.over_sockets import Client, Drive, driven, in_a_loop
-from ..support.two_ways import ANSWERS, LEAVES, LOST, OK, posted
+from ..support.passed_by import FIRST, LAST, NEXT, event
+from ..support.two_ways import ANSWERS, IDS, LEAVES, LOST, OK, posted
 
 nexus_native: Any = pytest.importorskip("nexus_native", reason="nexus-native is not built here")
 
@@ -103,6 +106,43 @@ async def test_where_nothing_can_be_told_answers_are_given(tmp_path: Path, monke
             patch.setattr(type(drive.gateway.logs), "write_text", failing)
             assert await drive.ask(client, posted()) == [200] * 3
         await _is_well(drive, client)
+
+
+@in_a_loop
+async def test_what_c_could_not_take_over_is_python_s_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(nexus_native.ClientLine):
+        take_over = failing
+
+    async with driven(tmp_path / "one", "native") as drive:
+        client = await drive.client()
+        with monkeypatch.context() as patch:
+            patch.setattr(nexus_native, "ClientLine", Failing)
+            assert await drive.ask(client, posted()) == [200]
+        assert (drive.served, drive.handed_over) == (0, 0)
+        await _is_well(drive, client)
+
+
+@pytest.mark.parametrize("line", ["ClientLine", "EngineLine", "StreamLine"])
+@in_a_loop
+async def test_where_no_more_sockets_can_be_watched_all_goes_by_python(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(getattr(nexus_native, line)):  # type: ignore[misc]  # which of them is the case
+        def __init__(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, "for this test")
+
+    monkeypatch.setattr(nexus_native, line, Full)
+    stream = HEAD + FIRST, NEXT, LAST
+    async with driven(tmp_path / "one", "native") as drive:
+        client = await drive.client()
+        assert await drive.ask(client, posted()) == [200]
+        assert await drive.ask(client, posted(stream=True), *stream) == [200] * 2
+        assert await drive.ask(client, posted(stream=True, more=IDS), *stream) == [200] * 3
+        assert await drive.ask(client, posted()) == [200] * 4
+        assert client.heard.count(event("next")) == 2, "the streams are whole"
+        assert (drive.faults, drive.gateway.parallel.under_way) == ([], {})
 
 
 async def _is_well(drive: Drive, client: Client) -> None:

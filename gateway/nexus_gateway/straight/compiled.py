@@ -70,23 +70,32 @@ class Compiled:
         lent = engine.begin_engine_line(self.door.plane)
         if lent is None:
             return None
+        line = None
         try:
-            line = self._line(wire, socket, known, known.cut, native)
+            if (line := self._line(wire, socket, known, known.cut, native)) is not None:
+                line.take_over(
+                    lent, not engine.used, sent.body, sent.streams, sent.admitted, sent.ids, sent.started, sent.until
+                )
+                engine.heard_elsewhere()
+                return line
         except BaseException:
+            if line is not None:
+                line.end()
             engine.end_line()
             raise
-        engine.heard_elsewhere()
-        line.take_over(
-            lent, not engine.used, sent.body, sent.streams, sent.admitted, sent.ids, sent.started, sent.until
-        )
-        return line
+        engine.end_line()
+        return None
 
     def _line(
         self, wire: WireProtocol, socket: int, known: KnownHead, cut: tuple[bytes, int], native: NativeWay
-    ) -> ClientLine:
+    ) -> ClientLine | None:
         from nexus_native import ClientLine
 
-        return ClientLine(self.door, socket, wire, known, *cut, native, self.log_forms(native, wire))
+        forms = self.log_forms(native, wire)
+        try:
+            return ClientLine(self.door, socket, wire, known, *cut, native, forms)
+        except OSError:  # of sockets that are watched there is a most
+            return None
 
     def log_forms(self, native: NativeWay, wire: WireProtocol) -> tuple[Form, Form]:
         """Of whole answers and of streams."""
