@@ -231,8 +231,8 @@ class WireProtocol(LateParts):
         if self._line is not None:
             transport.pause_reading()
 
-    def lend(self, straight: StraightExchange, again: bool) -> None:
-        """C hears the answer, and the next request over it. `again` as above."""
+    def lend(self, straight: StraightExchange) -> None:
+        """C hears the answer, and the next request over it."""
         if self._current is not straight or self._held or self.flow.write_paused:
             return
         sent, socket = straight.sent(), lendable(self.transport)
@@ -243,8 +243,6 @@ class WireProtocol(LateParts):
             self._line, self._current = line, None
             self.tasks.discard(straight)
             self.transport.pause_reading()
-        elif again:
-            self.loop.call_soon(self.lend, straight, False)
 
     def end_line(self, fault: BaseException | None = None) -> None:
         """The transport reads and writes again. `fault`: what was raised meanwhile, and is its end."""

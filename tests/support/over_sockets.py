@@ -255,7 +255,7 @@ async def on_both(folder: Path, story: Callable[[Drive], Awaitable[None]], room:
             await drive.rests(drive.clients[-1])
             found.append(await drive.told())
             served += drive.served
-            assert drive.faults == []
+            assert drive.faults == [], drive.faults
             assert all(not state.in_flight for state in drive.gateway.endpoints._states.values())
     return found[0], found[1], served
 

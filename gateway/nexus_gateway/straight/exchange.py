@@ -125,13 +125,13 @@ class StraightExchange:
         head = way.ask_form % (ids.request_id, ids.trace_id, ids.trace_id, self._call_span, ids.flags, len(body))
         engine.send_straight(self, head.encode("latin-1"), body, until)
         if wire.native and way.native and not self.known.has_ids:
-            wire.loop.call_soon(wire.lend, self, True)
+            wire.loop.call_soon(wire.lend, self)
 
     def sent(self) -> Sent | None:
         """Once the engine is asked; None where it has answered, where it was told another body than the client's, and
         where the connection ends with the answer."""
         engine, ids = self._engine, self._ids
-        if self._body is not self._sent or not self.keeps or not engine.hears_straight(self):
+        if self._body is not self._sent or not self.keeps or engine.owner is not self:
             return None
         digits = ids.request_id + ids.trace_id + ids.span_id + self._call_span
         streams = self._asked.stream and self.way.surface.streams

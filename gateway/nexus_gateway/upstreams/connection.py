@@ -108,18 +108,12 @@ class Connection(asyncio.Protocol):
     def straight_since(self, hearer: StraightHearer, until: float) -> None:
         """As if it had been sent by `send_straight`."""
         self.owner = self._straight = hearer
-        self._whole, self._fault = False, None
-        self._until, self._too_late = until, _NO_FIRST_BYTE
+        self._whole, self._fault, self._until, self._too_late = False, None, until, _NO_FIRST_BYTE
         self._timer.ring_by(until, self._rang)
-
-    def hears_straight(self, hearer: StraightHearer) -> bool:
-        """Whether its request is under way, and nothing has been heard of its answer."""
-        return self._straight is hearer
 
     def heard_elsewhere(self) -> None:
         """The straight answer is C's to hear."""
-        self._straight = self._until = self.owner = None
-        self._whole = True
+        self._straight, self._until, self.owner, self._whole = None, None, None, True
 
     def streaming_since(self, owner: object, *, keep: bool) -> None:
         """As if its answer, which comes in frames, had been read here until now."""
@@ -393,8 +387,7 @@ class Connection(asyncio.Protocol):
         """Free for another call, once this call's has read the end of its answer: before that, bytes wait here."""
         if self._released:
             return
-        self._released = self.used = True
-        self.owner = None
+        self._released, self.used, self.owner = True, True, None
         self.end_line()
         if self._keep and self.alive:
             self._idle(self)
