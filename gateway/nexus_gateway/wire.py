@@ -34,13 +34,17 @@ from nexus_gateway.wire_exchange import WireExchange
 if TYPE_CHECKING:
     from nexus_native import ClientLine, Events, Form, NativeWay
 
+_LATE = 64 << 10
+"""Bytes of a body that is waited for before the story begins."""
+LATE_SECONDS = 0.02
 _STREAM = Asked("", stream=True)
 """What is left of what was asked for, once its stream has begun."""
 
 
 class WireProtocol(LateParts):
     __slots__ = ("_admin_port", "_current", "_gateway", "_handed_over", "_held", "_idle_clock", "_idle_since",
-                 "_line", "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_unread")  # fmt: skip
+                 "_late_clock", "_line", "_looked_at", "_never_ours", "_room_clock", "_room_seconds", "_unread",
+                 "_waited")  # fmt: skip
 
     def __init__(self, gateway: Gateway, admin_port: int | None, **given: Any) -> None:
         """`admin_port`: where no path is relayed; None where operators have no port of their own. `given` by uvicorn,
@@ -55,6 +59,10 @@ class WireProtocol(LateParts):
         """Bytes of `_held` that are known to be the beginning of a head that may become plain."""
         self._unread = 0
         """Bytes to come of a body that was answered without having been asked for."""
+        self._late_clock: asyncio.TimerHandle | None = None
+        """Runs while the rest of a body is waited for."""
+        self._waited = False
+        """Whether that has been in vain for the head that is held."""
         self._handed_over = self._never_ours = False
         """Whether uvicorn has what came last, and gets all there is."""
         self._room_seconds = 0.0
@@ -72,7 +80,12 @@ class WireProtocol(LateParts):
         port = self.server[1] if self.server is not None else None
         self._never_ours = self._handed_over = self._admin_port is not None and port == self._admin_port
 
+    def eof_received(self) -> None:
+        self._wait_no_more()
+        super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
         super().connection_lost(exc)
         if self._line is not None:
             self._line.hand_back()
@@ -140,12 +153,19 @@ class WireProtocol(LateParts):
     def _take(self, head: bytes, rest: bytes) -> bool:
         """False where the head is no plain one: nothing has been done then."""
         heads, plain = self._gateway.heads, None
+        waited, self._waited = self._waited, False
         if (found := heads.find(head)) is not None:
             known, length = found
         elif (plain := plain_head(head)) is not None:
             known, length = KnownHead(plain), plain.length
         else:
             return False
+        if known.digest is not None and len(rest) < length <= _LATE and not waited:
+            self._wait(head + b"\r\n" + rest)
+            return True
+        if self._late_clock is not None:
+            self._late_clock.cancel()
+            self._late_clock = None
         if len(rest) >= length <= LARGEST and known.digest is not None:
             straight = set_out(self._gateway, self, known, plain, rest[:length])
             if straight is not None:
@@ -157,6 +177,21 @@ class WireProtocol(LateParts):
                 return True
         self._begin(plain or known.plain(length), rest)
         return True
+
+    def _wait(self, data: bytes) -> None:
+        """For the rest of a body: many clients write it behind the head, and what is all there may go straight."""
+        self._held = data
+        if self._late_clock is None:
+            self._late_clock = self.loop.call_later(LATE_SECONDS, self._wait_no_more)
+
+    def _wait_no_more(self) -> None:
+        """What comes of it is the story's to say."""
+        if self._late_clock is None:
+            return
+        self._late_clock.cancel()
+        self._late_clock, self._waited = None, True
+        if not self.flow.write_paused:
+            self._look(self._held)
 
     def _begin(self, plain: PlainHead, rest: bytes) -> None:
         self._stop_clock()
@@ -296,6 +331,7 @@ class WireProtocol(LateParts):
         """uvicorn stops: what is under way is finished, and then the connection."""
         if self._line is not None:
             self._line.hand_back()
+        self._wait_no_more()
         if self._current is not None:
             self._current.keeps = False
         else:

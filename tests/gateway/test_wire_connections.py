@@ -13,6 +13,7 @@ from nexus_gateway.asked import LARGEST
 from nexus_gateway.body_limits import BODY_SECONDS
 from nexus_gateway.limited_protocol import HEAD_SECONDS
 from nexus_gateway.settings import EDGES, Edge
+from nexus_gateway.wire import LATE_SECONDS
 
 from ..support.edges import Connection, Server, settled
 from .test_exchange import make_gateway
@@ -87,11 +88,19 @@ def test_the_next_head_has_its_own_time(edge: Edge) -> None:
     asyncio.run(waited())
 
 
+async def begin_body(connection: Connection) -> None:
+    """Nearly all of it, for whose rest it is not waited any more before the story begins."""
+    await connection.say(posted()[:-3])
+    (late,) = connection.clocks.running(LATE_SECONDS)
+    late.ring()
+    await settled()
+
+
 @run
 async def test_a_body_that_does_not_come_is_408_and_the_end_of_the_connection() -> None:
     server = Server("wire", make_gateway())
     connection = server.connect()
-    await connection.say(posted()[:-3])
+    await begin_body(connection)
     (clock,) = connection.clocks.running(BODY_SECONDS)
     clock.ring()
     await settled()
@@ -335,8 +344,8 @@ def test_a_gateway_that_stops_finishes_what_is_under_way_and_nothing_else(edge: 
         server = Server(edge, make_gateway())
         connection = server.connect()
         await connection.say(posted()[:-3])
-        assert server.state.tasks, "uvicorn waits for it"
         connection.protocol.shutdown()
+        assert server.state.tasks, "uvicorn waits for it"
         assert not connection.transport.closing
         await connection.say(posted()[-3:] + posted(b"r-2"))
         (told,) = connection.heard()
@@ -351,7 +360,7 @@ def test_a_gateway_that_stops_finishes_what_is_under_way_and_nothing_else(edge: 
 async def test_what_is_under_way_when_the_grace_is_over_is_cut_off() -> None:
     server = Server("wire", make_gateway())
     connection = server.connect()
-    await connection.say(posted()[:-3])
+    await begin_body(connection)
     for under_way in server.state.tasks:
         under_way.cancel()
     await settled()

@@ -1,9 +1,7 @@
-"""A client's connection while C has it: between two requests, or with one under way.
+"""A client's connection while C has it: a request and its answer.
 
-A request is taken here when its head is, but for the digits of its length, the one that went before it over the same
-connection, and when it would take the straight way in Python (`straight/setting_out.py`), whose steps these are. What is
-anything else is handed back before anything was done. A request that is under way and comes to anything but a whole
-answer goes on in Python, as if it had been asked there.
+A request is taken when it would take the straight way in Python (`straight/setting_out.py`), whose steps these are. One that
+is under way and comes to anything but a whole answer goes on in Python, as if it had been asked there.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -11,15 +9,15 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
 
 from nexus_native.door cimport Door
-from nexus_native.engine_line cimport Asker, EngineLine, give_back, idle_engine
+from nexus_native.engine_line cimport EngineLine, give_back, idle_engine
 from nexus_native.estimate cimport BYTES_A_TOKEN, estimate
 from nexus_native.events cimport ENDED, STOPS, Events, Walked
 from nexus_native.forms cimport ID_DIGITS, Form, Told, new_ids, now, write_time
-from nexus_native.known_head cimport behind_head
 from nexus_native.native_way cimport NativeWay
 from nexus_native.plain_json cimport (
     PlainAsked, PlainHead, PlainUsage, read_answer_head, read_asked, read_stream_head, read_usage,
 )
+from nexus_native.request_line cimport RequestLine
 
 cdef enum:
     MOST_HELD = 64 << 10  # bytes of a frame that has come in part
@@ -27,12 +25,7 @@ cdef enum:
 cdef double AFTER_DONE_SECONDS = 1.0  # as in streamed.py
 
 
-cdef class ClientLine(Asker):
-    cdef Door _door
-    cdef object _wire
-    cdef object _known
-    cdef bytes _head
-    cdef Py_ssize_t _digits_at
+cdef class ClientLine(RequestLine):
     cdef NativeWay _way
     cdef Form _log
     cdef Form _stream_log
@@ -43,31 +36,21 @@ cdef class ClientLine(Asker):
     cdef bytes _first_lines
     cdef object _default_headers
     cdef readonly double idle_since
-    cdef EngineLine _engine
     cdef bytes _body
     cdef object _admitted
     cdef object _snapshot
     cdef bint _counts
     cdef bint _first
     cdef double _started
-    cdef readonly double until
     cdef Told _told
 
     def __init__(self, Door door not None, int source, wire, known, bytes head not None, Py_ssize_t digits_at,
                  NativeWay way not None, tuple logs not None):
-        """`head`: without the digits of its length, which stand at `digits_at`. `logs`: the forms of its lines, of whole
-        answers and of streams."""
-        if not 0 < digits_at < len(head):
-            raise ValueError(f"digits_at: {digits_at}")
-        self.plane, self.source, self._door, self._wire, self._known = door.plane, source, door, wire, known
-        self._head, self._digits_at, self._way = head, digits_at, way
-        self._log, self._stream_log = logs
+        """`logs`: the forms of its lines, of whole answers and of streams."""
+        super().__init__(door, source, wire, known, head, digits_at)
+        self._way, (self._log, self._stream_log) = way, logs
         self.idle_since = now()
         self.watch()
-
-    @property
-    def asks(self):
-        return self._engine is not None
 
     def end(self):
         """It is read by its transport from now on."""
@@ -91,23 +74,7 @@ cdef class ClientLine(Asker):
 
     # --- there -----------------------------------------------------------------------------------------------------
 
-    cdef int came(self, const char* data, Py_ssize_t length) except -1:
-        cdef const char* body
-        cdef Py_ssize_t size
-        if self._engine is None:
-            size = behind_head(self._head, self._digits_at, data, length)
-            if size >= 0:
-                body = data + length - size
-                if self._set_out(body, size):
-                    return 0
-        came = PyBytes_FromStringAndSize(data, length)
-        wire = self._wire
-        self.gone()
-        wire.data_received(came)
-        return 0
-
     cdef bint _set_out(self, const char* body, Py_ssize_t size) except -1:
-        """False where it is another's: then nothing has been done, and nothing counted."""
         cdef PlainAsked asked
         cdef NativeWay way = self._way
         cdef long long tokens
@@ -347,12 +314,15 @@ cdef class ClientLine(Asker):
 
     cdef int gone(self) except -1:
         """What comes next is its transport's to read, its end too."""
+        wire, part = self._wire, self._taken_part()
         try:
             self._leave()
         except BaseException as fault:
             self.failed(fault)
         else:
-            self._wire.end_line()
+            wire.end_line()
+            if part is not None and not wire.transport.is_closing():
+                wire.data_received(part)
         return 0
 
     cdef int unheard(self) except -1:
@@ -361,6 +331,7 @@ cdef class ClientLine(Asker):
     cdef void failed(self, fault) noexcept:
         """The client is cut off. What is under way goes on in Python, and ends with that; or it ends here."""
         try:
+            self._taken_part()
             self._leave()
         finally:
             if self._counts:
@@ -404,7 +375,7 @@ cdef class ClientLine(Asker):
         return 0
 
     def look_at_time(self, double time):
-        if self._begun:
+        if self._begun and self._engine is not None:
             self.until = self._patient_until()
         if time >= self.until:
             self.gone()
