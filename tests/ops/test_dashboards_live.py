@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ..support.busy_stack import NAMESPACE, busy_stack
+from ..support.busy_stack import BROKEN, NAMESPACE, busy_stack
 from ..support.gateway import until
 from ..support.grafana_faults import filled, targets
 from ..support.prometheus_server import Prometheus
@@ -29,6 +29,8 @@ PATIENCE = 90.0
 WINDOW = {"__rate_interval": "1m"}
 SCRAPED = (
     "count(count by (route) (gateway_release_requests_total)) == 5",
+    f'count(gateway_release_requests_total{{release="{BROKEN}",status=~"5.."}}) > 0',
+    f'count(gateway_drawn_requests_total{{release="{BROKEN}"}}) > 0',
     "count(vllm:num_requests_running) == 2",
     "count(nexus:slo_availability_budget:left) == 5",
 )

@@ -108,6 +108,10 @@ class _Asked(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
 
+    def say_no_more(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     def narrow(self) -> None:
         """Of what is written to it, little waits in the gateway's socket."""
         there = self._engine.there[self.transport.get_extra_info("peername")]
@@ -242,6 +246,8 @@ async def driven(
         await until(lambda: all(one.transport.is_closing() for one in drive.protocols))
         await drive.gateway.close()
         engine.close()
+        for asked in drive.engine.made:
+            asked.say_no_more()
         patch.undo()
 
 
