@@ -180,6 +180,7 @@ class WireProtocol(LateParts):
 
     def _wait(self, data: bytes) -> None:
         """For the rest of a body: many clients write it behind the head, and what is all there may go straight."""
+        self._stop_clock()
         self._held = data
         if self._late_clock is None:
             self._late_clock = self.loop.call_later(LATE_SECONDS, self._wait_no_more)

@@ -108,6 +108,23 @@ async def test_one_that_is_late_is_waited_for_by_the_story(taken_over: bool, tmp
 
 
 @in_a_loop
+async def test_one_that_comes_a_byte_at_a_time_has_no_more_time_in_c_than_another(tmp_path: Path) -> None:
+    async with driven(tmp_path / "one", "native") as drive:
+        client = await drive.taken_over(SAID)
+        protocol = client.protocol
+        assert protocol is not None
+        await say_apart(drive, client, SAID[:BODY])
+        place = BODY
+        while protocol._line is not None:
+            assert place < len(SAID), "all of it came to C, in six seconds"
+            await client.say(SAID[place : place + 1])
+            place += 1
+            await asyncio.sleep(0.02)  # so slow is this client
+        await client.say(SAID[place:])
+        assert (await client.answers(3))[-1] == 200
+
+
+@in_a_loop
 async def test_a_large_one_is_not_waited_for(tmp_path: Path) -> None:
     async with driven(tmp_path / "one", "native") as drive:
         client, said = await drive.client(), posted(user="x" * 100_000)

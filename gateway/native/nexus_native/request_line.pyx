@@ -36,6 +36,8 @@ cdef class RequestLine(Asker):
         if self._engine is None:
             size = behind_head(self._head, self._digits_at, data, length)
             if size == IN_PART:
+                if part is None:  # a client that says a byte at a time has no more time for it than another
+                    self.until = now() + PART_SECONDS
                 return self._keep(data, length)
             if size >= 0 and self._set_out(data + length - size, size):
                 return 0
@@ -46,7 +48,7 @@ cdef class RequestLine(Asker):
         return 0
 
     cdef int _keep(self, const char* data, Py_ssize_t length) except -1:
-        self._part, self.until = PyBytes_FromStringAndSize(data, length), now() + PART_SECONDS
+        self._part = PyBytes_FromStringAndSize(data, length)
         self._door.begun(self, self.until)
         return 0
 
