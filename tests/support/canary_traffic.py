@@ -109,13 +109,17 @@ class MadeUpFigures:
     def __init__(self, canary: Behaviour = SAME, seed: int = 0) -> None:
         self.canary, self.seed, self.weight = canary, seed, 1
         self.asked: list[Arms] = []
+        self.marks: list[str] = []
+        """Each weight's commit, once. Its place here is drawn by: its hash is of the clock, and so another each run."""
         self.gone = False
 
     def look(self, arms: Arms, labels: Mapping[str, str], since: datetime, until: datetime, seconds: int) -> Looked:
         if self.gone:
             raise Unreachable("nobody answers")
         self.asked.append(arms)
-        rng = np.random.default_rng([self.seed, int(arms.mark[:8], 16)])
+        if arms.mark not in self.marks:
+            self.marks.append(arms.mark)
+        rng = np.random.default_rng([self.seed, self.marks.index(arms.mark)])
         count = int((until - since).total_seconds() // seconds)
         blocks = [draw(rng, window, self.weight, self.canary) for window in windows(since, count, seconds)]
         return Looked("prometheus", tuple(blocks), BUCKETS)
