@@ -214,7 +214,7 @@ class Gateway:
 
     def _scraped(self, upstream: routes.Upstream, endpoint: Endpoint, scrape: Scrape | None) -> None:
         self.metrics.scrapes.add((upstream.name, "failed" if scrape is None else "taken"))
-        self.placements.scraped(endpoint.id, scrape, self.endpoints.of(endpoint.id).in_flight)
+        self.placements.scraped(endpoint.id, scrape, self.endpoints.of(endpoint.id).in_flight, time.monotonic())
 
     def _changed_health(self, endpoint: str, well: bool) -> None:
         message = "endpoint is well" if well else "endpoint is unwell"

@@ -48,7 +48,7 @@ def _choice(count: int, requests: int, waiting: int) -> Callable[[], object]:
     placements.keep((upstream,), 0.0)
     seen = [Seen(one.id, "closed", admits=True, well=True, resting=False, in_flight=0) for one in upstream.endpoints]
     for one in upstream.endpoints:
-        placements.scraped(one.id, Scrape(waiting, requests), 0)
+        placements.scraped(one.id, Scrape(waiting, requests), 0, 0.0)
     keys = keys_of(_prompt(_body()))
     answers = count_up(1000)
 

@@ -97,6 +97,8 @@ vllm:kv_cache_usage_perc{engine="1",model_name="m"} 5e-1
 def test_figures_of_several_engines_are_added() -> None:
     assert scrape_of(VLLM) == Scrape(4.0, 8.0, 0.5)
     assert scrape_of(VLLM + b"nexus:prefill_queue_tokens 700\n").prefill_tokens == 700
+    ended = b'vllm:request_success_total{engine="%d",finished_reason="%s",model_name="m"} 70.0\n'
+    assert scrape_of(VLLM + ended % (0, b"stop") + ended % (1, b"stop") + ended % (0, b"abort")).answered == 210
     assert scrape_of(b"sglang:num_queue_reqs 2\nsglang:num_running_reqs 5\nsglang:token_usage 0.9\n") == Scrape(
         2, 5, 0.9
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Sequence
 
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.placements import Placed, Placements
+from nexus_gateway.prefix_routing.arrivals import Arrived, Weights
 from nexus_gateway.prefix_routing.choice import (
     LEAST_SHARED,
     TRIED,
@@ -54,10 +56,13 @@ def plain_choice(
     gain: Gain,
     group_scores: Sequence[int] | None = None,
     dealt: Sequence[float] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Choice:
     everyone = range(len(places))
     by_group = group_scores or [plain_score(keys.group, one.seed) for one in places]
-    by_conversation = [plain_score(keys.conversation, one.seed) for one in places]
+    by_conversation: list[float] = [plain_score(keys.conversation, one.seed) for one in places]
+    if weights is not None:
+        by_conversation = [math.log((by_conversation[n] + 1) / (2**64 + 1)) / weights[n] for n in everyone]
     slow = parameters.slow_start_seconds
     draws = [plain_score(keys.conversation ^ LARGEST, one.seed) for one in places]
     let_in = [n for n in everyone if places[n].age >= slow or draws[n] < places[n].age / slow * LARGEST]
@@ -128,6 +133,7 @@ def test_scores_of_many_at_once_are_those_of_each(key: int, seeds: list[int]) ->
     holders=st.sets(st.sampled_from(["e0", "e1", "e2", "gone"]), max_size=3),
     gain=st.sampled_from([Gain(), Gain(0.2, 0.9), Gain(0.02, 0.4), Gain(0.1, 0.2)]),
     dealt=st.lists(st.sampled_from([0.0, 1000.0]) | st.floats(0, 1e6), min_size=16, max_size=16) | st.none(),
+    weights=st.lists(st.sampled_from([0.5, 1.0, 2.0]), min_size=16, max_size=16) | st.none(),
 )
 def test_the_choice_is_the_one_of_the_plain_form(
     given_loads: list[Load],
@@ -138,13 +144,16 @@ def test_the_choice_is_the_one_of_the_plain_form(
     holders: set[str],
     gain: Gain,
     dealt: list[float] | None,
+    weights: list[float] | None,
 ) -> None:
     places = [
         Place(f"e{n}", seed_of(f"http://e{n}"), load, ages[n] if ages else float("inf"))
         for n, load in enumerate(given_loads)
     ]
+    weights = weights[: len(places)] if weights else None
     asked = keys, tokens, places, bar, PARAMETERS, holders
-    assert choose(*asked, gain=gain, dealt=dealt) == plain_choice(*asked, gain, dealt=dealt)
+    found = choose(*asked, gain=gain, dealt=dealt, weights=weights)
+    assert found == plain_choice(*asked, gain, dealt=dealt, weights=weights)
 
 
 def upstream(count: int) -> Upstream:
@@ -161,6 +170,7 @@ class Plainly:
         self.owns, self.scrapes = [Own() for _ in range(count)], [None] * count
         self.came = [-float("inf")] * count
         self.learned, self.widths, self.evenness = Learned(), Widths(), Evenness()
+        self.arrived, self.weights = [Arrived() for _ in range(count)], Weights()
 
     def place(self, upstream: Upstream, keys: Keys, size: int, seen: Sequence[Seen], now: float) -> tuple[str, Why]:
         numbers = [n for n, one in enumerate(seen) if one.admits and not one.resting]
@@ -175,13 +185,18 @@ class Plainly:
         bar = self.widths.of(keys.group, by_group, need_of(len(places)), tokens, now)
         if bar == NARROW:
             by_group = list(self.evenness.scores(keys.group, by_group, places, now))
-        found = plain_choice(keys, tokens, places, bar, PARAMETERS, (), self.learned.gain, by_group)
+        if self.weights.due(now):
+            self.weights.reckon({one.id: arrived for one, arrived in zip(of, self.arrived, strict=False)}, now)
+        weights, gain = self.weights.of([one.id for one in places]), self.learned.gain
+        found = plain_choice(keys, tokens, places, bar, PARAMETERS, (), gain, by_group, weights=weights)
         return places[found.place].id, found.why
 
 
 events = st.one_of(
     st.tuples(st.just("ask"), st.integers(0, 5), st.integers(0, 40), st.sets(st.integers(0, 4), max_size=4)),
-    st.tuples(st.just("scraped"), st.integers(0, 4), st.integers(0, 30), st.booleans()),
+    st.tuples(
+        st.just("scraped"), st.integers(0, 4), st.integers(0, 30), st.booleans(), st.integers(0, 900) | st.none()
+    ),
     st.tuples(st.just("unscraped"), st.integers(0, 4)),
     st.tuples(st.just("answered"), st.booleans(), st.integers(0, 4000)),
     st.tuples(st.just("wait"), st.integers(1, 20)),
@@ -220,13 +235,15 @@ def test_placements_that_keep_what_has_not_changed_choose_as_those_that_keep_not
                 calls[number] += 1
                 plain.owns[number].tokens += placed.uncached
                 under_way.append((placed, number))
-            case ("scraped", number, waiting, counts) if number < len(current.endpoints):
-                scrape = Scrape(waiting, 2 * waiting, prefill_tokens=500.0 * waiting if counts else None)
-                quick.scraped(current.endpoints[number].id, scrape, calls[number])
+            case ("scraped", number, waiting, counts, answered) if number < len(current.endpoints):
+                tokens = 500.0 * waiting if counts else None
+                scrape = Scrape(waiting, 2 * waiting, prefill_tokens=tokens, answered=answered)
+                quick.scraped(current.endpoints[number].id, scrape, calls[number], now)
+                plain.arrived[number].scraped(scrape, now)
                 plain.scrapes[number], plain.owns[number].calls = scrape, calls[number]
                 plain.owns[number].scraped()
             case ("unscraped", number) if number < len(current.endpoints):
-                quick.scraped(current.endpoints[number].id, None, calls[number])
+                quick.scraped(current.endpoints[number].id, None, calls[number], now)
                 plain.scrapes[number] = None
             case ("answered", ends, cached) if under_way:
                 placed, number = under_way[0]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
+from nexus_gateway.prefix_routing.arrivals import Arrived
 from nexus_gateway.prefix_routing.choice import Place
 from nexus_gateway.prefix_routing.load import Own, Scrape, load_of
 
@@ -14,6 +15,7 @@ from nexus_gateway.prefix_routing.load import Own, Scrape, load_of
 class Known:
     own: Own = field(default_factory=Own)
     scrape: Scrape | None = None
+    arrived: Arrived = field(default_factory=Arrived)
     came: float = -inf
     """When it came to an upstream that had others before."""
     place: Place | None = None
@@ -35,9 +37,10 @@ class Known:
         self.place = Place(id, seed, load_of(scrape, self.own, mean_uncached))
         return self.place
 
-    def scraped(self, scrape: Scrape | None, in_flight: int) -> None:
+    def scraped(self, scrape: Scrape | None, in_flight: int, now: float) -> None:
         self.scrape, self.place = scrape, None
         if scrape is not None:
+            self.arrived.scraped(scrape, now)
             self.own.calls = in_flight
             self.own.scraped()
 

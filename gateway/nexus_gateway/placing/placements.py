@@ -8,6 +8,7 @@ from math import inf
 
 from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.known import Known
+from nexus_gateway.prefix_routing.arrivals import Weights
 from nexus_gateway.prefix_routing.choice import HOMELESS, Parameters, Place, Why, choose
 from nexus_gateway.prefix_routing.dealt import Dealt
 from nexus_gateway.prefix_routing.evenness import Evenness
@@ -62,6 +63,7 @@ class Placements:
         self._evenness: dict[str, Evenness] = {}
         self._dealt: dict[str, Dealt] = {}
         self._learned: dict[str, Learned] = {}
+        self._weights: dict[str, Weights] = {}
 
     def keep(self, upstreams: Collection[Upstream], now: float) -> None:
         """Takes a configuration: forgets what it does not name. The endpoints of an upstream that is new are all taken
@@ -81,13 +83,13 @@ class Placements:
             del self._known[gone]
         for known in self._known.values():
             known.place = None
-        for of_upstreams in (self._widths, self._evenness, self._dealt, self._learned):
+        for of_upstreams in (self._widths, self._evenness, self._dealt, self._learned, self._weights):
             for gone in of_upstreams.keys() - self._endpoints.keys():
                 del of_upstreams[gone]
 
-    def scraped(self, endpoint: str, scrape: Scrape | None, in_flight: int) -> None:
+    def scraped(self, endpoint: str, scrape: Scrape | None, in_flight: int, now: float) -> None:
         """`in_flight`: our calls of it now."""
-        self._of(endpoint).scraped(scrape, in_flight)
+        self._of(endpoint).scraped(scrape, in_flight, now)
 
     def place(
         self,
@@ -119,7 +121,9 @@ class Placements:
         new = holders is not None and not any(one.id in holders for one in places)
         dealt = self._dealt.setdefault(upstream.name, Dealt()) if new else None
         given = dealt.to([one.seed for one in places], now) if dealt is not None else None
-        choice = choose(keys, tokens, places, bar, parameters, holders or (), seeds, by_group, learned.gain, given)
+        weights = self._weights_of(upstream, places, now)
+        gain = learned.gain
+        choice = choose(keys, tokens, places, bar, parameters, holders or (), seeds, by_group, gain, given, weights)
         if dealt is not None and choice.why not in HOMELESS:
             dealt.count(places[choice.place].seed, tokens)
         return Placed(
@@ -184,6 +188,12 @@ class Placements:
         if now - self._newest < slow_start:
             places = [one._replace(age=now - self._of(one.id).came) for one in places]
         return places
+
+    def _weights_of(self, upstream: Upstream, places: Sequence[Place], now: float) -> Sequence[float] | None:
+        weights = self._weights.setdefault(upstream.name, Weights())
+        if weights.due(now):
+            weights.reckon({one.id: self._of(one.id).arrived for one in upstream.endpoints}, now)
+        return weights.of([one.id for one in places])
 
     def _seeds_of(self, upstream: Upstream, places: Sequence[Place]) -> Seeds:
         """Made already where none is left out, and the configuration is not an older one."""

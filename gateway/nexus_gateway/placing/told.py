@@ -29,9 +29,10 @@ def choice_told(
 ) -> dict[str, Any] | None:
     """None where nothing is chosen by prefix. `loads` by endpoint; None for one that said nothing, idle where there is
     no entry. `share`: of the upstream's load that the prompt's group makes, 0 to 1, by which it may use more endpoints
-    than one. That, what home saves, which groups are dealt out anew for evenness and who has answered before, a running
-    gateway alone knows: home is taken to be worth it and to stay, and nothing to be remembered. `if_new`: where the
-    conversation begins if the placement memory knows of none such; None where there is no memory."""
+    than one. That, what home saves, which groups are dealt out anew for evenness, what endpoints weigh and who has
+    answered before, a running gateway alone knows: home is taken to be worth it and to stay, and nothing to be
+    remembered. `if_new`: where the conversation begins if the placement memory knows of none such; None where there is
+    no memory."""
     parameters = upstream.prefix
     if parameters is None or decided.route is None or not keeps_prompts(question.surface):
         return None
@@ -61,7 +62,8 @@ def choice_told(
         "width": choice.width,
         "group_share": share,
         "order": [place.id for _, place in sorted(zip(by_group, places, strict=True), reverse=True)],
-        "assumed": "home is worth it and not moved for evenness, and nothing is remembered of the conversation",
+        "assumed": "home is worth it and moved neither for evenness nor by weights, and nothing is remembered of the"
+        " conversation",
         "loads": [
             {
                 "endpoint": one.id,

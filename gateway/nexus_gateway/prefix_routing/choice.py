@@ -118,17 +118,19 @@ def choose(
     group_scores: Sequence[int] | None = None,
     gain: Gain = ALL,
     dealt: Sequence[float] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Choice:
     """Of at least one place. `tokens`: of the prompt; `bar`: of its group; `holders`: ids that have answered the
     conversation lately, where that is remembered; `seeds` and `group_scores`: of these places, where the caller has
     them; `gain`: what home saves, as learned; `dealt`: only where the conversation is known to be new, and it will be
-    remembered where it began: how much of new conversations each place was given lately."""
+    remembered where it began: how much of new conversations each place was given lately; `weights`: of the places,
+    where some are to have fewer conversations than others (`arrivals.py`)."""
     seeds = seeds or Seeds([one.seed for one in places])
     by_group = seeds.scores(keys.group) if group_scores is None else group_scores
     open_to_it = started(keys, places, seeds, parameters.slow_start_seconds)
     inside = [one for one in open_to_it if by_group[one] >= bar] if bar != NARROW else []
     inside = inside or [max(open_to_it, key=by_group.__getitem__)]
-    by_conversation = seeds.scores(keys.conversation) if len(inside) > 1 else by_group
+    by_conversation = _of_conversation(keys, seeds, weights) if len(inside) > 1 else by_group
     home = max(inside, key=by_conversation.__getitem__)
     if tokens < parameters.least_tokens:
         return Choice(lightest(places), home, "short", len(inside))
@@ -162,6 +164,10 @@ def choose(
     able = [one for one in known if places[one].load.requests < limit]
     found = min(able, key=cost) if able else lightest(places)
     return Choice(found, home, _why(found, home, holding, within, full=not able), len(inside))
+
+
+def _of_conversation(keys: Keys, seeds: Seeds, weights: Sequence[float] | None) -> Sequence[float]:
+    return seeds.scores(keys.conversation) if weights is None else seeds.weighted(keys.conversation, weights)
 
 
 def _first_outside(open_to_it: Collection[int], inside: Collection[int], by_group: Sequence[int]) -> Sequence[int]:

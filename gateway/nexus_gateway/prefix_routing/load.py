@@ -19,6 +19,8 @@ class Scrape(NamedTuple):
     """0 to 1 of its KV cache."""
     prefill_tokens: float | None = None
     """Prompt tokens that wait to be computed, from an engine that says so."""
+    answered: float | None = None
+    """Requests that have ended since it began, from an engine that counts them."""
 
 
 @dataclass(slots=True)

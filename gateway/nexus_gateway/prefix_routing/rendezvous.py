@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import log
 from struct import Struct
 
 LARGEST = (1 << 64) - 1
@@ -40,3 +41,9 @@ class Seeds:
         x = (x ^ x >> 27) & low
         x = x * 0x94D049BB133111EB & low
         return self._read((x ^ x >> 31).to_bytes(self._size, "little"))
+
+    def weighted(self, key: int, weights: Sequence[float]) -> Sequence[float]:
+        """The same, but each is the highest for as large a part of all keys as its weight is of the sum. A weight that
+        changes moves no key between two others (Schindelhauer and Schomaker 2005)."""
+        scores = zip(self.scores(key), weights, strict=True)
+        return [log((score + 1) / (LARGEST + 2)) / weight for score, weight in scores]

@@ -71,6 +71,7 @@ class Engine:
 
     def __init__(self, name: str, machine: Machine) -> None:
         self.name, self.machine = name, machine
+        self.answered = 0
         self.to_compute = 0
         """Prompt tokens that its requests have left, as they were cached when each came."""
         self._pool = BlockPool(machine.kv_tokens // machine.block)
@@ -101,6 +102,7 @@ class Engine:
             await self._writing.write(question.answer - 1)
             lease.computed = question.read
             self._begun -= 1
+        self.answered += 1
 
     async def _prefill(self, uncached: int) -> None:
         pace = self.machine.pace

@@ -28,6 +28,8 @@ class Seen:
     calls: int = 0
     """Of this gateway's, that are under way."""
     scraped: Stats | None = None
+    answered: int = 0
+    """Requests that the engine had answered then."""
     sent_since: int = 0
     """Own calls since the scrape."""
     ended_since: int = 0
@@ -54,7 +56,7 @@ class Strategy(Protocol):
 
     def ended(self, question: Question, endpoint: Seen) -> None: ...
 
-    def scraped(self, endpoint: Seen) -> None: ...
+    def scraped(self, endpoint: Seen, now: float) -> None: ...
 
     def gone(self, endpoint: Seen) -> None: ...
 
@@ -71,7 +73,7 @@ class Stateless:
     def ended(self, question: Question, endpoint: Seen) -> None:
         pass
 
-    def scraped(self, endpoint: Seen) -> None:
+    def scraped(self, endpoint: Seen, now: float) -> None:
         pass
 
     def gone(self, endpoint: Seen) -> None:
@@ -118,9 +120,9 @@ class Gateway:
     async def scrape(self) -> None:
         while True:
             for endpoint in self.endpoints:
-                endpoint.scraped = endpoint.engine.stats()
+                endpoint.scraped, endpoint.answered = endpoint.engine.stats(), endpoint.engine.answered
                 endpoint.sent_since = endpoint.ended_since = 0
-                self.strategy.scraped(endpoint)
+                self.strategy.scraped(endpoint, asyncio.get_running_loop().time())
             await asyncio.sleep(self.rng.uniform(*SCRAPED_EVERY))
 
     def resolve(self, engines: Sequence[Engine]) -> None:

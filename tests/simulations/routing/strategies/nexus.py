@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+from nexus_gateway.prefix_routing.arrivals import Arrived, Weights
 from nexus_gateway.prefix_routing.choice import HOMELESS, Choice, Parameters, Place, choose
 from nexus_gateway.prefix_routing.dealt import Dealt
 from nexus_gateway.prefix_routing.evenness import Evenness
@@ -26,6 +27,8 @@ class Nexus:
         self._widths, self._learned = Widths(), Learned(bytes_a_token=BYTES)
         self._evenness, self._dealt = Evenness(), Dealt()
         self._own: dict[str, Own] = {}
+        self._arrived: dict[str, Arrived] = {}
+        self._weights = Weights()
         self._seeds: dict[str, int] = {}
         self._under_way: dict[int, tuple[Choice, float]] = {}
 
@@ -41,7 +44,8 @@ class Nexus:
         holders, gain = self.holders(keys, now), self._learned.gain
         new = holders is not None and not any(one.id in holders for one in places)
         dealt = self._dealt.to([one.seed for one in places], now) if new else None
-        choice = choose(keys, tokens, places, bar, parameters, holders or (), seeds, by_group, gain, dealt)
+        weights = self._weights_of([one.name for one in endpoints], now)
+        choice = choose(keys, tokens, places, bar, parameters, holders or (), seeds, by_group, gain, dealt, weights)
         chosen = endpoints[choice.place]
         if new and choice.why not in HOMELESS:
             self._dealt.count(places[choice.place].seed, tokens)
@@ -92,11 +96,18 @@ class Nexus:
     def ended(self, question: Question, endpoint: Seen) -> None:
         self._own_of(endpoint.name).calls -= 1
 
-    def scraped(self, endpoint: Seen) -> None:
+    def _weights_of(self, names: Sequence[str], now: float) -> Sequence[float] | None:
+        if self._weights.due(now):
+            self._weights.reckon({name: self._arrived.setdefault(name, Arrived()) for name in names}, now)
+        return self._weights.of(names)
+
+    def scraped(self, endpoint: Seen, now: float) -> None:
         self._own_of(endpoint.name).scraped()
+        if (scrape := _scrape(endpoint)) is not None:
+            self._arrived.setdefault(endpoint.name, Arrived()).scraped(scrape, now)
 
     def gone(self, endpoint: Seen) -> None:
-        pass
+        self._arrived.pop(endpoint.name, None)
 
     def remembered(self) -> int:
         return len(self._widths)
@@ -108,4 +119,4 @@ def keys_of_question(question: Question) -> Keys:
 
 def _scrape(one: Seen) -> Scrape | None:
     found = one.scraped
-    return Scrape(found.waiting, found.running, found.kv_cache) if found else None
+    return Scrape(found.waiting, found.running, found.kv_cache, answered=one.answered) if found else None
