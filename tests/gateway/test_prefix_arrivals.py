@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pytest
 
+from nexus_gateway.endpoints import Seen
+from nexus_gateway.placing.placements import Placements
 from nexus_gateway.prefix_routing.arrivals import LARGEST_WEIGHT, QUEUED, Arrived, Weights, weighed
+from nexus_gateway.prefix_routing.choice import Parameters
+from nexus_gateway.prefix_routing.keys import Keys
 from nexus_gateway.prefix_routing.load import Scrape
 from nexus_gateway.prefix_routing.rendezvous import Seeds, seed_of
+from nexus_gateway.routes import compile_file, parse
 
 EIGHT = [f"e{number}" for number in range(8)]
 SEEDS = Seeds([seed_of(f"http://{name}") for name in EIGHT])
 CONVERSATIONS = [seed_of(f"talk {number}") for number in range(160)]
-LITTLE, MUCH = QUEUED
+LITTLE, MUCH = QUEUED[0] - 1, QUEUED[1]
 STEP = 6.0
 """Seconds from one turn of a conversation to the next."""
 
@@ -175,3 +181,27 @@ def test_nobody_and_idle_ones_have_no_weights() -> None:
     for turn in range(60):
         gateway.scrape(turn * STEP)
     assert weighed(gateway.arrived) == {}
+
+
+@pytest.mark.parametrize(("waiting", "weighs"), [(LITTLE, False), (MUCH, True)])
+def test_a_gateway_places_fewer_conversations_where_more_was_asked(waiting: float, weighs: bool) -> None:
+    choice = {"strategy": "prefix", "prefill_tokens_per_second": 10_000, "ttft_penalty_seconds": 0.5}
+    said = {"endpoints": [f"http://10.0.0.{number}:8000" for number in range(4)], "choice": choice}
+    document = {"upstreams": {"chat": said}, "routes": {"chat": {"strategy": "direct", "upstream": "chat"}}}
+    upstream = compile_file("", parse("", json.dumps(document).encode()), 10.0, None).upstreams["chat"]
+    first, *others = [one.id for one in upstream.endpoints]
+    placements = Placements()
+    placements.keep((upstream,), 0.0)
+    for second in range(60):
+        placements.scraped(first, Scrape(waiting, 0, answered=3.0 * second), 0, second)
+        for other in others:
+            placements.scraped(other, Scrape(waiting, 0, answered=1.0 * second), 0, second)
+    seen = [Seen(one.id, "closed", True, True, False, 0) for one in upstream.endpoints]
+    homes = Counter[str]()
+    for number in range(400):
+        keys = Keys(seed_of("one system prompt"), seed_of(f"conversation {number}"))
+        placed = placements.place(upstream, Parameters(10_000, 0.5), keys, 40_000, seen, 60.0)
+        assert placed is not None
+        homes[placed.home] += 1
+    part = 0.5 / (0.5 + 3 * 2.0) if weighs else 0.25  # half the weight against twice of each other one's
+    assert homes[first] / 400 == pytest.approx(part, abs=0.05)

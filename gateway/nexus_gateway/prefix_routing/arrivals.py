@@ -19,8 +19,9 @@ ARRIVED_SECONDS = 60.0
 """Over which arrivals are measured. By less, chance moves more; by more, it is learned when they have ended."""
 WAITING_SECONDS = 20.0
 """Over which waiting requests are."""
-QUEUED = 3.0, 15.0
-"""Waiting requests for each endpoint, on average: at the first weights begin, at the second they are whole."""
+QUEUED = 5.0, 60.0
+"""Waiting requests for each endpoint, on average: at the first weights begin, at the second they are whole. So far apart
+since a strength that changes moves conversations too."""
 STEEP = 2.0
 """A weight is the mean over an endpoint's arrivals to this power. It changes what it is reckoned from, so that a third
 of an excess stays; with more power more moves than that is worth."""
