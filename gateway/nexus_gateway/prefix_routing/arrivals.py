@@ -20,8 +20,8 @@ ARRIVED_SECONDS = 60.0
 WAITING_SECONDS = 20.0
 """Over which waiting requests are."""
 QUEUED = 5.0, 60.0
-"""Waiting requests for each endpoint, on average: at the first weights begin, at the second they are whole. So far apart
-since a strength that changes moves conversations too."""
+"""Waiting requests for each endpoint, on average: at the first weights begin, at the second they are whole. They are so
+far apart since a strength that changes moves conversations too."""
 STEEP = 2.0
 """A weight is the mean over an endpoint's arrivals to this power. It changes what it is reckoned from, so that a third
 of an excess stays; with more power more moves than that is worth."""
