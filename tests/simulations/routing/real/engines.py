@@ -34,6 +34,8 @@ vllm:num_requests_running{{model_name="mock"}} {running}
 vllm:num_requests_waiting{{model_name="mock"}} {waiting}
 # TYPE vllm:kv_cache_usage_perc gauge
 vllm:kv_cache_usage_perc{{model_name="mock"}} {kv_cache}
+# TYPE vllm:request_success counter
+vllm:request_success_total{{finished_reason="length",model_name="mock"}} {answered}
 """
 _MODEL = {"id": MODEL, "object": "model", "owned_by": "vllm"}
 _ABOUT = {"object": "list", "data": [_MODEL], "model_path": MODEL, "version": "0"}
@@ -71,7 +73,9 @@ class Engines:
             await _answer(engine, msgspec.json.decode(body + part["body"], type=_Body), send)
         elif scope["path"] == "/metrics":
             stats = engine.stats()
-            text = _METRICS.format(running=stats.running, waiting=stats.waiting, kv_cache=stats.kv_cache)
+            text = _METRICS.format(
+                running=stats.running, waiting=stats.waiting, kv_cache=stats.kv_cache, answered=engine.answered
+            )
             await _whole(send, (b"content-type", b"text/plain; version=0.0.4"), text.encode())
         else:
             await _whole(send, _JSON, msgspec.json.encode(_ABOUT))
