@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nexus_release.local.mlflow_server import mlflow_server_program
-from nexus_release.local.processes import Process, free_port, wait_answering
+from nexus_release.local.processes import Process, wait_answering
 
+from ..support.ports import free_port
 from .effects import Fault, Trouble
 from .world import World
 

@@ -20,7 +20,8 @@ from nexus_client.asking import Question
 from nexus_release.commands.ask import command
 from nexus_release.errors import BadInput
 
-from ..support.gateway import PLAIN, RELEASE, Gateway, direct, free_port, write_routes
+from ..support.gateway import PLAIN, RELEASE, Gateway, direct, write_routes
+from ..support.ports import free_port
 from ..support.upstream import Engine
 
 KEY = "dev-key"

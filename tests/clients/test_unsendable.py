@@ -9,7 +9,8 @@ import pytest
 
 from nexus_client import AsyncClient, BadQuestion, Client, ClientError
 
-from ..support.gateway import PLAIN, free_port
+from ..support.gateway import PLAIN
+from ..support.ports import free_port
 
 KEY = "dev-key"
 

@@ -13,7 +13,8 @@ from nexus_gateway.keys import digest
 
 from ..support.browser import Browser
 from ..support.console_page import ConsolePage
-from ..support.gateway import RELEASE, Gateway, free_port, write_routes
+from ..support.gateway import RELEASE, Gateway, write_routes
+from ..support.ports import free_port
 from ..support.repository import ROOT
 
 KEYS: dict[str, dict[str, Any]] = {

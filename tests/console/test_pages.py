@@ -19,8 +19,9 @@ from nexus_release.config import load_settings
 from nexus_release.prices import pod_hour
 from nexus_release.record import record_path
 
-from ..support.gateway import PLAIN, RELEASE, Gateway, code, free_port, until, write_routes
+from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
 from ..support.gateway_command import command
+from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.releases import MODELS, make_plan, make_pointer, make_record, plant_repository
 from ..support.repository import ROOT

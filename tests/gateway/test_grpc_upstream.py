@@ -16,8 +16,9 @@ import pytest
 
 from nexus_gateway.upstreams.grpc import OPTIONS
 
-from ..support.gateway import Gateway, code, free_port, until, write_routes
+from ..support.gateway import Gateway, code, until, write_routes
 from ..support.grpc_engine import LARGEST, STATUSES, USAGE, WORDS, GrpcEngine
+from ..support.ports import free_port
 from ..support.tls import Authority
 from ..support.worker import Worker
 

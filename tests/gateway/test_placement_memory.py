@@ -18,7 +18,8 @@ from nexus_gateway.placing import memory as placement_memory
 from nexus_gateway.placing.memory import MOST_PENDING, PlacementMemory
 
 from ..support.caching_engine import CachingEngine
-from ..support.gateway import Gateway, free_port, until
+from ..support.gateway import Gateway, until
+from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.remembering_gateway import SYSTEM, figure, queue, recalls, started
 

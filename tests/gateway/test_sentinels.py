@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from ..support.gateway import Gateway, direct, free_port, until, write_routes
+from ..support.gateway import Gateway, direct, until, write_routes
+from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 
 

@@ -15,7 +15,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ..support.collector import Collector
-from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, free_port, until, write_routes
+from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, until, write_routes
+from ..support.ports import free_port
 from ..support.upstream import Engine
 
 SECRET = "canary-secret-7f3a"

@@ -15,7 +15,8 @@ import httpx
 import pytest
 import redis as redis_client
 
-from ..support.gateway import BIN, Gateway, direct, free_port, until, write_routes
+from ..support.gateway import BIN, Gateway, direct, until, write_routes
+from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.upstream import USAGE, Engine
 

@@ -16,7 +16,8 @@ from nexus_gateway.keys import digest
 from nexus_gateway.telemetry.families import FAMILIES, GAPS, SECONDS, TENANT_GAPS, TENANT_SECONDS
 from nexus_gateway.telemetry.gaps import Gaps, by_fewer
 
-from ..support.gateway import PLAIN, RELEASE, Gateway, code, free_port, until, write_routes
+from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
+from ..support.ports import free_port
 from ..support.upstream import Engine
 
 KEYS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,8 @@ import pytest
 
 from nexus_gateway.telemetry.merged import Figures, add
 
-from ..support.gateway import BIN, PLAIN, Gateway, direct, free_port, until, write_routes
+from ..support.gateway import BIN, PLAIN, Gateway, direct, until, write_routes
+from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.upstream import Engine
 

@@ -22,10 +22,10 @@ from nexus_release.schemes import Scheme
 
 from ..bench.gpu_use import gpu_names
 from ..support.checkpoints import Checkpoints
+from ..support.ports import free_port
 from ..support.rendered_engine import Pod, on_a_cpu, placed_here, record_of, rendered_pod, serving
 from ..support.repository import ROOT
 from ..support.trained import Trained, train_small
-from ..support.worker import free_port
 
 CPU_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 MODEL = "rendered"

@@ -18,7 +18,8 @@ from nexus_release.watching.watchdog import WATCHDOG
 from ..support.alert_sink import AlertSink
 from ..support.alertmanager_server import CONFIG, Alertmanager, alertmanager_program
 from ..support.followed import BESIDE
-from ..support.gateway import PLAIN, free_port, until
+from ..support.gateway import PLAIN, until
+from ..support.ports import free_port
 from ..support.prometheus_history import promtool
 from ..support.repository import ROOT
 from ..support.typed_page import typed

@@ -18,7 +18,8 @@ from redis import Redis
 from nexus_release.local.processes import Process, Program
 
 from ..support.docker_compose import STACK, run_stack, stack
-from ..support.gateway import BIN, Gateway, free_port, until
+from ..support.gateway import BIN, Gateway, until
+from ..support.ports import free_port
 from ..support.repository import ROOT
 from ..support.worker import Worker
 

@@ -14,7 +14,7 @@ from nexus_release.doctor.finding import Finding
 from nexus_release.doctor.machine import Machine, machine
 
 from ..support.doctor import Doctor
-from ..support.gateway import free_port
+from ..support.ports import free_port
 from ..support.remotes import Remote, plant_house
 from ..support.repository import ROOT
 

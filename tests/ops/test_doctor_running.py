@@ -32,7 +32,8 @@ from ..support.canary_walk import MODEL, ONE, TWO
 from ..support.doctor import COMPOSE_WELL, Doctor, Found, compose_home, pages
 from ..support.elastic import elastic
 from ..support.endless import MOST, endless
-from ..support.gateway import Gateway, free_port, until
+from ..support.gateway import Gateway, until
+from ..support.ports import free_port
 from ..support.prometheus_server import Prometheus
 from ..support.redis_server import RedisServer
 from ..support.releases import make_record

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..support.elastic import Elastic, elastic
-from ..support.gateway import free_port
+from ..support.ports import free_port
 from ..support.repository import ROOT
 from ..support.typed_page import typed
 

@@ -20,8 +20,9 @@ from nexus_release.plan import read_plan, shifted
 from nexus_release.revisions import routes_revision
 
 from ..support.canary_walk import ENTERED, MODEL, ONE, TWO, plant_canary
-from ..support.gateway import PLAIN, Gateway, free_port, until
+from ..support.gateway import PLAIN, Gateway, until
 from ..support.paced_engine import PacedEngine
+from ..support.ports import free_port
 from ..support.prometheus_server import Prometheus, prometheus_program
 from ..support.remotes import Remote
 

@@ -19,8 +19,9 @@ from nexus_release.manifests.engines import ENGINES
 
 from ..support.checkpoints import write_llama
 from ..support.client import installed
+from ..support.ports import free_port
 from ..support.repository import ROOT
-from ..support.worker import Worker, free_port, poll
+from ..support.worker import Worker, poll
 
 BIN = ROOT / ".venv-bento" / "bin"
 SECONDS = 180.0  # two processes that import BentoML, on a machine that does other things

@@ -14,8 +14,9 @@ from ..bench.gateway_cost import cost
 from ..bench.gpu_use import NO_GPU, GpuUse, in_words
 from ..bench.load import Load, closed_loop, open_loop
 from ..bench.questions import Lengths, Question, arrivals, questions
+from ..support.ports import free_port
 from ..support.scripted_engine import TEXTS, TOKENS, ScriptedEngine
-from ..support.worker import free_port, poll
+from ..support.worker import poll
 
 ANSWER = Question("answer", 5)
 

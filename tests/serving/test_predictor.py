@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ..support.worker import Worker, free_port, poll
+from ..support.ports import free_port
+from ..support.worker import Worker, poll
 
 WORKER = Path(sys.executable).with_name("nexus-worker")
 PREFILL = 20

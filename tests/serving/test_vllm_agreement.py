@@ -26,8 +26,9 @@ from nexus_release.local.engines import VLLM_ENVIRONMENT
 from nexus_worker.engines.ct2 import Ct2Model
 
 from ..support.checkpoints import CONTEXT, TEXTS, VOCABULARY, Checkpoints
+from ..support.ports import free_port
 from ..support.repository import ROOT
-from ..support.worker import Worker, free_port
+from ..support.worker import Worker
 
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 START_SECONDS = 300.0  # 30 on a quiet machine

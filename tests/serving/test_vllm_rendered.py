@@ -13,6 +13,7 @@ import pytest
 from nexus_release.config import load_settings
 
 from ..support.gateway import Gateway, direct, write_routes
+from ..support.ports import free_port
 from ..support.rendered_engine import (
     CPU_ONLY,
     GPU_ONLY,
@@ -26,7 +27,6 @@ from ..support.rendered_engine import (
 )
 from ..support.repository import ROOT
 from ..support.trained import RECIPE, train_small
-from ..support.worker import free_port
 
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 MODEL = "arithmetic"

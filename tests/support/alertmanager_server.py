@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from .alert_sink import PASSWORD, TOKEN, AlertSink
-from .gateway import PLAIN, free_port, until
+from .gateway import PLAIN, until
+from .ports import free_port
 from .repository import ROOT
 
 CONFIG = ROOT / "ops" / "alertmanager"

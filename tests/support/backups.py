@@ -12,12 +12,13 @@ import pytest
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.config import environment_names
 from nexus_release.local.mlflow_server import mlflow_server_program
-from nexus_release.local.processes import Process, Program, free_port, wait_answering
+from nexus_release.local.processes import Process, Program, wait_answering
 from nexus_release.record import Record
 from nexus_release.wiring import Connections
 
 from .command import Nexus, Told
 from .mirrored import entry_of
+from .ports import free_port
 from .remotes import Remote, plant_house
 from .true_releases import World
 

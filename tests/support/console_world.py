@@ -19,7 +19,8 @@ from nexus_release.plan import admitted
 
 from .canary_traffic import SAME
 from .canary_walk import MODEL, ONE, TWO, Walk, plant_canary
-from .gateway import PLAIN, Gateway, free_port
+from .gateway import PLAIN, Gateway
+from .ports import free_port
 from .releases import make_pointer, make_record
 from .remotes import Remote
 from .worker import Worker

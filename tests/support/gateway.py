@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from .ports import free_port
+
 BIN = Path(sys.executable).parent
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients over plain HTTP, which would load the machine's certificates for each request: 25 ms of a core."""
@@ -22,13 +23,6 @@ RELEASE = "a" * 64
 OTHER = "b" * 64
 EDGE = {"GATEWAY_EDGE": edge} if (edge := os.environ.get("NEXUS_EDGE")) else {}
 """The edge of every gateway of a run of the tests, where it is not the gateway's own choice."""
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def until(holds: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:

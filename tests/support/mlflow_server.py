@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .ports import free_port
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -16,7 +18,7 @@ _START_SECONDS = 180.0  # ten on a quiet machine
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from nexus_release.local.mlflow_server import mlflow_server_program
-    from nexus_release.local.processes import Process, free_port, wait_answering
+    from nexus_release.local.processes import Process, wait_answering
 
     home = tmp_path_factory.mktemp("mlflow")
     port = free_port()

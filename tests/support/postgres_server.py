@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from .gateway import free_port, until
+from .gateway import until
+from .ports import free_port
 
 _ACCOUNT = "postgres"  # Debian's package makes it
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from .gateway import free_port, until
+from .gateway import until
+from .ports import free_port
 from .prometheus_server import prometheus_program
 
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from .gateway import PLAIN, free_port, until
+from .gateway import PLAIN, until
+from .ports import free_port
 
 ITSELF = {"job": "prometheus"}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import redis
 
-from .gateway import free_port, until
+from .gateway import until
+from .ports import free_port
 
 
 class RedisServer:

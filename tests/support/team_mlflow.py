@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from .ports import free_port
 from .postgres_server import postgres
 from .repository import ROOT
 
@@ -37,7 +38,7 @@ class TeamMlflow:
 
 @pytest.fixture(scope="session")
 def team_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamMlflow]:
-    from nexus_release.local.processes import Process, free_port, wait_answering
+    from nexus_release.local.processes import Process, wait_answering
 
     folder, port = tmp_path_factory.mktemp("team-mlflow"), free_port()
     secret = passwords(folder / "mlflow.env")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,12 +26,6 @@ def poll(found: Callable[[], bool], what: str, seconds: float = _SECONDS) -> Non
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """For a program that cannot be told to take any. Another may take it first, which is rare."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Worker:
