@@ -34,5 +34,5 @@ class Plan:
     warm_seconds: float
 
 
-WHOLE = Plan(rounds=5, slow_rounds=3, seconds=1.0, slow_seconds=3.0, warm_seconds=0.25)
+WHOLE = Plan(rounds=4, slow_rounds=2, seconds=1.0, slow_seconds=3.0, warm_seconds=0.25)
 QUICK = Plan(rounds=3, slow_rounds=1, seconds=0.6, slow_seconds=2.0, warm_seconds=0.2)
