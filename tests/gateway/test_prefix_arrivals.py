@@ -10,7 +10,7 @@ import pytest
 
 from nexus_gateway.endpoints import Seen
 from nexus_gateway.placing.placements import Placements
-from nexus_gateway.prefix_routing.arrivals import LARGEST_WEIGHT, QUEUED, Arrived, Weights, weighed
+from nexus_gateway.prefix_routing.arrivals import FRESH_SECONDS, LARGEST_WEIGHT, QUEUED, Arrived, Weights, weighed
 from nexus_gateway.prefix_routing.choice import Parameters
 from nexus_gateway.prefix_routing.keys import Keys
 from nexus_gateway.prefix_routing.load import Scrape
@@ -98,14 +98,14 @@ def test_while_all_have_queues_no_endpoint_has_many_more_than_the_mean() -> None
 def test_where_little_waits_every_conversation_stays_where_hashing_puts_it() -> None:
     gateway = Gateway(Engines(waiting=LITTLE))
     assert asked(gateway, 60) == {one: home(one) for one in CONVERSATIONS}
-    assert gateway.now(1e3) is None
+    assert gateway.now(400.0) is None
 
 
 def test_between_little_and_much_the_weights_are_between() -> None:
     def weights(waiting: float) -> Sequence[float]:
         gateway = Gateway(Engines(waiting))
         asked(gateway, 60)
-        found = gateway.now(1e3)
+        found = gateway.now(400.0)
         assert found is not None
         return found
 
@@ -119,7 +119,7 @@ def test_gateways_that_scrape_at_other_moments_send_nearly_all_to_the_same() -> 
     for turn in range(60):
         asked(one, 1, turn)
         other.scrape(turn * STEP)
-    by_one, by_other = ([home(key, gateway.now(1e3)) for key in CONVERSATIONS] for gateway in (one, other))
+    by_one, by_other = ([home(key, gateway.now(400.0)) for key in CONVERSATIONS] for gateway in (one, other))
     assert sum(a != b for a, b in zip(by_one, by_other, strict=True)) <= 0.02 * len(CONVERSATIONS)
 
 
@@ -140,10 +140,10 @@ def test_an_endpoint_that_has_just_come_or_does_not_count_has_the_mean() -> None
         gateway.engines.asked.update(home(one) for one in CONVERSATIONS)
         gateway.scrape(turn * STEP, EIGHT[1:])
         gateway.arrived["e0"].scraped(Scrape(MUCH, 0), turn * STEP)
-    assert weighed(gateway.arrived).get("e0", 1.0) == 1.0
+    assert weighed(gateway.arrived, 354.0).get("e0", 1.0) == 1.0
     gateway.scrape(360.0)
     gateway.scrape(370.0)
-    found = gateway.now(1e3)
+    found = gateway.now(400.0)
     assert found is not None
     assert found[0] == 1.0
     assert min(found) < 1.0
@@ -154,7 +154,20 @@ def test_one_that_was_not_asked_is_not_given_all_at_once_when_it_comes_back() ->
     for turn in range(60):
         gateway.engines.asked.update(one for one in (home(key) for key in CONVERSATIONS) if one != "e0")
         gateway.scrape(turn * STEP)
-    assert weighed(gateway.arrived)["e0"] == pytest.approx(LARGEST_WEIGHT)
+    assert weighed(gateway.arrived, 354.0)["e0"] == pytest.approx(LARGEST_WEIGHT)
+
+
+def test_what_waited_where_nobody_has_looked_for_long_weighs_nothing() -> None:
+    gateway = Gateway(Engines())
+    asked(gateway, 60)
+    gateway.engines.waiting = 0.0
+    silent, *others = EIGHT
+    assert gateway.arrived[silent].waiting > LITTLE * len(EIGHT)  # alone it would keep the weights of all
+    last = 59 * STEP
+    for second in range(1, int(FRESH_SECONDS) + 2):
+        gateway.scrape(last + second, others)
+    assert weighed(gateway.arrived, last + FRESH_SECONDS) != {}
+    assert weighed(gateway.arrived, last + FRESH_SECONDS + 1) == {}
 
 
 def test_an_engine_that_began_anew_counts_on_from_0() -> None:
@@ -176,11 +189,11 @@ def test_of_two_scrapes_in_one_moment_the_first_counts_and_nothing_is_lost() -> 
 
 
 def test_nobody_and_idle_ones_have_no_weights() -> None:
-    assert weighed({}) == {}
+    assert weighed({}, 0.0) == {}
     gateway = Gateway(Engines())
     for turn in range(60):
         gateway.scrape(turn * STEP)
-    assert weighed(gateway.arrived) == {}
+    assert weighed(gateway.arrived, 354.0) == {}
 
 
 @pytest.mark.parametrize(("waiting", "weighs"), [(LITTLE, False), (MUCH, True)])

@@ -110,6 +110,13 @@ def test_a_text_without_figures_is_none(text: bytes) -> None:
         scrape_of(text)
 
 
+@pytest.mark.parametrize("figure", [b"1e999", b"1e308", b"-1.0"])
+def test_a_figure_that_no_engine_has_is_none(figure: bytes) -> None:
+    for one in (b"3.0", b"8.0", b"0.25"):
+        with pytest.raises(NoFigures, match="no figure of an engine"):
+            scrape_of(VLLM.replace(one, figure))
+
+
 def test_a_service_keeps_its_pods_while_nobody_answers_for_its_name() -> None:
     pods: list[Collection[str]] = [("10.0.0.2:80", "10.0.0.1:80"), (), ("10.0.0.3:80",)]
 

@@ -187,7 +187,7 @@ class Plainly:
             by_group = list(self.evenness.scores(keys.group, by_group, places, now))
         if self.weights.due(now):
             self.weights.reckon({one.id: arrived for one, arrived in zip(of, self.arrived, strict=False)}, now)
-        weights, gain = self.weights.of([one.id for one in places]), self.learned.gain
+        weights, gain = self.weights.of(one.id for one in places), self.learned.gain
         found = plain_choice(keys, tokens, places, bar, PARAMETERS, (), gain, by_group, weights=weights)
         return places[found.place].id, found.why
 

@@ -193,7 +193,7 @@ class Placements:
         weights = self._weights.setdefault(upstream.name, Weights())
         if weights.due(now):
             weights.reckon({one.id: self._of(one.id).arrived for one in upstream.endpoints}, now)
-        return weights.of([one.id for one in places])
+        return weights.of(one.id for one in places)
 
     def _seeds_of(self, upstream: Upstream, places: Sequence[Place]) -> Seeds:
         """Made already where none is left out, and the configuration is not an older one."""

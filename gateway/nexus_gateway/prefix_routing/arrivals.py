@@ -9,7 +9,7 @@ Whoever moves is computed anew once. So nothing is weighed where little waits: t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf
 
@@ -29,6 +29,9 @@ LARGEST_WEIGHT = 2.0
 """And its inverse is the least: who comes back had no arrivals, and is not given at once all that it did not get."""
 LEAST_SEEN = 0.4
 """The part of the average that must have been seen of an endpoint: half a minute. Until then it has the mean."""
+FRESH_SECONDS = 2 * ARRIVED_SECONDS
+"""After which an endpoint whose scrapes fail has the mean too: what waited there then says nothing of now. Two of the
+longest intervals between scrapes."""
 _RECKONED_SECONDS = 1.0
 
 
@@ -74,16 +77,17 @@ class Weights:
         return now - self._reckoned >= _RECKONED_SECONDS
 
     def reckon(self, arrived: Mapping[str, Arrived], now: float) -> None:
-        self._found, self._reckoned = weighed(arrived), now
+        self._found, self._reckoned = weighed(arrived, now), now
 
-    def of(self, ids: Sequence[str]) -> Sequence[float] | None:
+    def of(self, ids: Iterable[str]) -> Sequence[float] | None:
         """None while all are alike."""
         return [self._found.get(id, 1.0) for id in ids] if self._found else None
 
 
-def weighed(arrived: Mapping[str, Arrived]) -> Mapping[str, float]:
-    """Of those of whom enough has been seen; empty where little waits."""
-    known = {id: one for id, one in arrived.items() if one.seen >= LEAST_SEEN}
+def weighed(arrived: Mapping[str, Arrived], now: float) -> Mapping[str, float]:
+    """Of those of whom enough has been seen, and lately; empty where little waits."""
+    fresh = now - FRESH_SECONDS
+    known = {id: one for id, one in arrived.items() if one.seen >= LEAST_SEEN and one.at >= fresh}
     begin, whole = QUEUED
     waiting = sum([one.waiting / one.seen_waiting for one in known.values()]) / max(1, len(known))
     rates = {id: one.rate / one.seen for id, one in known.items()}

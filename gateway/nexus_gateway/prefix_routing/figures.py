@@ -19,6 +19,9 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 
+_MOST = 2.0**53
+"""Beyond it nothing is counted, and what is infinite once would stay in averages for good."""
+
 
 class NoFigures(Exception):
     """The text has no load of an engine in it."""
@@ -30,9 +33,12 @@ def scrape_of(exposition: bytes) -> Scrape:
     found: dict[str, list[float]] = {}
     for name, value in _LINE.findall(exposition):
         try:
-            found.setdefault(name.decode(), []).append(float(value))
+            figure = float(value)
         except ValueError:
             raise NoFigures(f"{name.decode()} is no number") from None
+        if not 0 <= figure <= _MOST:
+            raise NoFigures(f"{name.decode()} is {figure:g}: no figure of an engine")
+        found.setdefault(name.decode(), []).append(figure)
     waiting, running, used, prefill, answered = (
         next((found[name] for name in names if name in found), [])
         for names in (_WAITING, _RUNNING, _CACHE_USED, _PREFILL, _ANSWERED)
