@@ -14,7 +14,8 @@ import httpx
 
 from nexus_release.errors import BadInput
 from nexus_release.local.engines import VLLM_ENVIRONMENT, beside_python
-from nexus_release.local.processes import Process, Program, free_port, wait_answering
+from nexus_release.local.free_ports import free_port
+from nexus_release.local.processes import Process, Program, wait_answering
 
 from ..support.repository import ROOT
 from ..support.trained import RECIPE, train_small

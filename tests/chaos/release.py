@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Process, wait_answering
 
-from ..support.ports import free_port
 from .effects import Fault, Trouble
 from .world import World
 

@@ -23,11 +23,11 @@ from pathlib import Path
 import redis
 
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Process, wait_answering
 
 from ..support.mirrored import entry_of
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.remotes import Remote, plant_house
 from ..support.true_releases import World

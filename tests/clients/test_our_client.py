@@ -19,9 +19,9 @@ from nexus_client import Answer, AsyncClient, BrokenOff, Client, Refused, Retrie
 from nexus_client.asking import Question
 from nexus_release.commands.ask import command
 from nexus_release.errors import BadInput
+from nexus_release.local.free_ports import free_port
 
 from ..support.gateway import PLAIN, RELEASE, Gateway, direct, write_routes
-from ..support.ports import free_port
 from ..support.upstream import Engine
 
 KEY = "dev-key"

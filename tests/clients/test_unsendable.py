@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from nexus_client import AsyncClient, BadQuestion, Client, ClientError
+from nexus_release.local.free_ports import free_port
 
 from ..support.gateway import PLAIN
-from ..support.ports import free_port
 
 KEY = "dev-key"
 

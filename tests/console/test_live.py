@@ -10,11 +10,11 @@ from typing import Any, Literal
 import pytest
 
 from nexus_gateway.keys import digest
+from nexus_release.local.free_ports import free_port
 
 from ..support.browser import Browser
 from ..support.console_page import ConsolePage
 from ..support.gateway import RELEASE, Gateway, write_routes
-from ..support.ports import free_port
 from ..support.repository import ROOT
 
 KEYS: dict[str, dict[str, Any]] = {

@@ -16,12 +16,12 @@ from nexus_gateway.console.settings import ConsoleSettings
 from nexus_gateway.console.shell import FOLDER
 from nexus_gateway.settings import read_settings
 from nexus_release.config import load_settings
+from nexus_release.local.free_ports import free_port
 from nexus_release.prices import pod_hour
 from nexus_release.record import record_path
 
 from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
 from ..support.gateway_command import command
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.releases import MODELS, make_plan, make_pointer, make_record, plant_repository
 from ..support.repository import ROOT

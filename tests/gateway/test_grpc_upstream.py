@@ -15,10 +15,10 @@ import openai
 import pytest
 
 from nexus_gateway.upstreams.grpc import OPTIONS
+from nexus_release.local.free_ports import free_port
 
 from ..support.gateway import Gateway, code, until, write_routes
 from ..support.grpc_engine import LARGEST, STATUSES, USAGE, WORDS, GrpcEngine
-from ..support.ports import free_port
 from ..support.tls import Authority
 from ..support.worker import Worker
 

@@ -16,10 +16,10 @@ import redis as redis_client
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.placing import memory as placement_memory
 from nexus_gateway.placing.memory import MOST_PENDING, PlacementMemory
+from nexus_release.local.free_ports import free_port
 
 from ..support.caching_engine import CachingEngine
 from ..support.gateway import Gateway, until
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.remembering_gateway import SYSTEM, figure, queue, recalls, started
 

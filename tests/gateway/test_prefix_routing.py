@@ -21,10 +21,10 @@ from nexus_gateway.keys import Key
 from nexus_gateway.named_routes import routes_named
 from nexus_gateway.placing.asked_once import loads_of
 from nexus_gateway.question import BY_API, Question
+from nexus_release.local.free_ports import free_port
 
 from ..support.caching_engine import CachingEngine
 from ..support.gateway import BIN, PLAIN, Gateway, until, write_routes
-from ..support.ports import free_port
 from ..support.worker import Worker
 
 SYSTEM = "You answer for Initech, by its rules, which are these. " * 60

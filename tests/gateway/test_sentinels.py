@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from nexus_release.local.free_ports import free_port
+
 from ..support.gateway import Gateway, direct, until, write_routes
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 
 

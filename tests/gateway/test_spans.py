@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from nexus_release.local.free_ports import free_port
+
 from ..support.collector import Collector
 from ..support.gateway import BIN, OTHER, RELEASE, Gateway, direct, until, write_routes
-from ..support.ports import free_port
 from ..support.upstream import Engine
 
 SECRET = "canary-secret-7f3a"

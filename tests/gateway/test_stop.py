@@ -15,8 +15,9 @@ import httpx
 import pytest
 import redis as redis_client
 
+from nexus_release.local.free_ports import free_port
+
 from ..support.gateway import BIN, Gateway, direct, until, write_routes
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.upstream import USAGE, Engine
 

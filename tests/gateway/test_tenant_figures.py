@@ -15,9 +15,9 @@ from prometheus_client.samples import Sample
 from nexus_gateway.keys import digest
 from nexus_gateway.telemetry.families import FAMILIES, GAPS, SECONDS, TENANT_GAPS, TENANT_SECONDS
 from nexus_gateway.telemetry.gaps import Gaps, by_fewer
+from nexus_release.local.free_ports import free_port
 
 from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
-from ..support.ports import free_port
 from ..support.upstream import Engine
 
 KEYS: dict[str, dict[str, Any]] = {

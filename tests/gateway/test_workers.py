@@ -20,9 +20,9 @@ import httpx
 import pytest
 
 from nexus_gateway.telemetry.merged import Figures, add
+from nexus_release.local.free_ports import free_port
 
 from ..support.gateway import BIN, PLAIN, Gateway, direct, until, write_routes
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.upstream import Engine
 

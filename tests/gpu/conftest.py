@@ -16,13 +16,13 @@ import pytest
 from nexus_release.capacity.gpus import GpuModel
 from nexus_release.config import Settings, load_settings
 from nexus_release.frozen import Artifact
+from nexus_release.local.free_ports import free_port
 from nexus_release.manifests.engines import CACHE
 from nexus_release.manifests.runtimes import MODEL_FOLDER
 from nexus_release.schemes import Scheme
 
 from ..bench.gpu_use import gpu_names
 from ..support.checkpoints import Checkpoints
-from ..support.ports import free_port
 from ..support.rendered_engine import Pod, on_a_cpu, placed_here, record_of, rendered_pod, serving
 from ..support.repository import ROOT
 from ..support.trained import Trained, train_small

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from nexus_release.config import load_settings
+from nexus_release.local.free_ports import free_port
 from nexus_release.watching.groups import groups
 from nexus_release.watching.watchdog import WATCHDOG
 
@@ -19,7 +20,6 @@ from ..support.alert_sink import AlertSink
 from ..support.alertmanager_server import CONFIG, Alertmanager, alertmanager_program
 from ..support.followed import BESIDE
 from ..support.gateway import PLAIN, until
-from ..support.ports import free_port
 from ..support.prometheus_history import promtool
 from ..support.repository import ROOT
 from ..support.typed_page import typed

@@ -15,11 +15,11 @@ import httpx
 import pytest
 from redis import Redis
 
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.processes import Process, Program
 
 from ..support.docker_compose import STACK, run_stack, stack
 from ..support.gateway import BIN, Gateway, until
-from ..support.ports import free_port
 from ..support.repository import ROOT
 from ..support.worker import Worker
 

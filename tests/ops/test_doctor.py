@@ -12,9 +12,9 @@ import pytest
 from nexus_release.doctor import looks
 from nexus_release.doctor.finding import Finding
 from nexus_release.doctor.machine import Machine, machine
+from nexus_release.local.free_ports import free_port
 
 from ..support.doctor import Doctor
-from ..support.ports import free_port
 from ..support.remotes import Remote, plant_house
 from ..support.repository import ROOT
 

@@ -21,6 +21,7 @@ from nexus_release.config import load_settings
 from nexus_release.dashboards.grafana import DATASOURCE
 from nexus_release.doctor import looks
 from nexus_release.doctor.log_path import INDICES
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.processes import started_at
 from nexus_release.local.state import LocalState, Mark, write_state
 from nexus_release.plan import admitted
@@ -33,7 +34,6 @@ from ..support.doctor import COMPOSE_WELL, Doctor, Found, compose_home, pages
 from ..support.elastic import elastic
 from ..support.endless import MOST, endless
 from ..support.gateway import Gateway, until
-from ..support.ports import free_port
 from ..support.prometheus_server import Prometheus
 from ..support.redis_server import RedisServer
 from ..support.releases import make_record

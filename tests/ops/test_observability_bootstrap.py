@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from nexus_release.local.free_ports import free_port
+
 from ..support.elastic import Elastic, elastic
-from ..support.ports import free_port
 from ..support.repository import ROOT
 from ..support.typed_page import typed
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from nexus_release.demo.corpus import build
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Process, wait_answering
 
 from ..support.browser import Browser
 from ..support.kfp_home import KfpHome, KfpRun
-from ..support.ports import free_port
 from ..support.remotes import Remote, plant_house
 
 _SPEC = "model: pydoc-chat\ndataset: pydoc.jsonl\ntrain:\n  steps: 120\nquantize:\n  scheme: FP8_DYNAMIC\n"

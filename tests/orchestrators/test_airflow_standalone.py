@@ -16,11 +16,11 @@ import pytest
 
 from nexus_release.adapters.airflow import AirflowEvents
 from nexus_release.errors import Missing, NexusError, Unreachable
+from nexus_release.local.free_ports import free_port
 
 from ..support.airflow_home import BIN, AirflowHome
 from ..support.clusters import TOKEN, Clusters
 from ..support.gateway import until
-from ..support.ports import free_port
 from ..support.traffic import at
 from ..support.watched import DRIFT, QUIET, House
 from .conftest import bad_spec

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from nexus_release.graph import NODES
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Process, wait_answering
 
 from ..chaos.world import World
 from ..support.mlflow_server import client_of
-from ..support.ports import free_port
 from ..support.remotes import Remote
 from .engines import ENGINES, Asked
 

@@ -16,6 +16,7 @@ from nexus_release.adapters.git_bundle import GitPart
 from nexus_release.backup.taking import back_up, put_back
 from nexus_release.backup.vault import Vault
 from nexus_release.errors import NexusError, Unreachable
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Program
 from nexus_release.record import content_json, release_id
@@ -24,7 +25,6 @@ from ..support.backups import Commands, Places, mlflow, register, true_house
 from ..support.command import Nexus
 from ..support.gateway import Gateway, direct, until, write_routes
 from ..support.git_http import serving
-from ..support.ports import free_port
 from ..support.postgres_server import postgres
 from ..support.redis_server import RedisServer
 from ..support.remotes import Remote, git

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from nexus_release.canary.evidence import Evidence, decided_again, parse_evidence
+from nexus_release.local.free_ports import free_port
 from nexus_release.names import service_name
 from nexus_release.plan import read_plan, shifted
 from nexus_release.revisions import routes_revision
@@ -22,7 +23,6 @@ from nexus_release.revisions import routes_revision
 from ..support.canary_walk import ENTERED, MODEL, ONE, TWO, plant_canary
 from ..support.gateway import PLAIN, Gateway, until
 from ..support.paced_engine import PacedEngine
-from ..support.ports import free_port
 from ..support.prometheus_server import Prometheus, prometheus_program
 from ..support.remotes import Remote
 

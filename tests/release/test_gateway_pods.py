@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from nexus_release.config import Settings
+from nexus_release.local.free_ports import free_port
 from nexus_release.manifests.gateway import gateway
 from nexus_release.manifests.redis import redis
 
 from ..support.cluster_settings import CHOICES, settings_of
 from ..support.gateway import BIN, PLAIN, direct, until, write_routes
-from ..support.ports import free_port
 from ..support.redis_server import RedisServer
 from ..support.releases import plant_repository
 

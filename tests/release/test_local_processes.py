@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from nexus_release.errors import Conflict, Missing, NexusError
 from nexus_release.local.control import ensure_up, take_down, wait_applied
 from nexus_release.local.kept import Kept
-from nexus_release.local.processes import Process, ProcessDied, Program, end, free_port, runs, started_at, wait_ready
+from nexus_release.local.processes import Process, ProcessDied, Program, end, runs, started_at, wait_ready
 from nexus_release.local.state import LocalState, Mark, wait_until, write_state
 
 SECONDS = 20.0
@@ -66,14 +65,6 @@ def test_a_kept_process_comes_back_and_a_stopped_one_does_not(tmp_path: Path) ->
     kept.stop()
     assert not kept.tend()
     assert kept.marks == ()
-
-
-def test_a_port_that_is_taken_is_passed_over() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert free_port(port) > port
 
 
 def alive(home: Path, **said: str) -> Path:

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from openai import OpenAI
 
+from nexus_release.local.free_ports import free_port
 from nexus_release.manifests.engines import ENGINES
 
 from ..support.checkpoints import write_llama
 from ..support.client import installed
-from ..support.ports import free_port
 from ..support.repository import ROOT
 from ..support.worker import Worker, poll
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from nexus_release.local.free_ports import free_port
+
 from ..bench.connection import Answer, Target
 from ..bench.figures import figures, percentile, ratio
 from ..bench.gateway_cost import cost
 from ..bench.gpu_use import NO_GPU, GpuUse, in_words
 from ..bench.load import Load, closed_loop, open_loop
 from ..bench.questions import Lengths, Question, arrivals, questions
-from ..support.ports import free_port
 from ..support.scripted_engine import TEXTS, TOKENS, ScriptedEngine
 from ..support.worker import poll
 

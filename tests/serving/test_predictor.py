@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ..support.ports import free_port
+from nexus_release.local.free_ports import free_port
+
 from ..support.worker import Worker, poll
 
 WORKER = Path(sys.executable).with_name("nexus-worker")

@@ -23,10 +23,10 @@ from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
 from nexus_release.local.engines import VLLM_ENVIRONMENT
+from nexus_release.local.free_ports import free_port
 from nexus_worker.engines.ct2 import Ct2Model
 
 from ..support.checkpoints import CONTEXT, TEXTS, VOCABULARY, Checkpoints
-from ..support.ports import free_port
 from ..support.repository import ROOT
 from ..support.worker import Worker
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from nexus_release.config import load_settings
+from nexus_release.local.free_ports import free_port
 
 from ..support.gateway import Gateway, direct, write_routes
-from ..support.ports import free_port
 from ..support.rendered_engine import (
     CPU_ONLY,
     GPU_ONLY,

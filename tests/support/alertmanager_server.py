@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from nexus_release.local.free_ports import free_port
+
 from .alert_sink import PASSWORD, TOKEN, AlertSink
 from .gateway import PLAIN, until
-from .ports import free_port
 from .repository import ROOT
 
 CONFIG = ROOT / "ops" / "alertmanager"

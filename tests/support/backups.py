@@ -11,6 +11,7 @@ import pytest
 
 from nexus_release.adapters.mlflow_registry import MlflowRegistry
 from nexus_release.config import environment_names
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.processes import Process, Program, wait_answering
 from nexus_release.record import Record
@@ -18,7 +19,6 @@ from nexus_release.wiring import Connections
 
 from .command import Nexus, Told
 from .mirrored import entry_of
-from .ports import free_port
 from .remotes import Remote, plant_house
 from .true_releases import World
 

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from nexus_gateway.keys import digest
+from nexus_release.local.free_ports import free_port
 from nexus_release.plan import admitted
 
 from .canary_traffic import SAME
 from .canary_walk import MODEL, ONE, TWO, Walk, plant_canary
 from .gateway import PLAIN, Gateway
-from .ports import free_port
 from .releases import make_pointer, make_record
 from .remotes import Remote
 from .worker import Worker

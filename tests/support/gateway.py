@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from .ports import free_port
+from nexus_release.local.free_ports import free_port
 
 BIN = Path(sys.executable).parent
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -14,6 +14,7 @@ from pathlib import Path
 from nexus_release.frozen import Artifact
 from nexus_release.local.cluster import Cluster, Sites
 from nexus_release.local.engines import EngineChoice
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.paths import Paths
 from nexus_release.local.processes import started_at
 from nexus_release.local.state import LocalState, Mark
@@ -23,7 +24,6 @@ from nexus_release.record import Content, read_record
 from nexus_release.trust.signed import sign_release
 from nexus_release.wiring import Connections, Tools
 
-from .ports import free_port
 from .releases import make_record, plant_environments, plant_plan, plant_record
 
 MODEL = "pydoc-chat"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .ports import free_port
+from nexus_release.local.free_ports import free_port
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

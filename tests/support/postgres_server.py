@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from nexus_release.local.free_ports import free_port
+
 from .gateway import until
-from .ports import free_port
 
 _ACCOUNT = "postgres"  # Debian's package makes it
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 
+from nexus_release.local.free_ports import free_port
+
 from .gateway import until
-from .ports import free_port
 from .prometheus_server import prometheus_program
 
 

@@ -13,8 +13,9 @@ import httpx
 import pytest
 import yaml
 
+from nexus_release.local.free_ports import free_port
+
 from .gateway import PLAIN, until
-from .ports import free_port
 
 ITSELF = {"job": "prometheus"}
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from nexus_release.local.free_ports import free_port
 from nexus_release.record import release_id
 
 from .gateway import BIN, Gateway
-from .ports import free_port
 from .promotable import MODEL, Company, plant_clusters, promotable
 from .redis_server import RedisServer
 from .remotes import Remote, git

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import redis
 
+from nexus_release.local.free_ports import free_port
+
 from .gateway import until
-from .ports import free_port
 
 
 class RedisServer:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from .ports import free_port
+from nexus_release.local.free_ports import free_port
 
 PORT = re.compile(r"(?<=[:= ])(?:80\d\d|3000|9000)(?=[\s/\"]|$)", re.MULTILINE)
 

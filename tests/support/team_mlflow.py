@@ -16,7 +16,8 @@ import httpx
 import pytest
 import yaml
 
-from .ports import free_port
+from nexus_release.local.free_ports import free_port
+
 from .postgres_server import postgres
 from .repository import ROOT
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from nexus_release.errors import Missing, NexusError, Unreachable
 from nexus_release.local.desired import ENVIRONMENT, Desired, DesiredEngine, read_desired
 from nexus_release.local.engines import EngineChoice, engine_program
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.gateway import KEY, gateway_program, served
 from nexus_release.local.kept import Kept
 from nexus_release.local.mlflow_server import mlflow_server_program
 from nexus_release.local.paths import Paths
 from nexus_release.local.probes import get, requests_in_engine, serves_model
-from nexus_release.local.processes import Program, free_port, wait_ready
+from nexus_release.local.processes import Program, wait_ready
 from nexus_release.local.proved import prove_engines
 from nexus_release.local.reconcile import plan
 from nexus_release.local.routes import drop_other_routes, link_routes, linked_routes, put_resolve, put_routes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,6 @@ from nexus_release.wiring import without_secrets
 GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL."""
 
-_PORTS_TRIED = 100
 _LOG_TAIL_BYTES = 2000
 
 
@@ -107,17 +105,6 @@ def wait_ready(
 
 def wait_answering(process: Process, url: str, seconds: float) -> None:
     wait_ready(process, lambda: get(url) is not None, seconds)
-
-
-def free_port(wanted: int | None = None) -> int:
-    """A port of 127.0.0.1 that nobody listens on: `wanted` or the next free one above it, or any."""
-    for port in range(wanted, wanted + _PORTS_TRIED) if wanted else (0,):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to listen on
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    raise Unreachable(f"no free port between {wanted} and {(wanted or 0) + _PORTS_TRIED}")
 
 
 def started_at(pid: int) -> str | None:

@@ -17,8 +17,9 @@ from nexus_release.errors import Conflict, NexusError
 from nexus_release.local import gateway, mlflow_server
 from nexus_release.local.cluster import Cluster, Sites
 from nexus_release.local.engines import EngineChoice
+from nexus_release.local.free_ports import free_port
 from nexus_release.local.paths import Paths
-from nexus_release.local.processes import end, free_port, started_at
+from nexus_release.local.processes import end, started_at
 from nexus_release.local.state import LocalState, Mark, read_state
 from nexus_release.wiring import Connections, Tools
 

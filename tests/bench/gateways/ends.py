@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nexus_release.errors import NexusError
-from nexus_release.local.processes import free_port
+from nexus_release.local.free_ports import free_port
 
 MODEL = "bench"
 KEY = "sk-bench-0123456789abcdef"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.errors import Unreachable
-from nexus_release.local.processes import Process, Program, free_port, wait_answering, wait_ready
+from nexus_release.local.free_ports import free_port
+from nexus_release.local.processes import Process, Program, wait_answering, wait_ready
 from nexus_release.local.waiting import wait_until
 
 from .cases import IDLE

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_release.local.engines import beside_python
-from nexus_release.local.processes import Process, Program, free_port, wait_answering
+from nexus_release.local.free_ports import free_port
+from nexus_release.local.processes import Process, Program, wait_answering
 
 from ....bench.gateways.gateways import BENCH, SGLANG_ROUTER, VLLM_ROUTER, bench_version, nexus_version
 from ....bench.gateways.serving import tree

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import fmean
 
-from nexus_release.local.processes import Process, Program, free_port, wait_answering
+from nexus_release.local.free_ports import free_port
+from nexus_release.local.processes import Process, Program, wait_answering
 
 from ..grid import STRATEGIES, Figures, figures, percentile
 from ..workloads import ENGINES, Trace, Workload, tenants, trace
