@@ -318,6 +318,13 @@ class Gateway:
         upstreams = served.current.table.upstreams.values()
         yield from self.certificates.metrics(one for one in upstreams if SCHEMES[one.endpoints[0].scheme].tls)
         yield from self.names.metrics(served.current.table.upstreams.values())
+        yield families.WEIGHTS.told(
+            {
+                (upstream.name, str(number)): weight
+                for upstream in served.current.table.choosing
+                for number, weight in enumerate(self.placements.weights(upstream, time.monotonic()), 1)
+            }
+        )
         yield families.CIRCUIT_STATE.told(
             {
                 (upstream.name, str(number)): _CIRCUIT[self.breakers.state(endpoint.id)]

@@ -20,6 +20,8 @@ class CachingEngine:
         self.shared, self.waiting = shared, 0
         self.looks = 0
         """At its load."""
+        self.asked_by_others = 0
+        """From one look to the next."""
         self._may_say = threading.Event()
         self._may_say.set()
         self.kept: set[tuple[str | None, str]] = set()
@@ -31,9 +33,13 @@ class CachingEngine:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                said = b"vllm:num_requests_waiting %d\nvllm:num_requests_running 0\n" % engine.waiting
-                self._say(said, "text/plain")
                 engine.looks += 1
+                answered = engine.asked + engine.looks * engine.asked_by_others
+                said = (
+                    f"vllm:num_requests_waiting {engine.waiting}\nvllm:num_requests_running 0\n"
+                    f'vllm:request_success_total{{finished_reason="stop"}} {answered}\n'
+                )
+                self._say(said.encode(), "text/plain")
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))

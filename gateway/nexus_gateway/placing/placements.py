@@ -142,6 +142,10 @@ class Placements:
             new,
         )
 
+    def weights(self, upstream: Upstream, now: float) -> Sequence[float]:
+        """Of its endpoints, in their order: 1 for each while all are alike."""
+        return self._weights_of(upstream, upstream.endpoints, now) or [1.0] * len(upstream.endpoints)
+
     def short(self, upstream: Upstream, size: int) -> bool:
         """True for a body of so many bytes where its prompt is too short to be worth a home."""
         learned = self._learned.get(upstream.name) or Learned()
@@ -189,11 +193,11 @@ class Placements:
             places = [one._replace(age=now - self._of(one.id).came) for one in places]
         return places
 
-    def _weights_of(self, upstream: Upstream, places: Sequence[Place], now: float) -> Sequence[float] | None:
+    def _weights_of(self, upstream: Upstream, of: Sequence[Place | Endpoint], now: float) -> Sequence[float] | None:
         weights = self._weights.setdefault(upstream.name, Weights())
         if weights.due(now):
             weights.reckon({one.id: self._of(one.id).arrived for one in upstream.endpoints}, now)
-        return weights.of(one.id for one in places)
+        return weights.of(one.id for one in of)
 
     def _seeds_of(self, upstream: Upstream, places: Sequence[Place]) -> Seeds:
         """Made already where none is left out, and the configuration is not an older one."""

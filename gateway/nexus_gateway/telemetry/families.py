@@ -177,6 +177,14 @@ PLACED = Family(
     "Requests whose endpoint was chosen by the beginning of their prompt, by why it was asked.",
     ("route", "why"),
 )
+WEIGHTS = Family(
+    "gateway_prefix_endpoint_weight",
+    "gauge",
+    "By what an endpoint's scores are weighed where the beginning of prompts chooses it: below 1 it was asked more "
+    "than the mean while requests waited at all, and loses conversations; 1 while little waits.",
+    ("upstream", "endpoint"),
+    over="max",
+)
 SCRAPES = Family(
     "gateway_engine_scrapes_total", "counter", "Looks at the load of an engine's endpoint.", ("upstream", "outcome")
 )

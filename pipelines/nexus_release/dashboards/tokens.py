@@ -83,6 +83,17 @@ def _amounts() -> tuple[Panel, ...]:
             "short",
         ),
         Panel(
+            "Weights of endpoints",
+            "By which conversations move while requests wait: below 1 an endpoint was asked more than the mean.",
+            (
+                Query(
+                    f"max by (upstream, endpoint) (gateway_prefix_endpoint_weight{{{GATEWAY}}})",
+                    "{{upstream}} {{endpoint}}",
+                ),
+            ),
+            "short",
+        ),
+        Panel(
             "Tokens of an answer",
             "Completion tokens for each request on average.",
             (
