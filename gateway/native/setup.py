@@ -16,7 +16,8 @@ setup(
                 [str(one)],
                 include_dirs=["nexus_native"],
                 depends=_HEADERS,
-                extra_compile_args=["-O2", "-Wall", "-Wextra"],
+                # As Python rounds it, what is limited to the last token is.
+                extra_compile_args=["-O2", "-ffp-contract=off", "-Wall", "-Wextra"],
             )
             for one in _SOURCES
         ],

@@ -240,7 +240,7 @@ async def test_tokens_run_out_at_the_same_request(tmp_path: Path) -> None:
         client = await drive.taken_over(posted(max_tokens=40_000))
         for _ in range(2):
             await drive.ask(client, posted(max_tokens=40_000))
-            drive.limiter._buckets["key"].tokens += 60_000
+            drive.limiter.buckets["key"].tokens += 60_000
 
     native, wire, served = await on_both(tmp_path, story)
     assert native == wire

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.straight.compiled import Compiled
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire import WireProtocol
 
 from ..support.hand_fed import HEAD
 from ..support.issuer import until
-from ..support.over_sockets import Client, Drive, driven, in_a_loop
+from ..support.over_sockets import AskedLimiter, Client, Drive, at_noon, driven, in_a_loop
 from ..support.passed_by import FIRST, LAST, NEXT, event
 from ..support.two_ways import ANSWERS, IDS, LEAVES, LOST, OK, posted
 
@@ -83,16 +84,23 @@ async def test_a_fault_ends_one_connection_and_nothing_stays_counted(
         await _is_well(drive, other)
 
 
-@pytest.mark.parametrize("place", ["at_once", "settle"])
+@pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
+@pytest.mark.parametrize("limiter", [MemoryLimiter, AskedLimiter])
 @in_a_loop
-async def test_a_fault_of_the_limiter_s_too(place: str, tmp_path: Path) -> None:
-    async with driven(tmp_path / "one", "native") as drive:
-        switched = Switched(getattr(drive.limiter, place))
-        setattr(drive.limiter, place, switched)
+async def test_a_fault_of_the_limiter_s_too(limiter: type[MemoryLimiter], back: bool, tmp_path: Path) -> None:
+    clock, comes = Switched(at_noon), asyncio.Event()
+    async with driven(tmp_path / "one", "native", limiter=limiter, clock=clock) as drive:
         await drive.connected(2)
         client, other = await drive.taken_over(posted()), await drive.taken_over(posted("free"))
-        switched.fails = True
+        clock.fails = not back
+        if back:
+            drive.engine.answers.append((comes, OK))
+        known = len(drive.engine.asked)
         await client.say(posted())
+        if back:
+            await until(lambda: len(drive.engine.asked) > known)
+            clock.fails = True
+            comes.set()
         await client.rest()
         client.closed = True
         await _is_well(drive, other)

@@ -33,6 +33,7 @@ from .heard import heard
 from .issuer import until
 from .two_ways import LEAVES, LOST, OK, Told, gateway, posted, told_by
 
+Clock = Callable[[], float]
 Piece = Any
 """Bytes; `LOST` or `LEAVES`; or an event that is waited for."""
 
@@ -221,13 +222,26 @@ class Drive:
         return await told_by(self.gateway, self.limiter, said, self.engine.asked, closed)
 
 
+def at_noon() -> float:
+    return 1000.0
+
+
+class AskedLimiter(MemoryLimiter):
+    """As one that counts elsewhere: C asks it for each request."""
+
+
 @asynccontextmanager
 async def driven(
-    folder: Path, edge: Edge, more: Mapping[str, Any] | None = None, room: int = 0
+    folder: Path,
+    edge: Edge,
+    more: Mapping[str, Any] | None = None,
+    room: int = 0,
+    limiter: Callable[[Clock], MemoryLimiter] = MemoryLimiter,
+    clock: Clock = at_noon,
 ) -> AsyncIterator[Drive]:
     """`more`: in the route file. `room`: of the engine's sockets."""
     loop, patch = asyncio.get_running_loop(), pytest.MonkeyPatch()
-    drive = Drive(edge, MemoryLimiter(clock=lambda: 1000.0))
+    drive = Drive(edge, limiter(clock))
     loop.set_exception_handler(lambda _, told: drive.faults.append(told))
     _watch(patch, drive)
     engine = await drive.engine.listen(room)
@@ -251,12 +265,18 @@ async def driven(
         patch.undo()
 
 
-async def on_both(folder: Path, story: Callable[[Drive], Awaitable[None]], room: int = 0) -> tuple[Told, Told, int]:
+async def on_both(
+    folder: Path,
+    story: Callable[[Drive], Awaitable[None]],
+    room: int = 0,
+    limiter: Callable[[Clock], MemoryLimiter] = MemoryLimiter,
+    clock: Clock = at_noon,
+) -> tuple[Told, Told, int]:
     """What a gateway tells of it with C and without it, and how many of its requests C has begun."""
     found, served = list[Told](), 0
     edges: tuple[Edge, Edge] = ("native", "wire")
     for edge in edges:
-        async with driven(folder / edge, edge, room=room) as drive:
+        async with driven(folder / edge, edge, room=room, limiter=limiter, clock=clock) as drive:
             await story(drive)
             await drive.rests(drive.clients[-1])
             found.append(await drive.told())

@@ -225,7 +225,7 @@ async def told_by(gateway: Gateway, limiter: MemoryLimiter, client: bytes, engin
     ]  # fmt: skip
     buckets = tuple(
         value
-        for bucket in limiter._buckets.values()
+        for bucket in limiter.buckets.values()
         for value in (bucket.requests, bucket.tokens, bucket.requests_before, bucket.tokens_before)
     )
     return Told(

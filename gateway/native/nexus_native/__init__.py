@@ -1,5 +1,6 @@
 """What the gateway's wire edge does in C where it is built; without it the gateway does the same in Python."""
 
+from nexus_native.buckets import Buckets
 from nexus_native.chain import bound_texts
 from nexus_native.client_line import ClientLine
 from nexus_native.door import Door
@@ -12,6 +13,7 @@ from nexus_native.plane import Plane
 from nexus_native.stream_line import StreamLine
 
 __all__ = [
+    "Buckets",
     "ClientLine",
     "Door",
     "EngineLine",

@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,13 @@ class Events:
     def __init__(self, bounds: tuple[float, ...]) -> None: ...
     def gaps(self) -> tuple[float, list[int], float, float]: ...
 
+class Buckets:
+    def __init__(self, buckets: OrderedDict[str, Any], window: float, clock: Callable[[], float] | None) -> None: ...
+    def taken(
+        self, name: str, most_requests: int, most_tokens: int, amount: int
+    ) -> tuple[int, tuple[int, ...]] | None: ...
+    def corrected(self, name: str, window: int, amount: int) -> None: ...
+
 class NativeWay:
     way: Any  # a `Way`: types of the program's own are not known here
     def __init__(
@@ -84,6 +92,9 @@ class NativeWay:
         limits: object,
         at_once: object,
         settle: object,
+        buckets: Buckets | None,
+        reserved: object,
+        most_requests: int,
         most_tokens: int,
         bounds: int,
         many: int,

@@ -8,6 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
 
+from nexus_native.buckets cimport ASK, NUMBERS
 from nexus_native.door cimport Door
 from nexus_native.engine_line cimport EngineLine, give_back, idle_engine
 from nexus_native.estimate cimport BYTES_A_TOKEN, estimate
@@ -38,6 +39,8 @@ cdef class ClientLine(RequestLine):
     cdef readonly double idle_since
     cdef bytes _body
     cdef object _admitted
+    cdef long long _window  # that it was counted in by `buckets`; else ASK
+    cdef long long _tokens
     cdef object _snapshot
     cdef bint _counts
     cdef bint _first
@@ -49,7 +52,7 @@ cdef class ClientLine(RequestLine):
         """`logs`: the forms of its lines, of whole answers and of streams."""
         super().__init__(door, source, wire, known, head, digits_at)
         self._way, (self._log, self._stream_log) = way, logs
-        self.idle_since = now()
+        self.idle_since, self._window = now(), ASK
         self.watch()
 
     def end(self):
@@ -79,6 +82,7 @@ cdef class ClientLine(RequestLine):
         cdef NativeWay way = self._way
         cdef long long tokens
         cdef EngineLine engine
+        cdef bint admitted = False
         if not read_asked(body, size, &asked):
             return False
         if asked.model_length != PyBytes_GET_SIZE(way.model) or memcmp(
@@ -102,18 +106,27 @@ cdef class ClientLine(RequestLine):
         if not way.enter():
             way.idle.append(engine.connection)
             return False
-        self._admitted = None
-        if way.at_once is not None:
-            try:
-                self._admitted = way.at_once(way.owner, way.limits, tokens)
-            finally:
-                if self._admitted is None:
-                    way.leave()
-                    way.idle.append(engine.connection)
-            if self._admitted is None:
-                return False
+        try:
+            admitted = self._admit(tokens)
+        finally:
+            if not admitted:
+                way.leave()
+                way.idle.append(engine.connection)
+        if not admitted:
+            return False
         self._events = Events(way.gap_bounds) if asked.stream else None
         self._ask(engine, body, size)
+        return True
+
+    cdef bint _admit(self, long long tokens) except -1:
+        cdef NativeWay way = self._way
+        if way.buckets is not None:
+            self._window = way.buckets.take(way.owner, way.most_requests, way.most_tokens, tokens, self._told.numbers)
+            self._tokens = tokens
+            return self._window != ASK
+        if way.at_once is not None:
+            self._admitted = way.at_once(way.owner, way.limits, tokens)
+            return self._admitted is not None
         return True
 
     cdef int _ask(self, EngineLine engine, const char* body, Py_ssize_t size) except -1:
@@ -277,6 +290,8 @@ cdef class ClientLine(RequestLine):
             door.circuits.pop(way.endpoint, None)
         if self._admitted is not None:
             way.settle(self._admitted[1], self._counted(prompt, completion, cached))
+        elif self._window != ASK:
+            way.buckets.correct(way.owner, self._window, max(0, self._counted(prompt, completion, cached)) - self._tokens)
         way.count(seconds, first_byte, prompt, completion, cached)
         told.prompt, told.completion, told.cached = prompt, completion, cached
         told.milliseconds, told.first_byte = seconds * 1000, first_byte * 1000
@@ -290,6 +305,7 @@ cdef class ClientLine(RequestLine):
             room = self.plane.room(way.audit.most)
             door.decided(PyBytes_FromStringAndSize(room, way.audit.fill(room, told)))
         self._body = self._admitted = self._snapshot = self._events = None
+        self._window = ASK
         self.idle_since = self._started + seconds
         if self._first:
             self._first = False
@@ -358,8 +374,9 @@ cdef class ClientLine(RequestLine):
             return 0
         self._engine = engine.asker = None
         self._door.asking.discard(self)
-        body, admitted, snapshot, events, held = self._body, self._admitted, self._snapshot, self._events, engine.held
+        body, admitted, snapshot, events, held = self._body, self._reserved(), self._snapshot, self._events, engine.held
         self._body = self._admitted = self._snapshot = self._events = engine.held = None
+        self._window = ASK
         ids = PyUnicode_DecodeASCII(self._told.ids, ID_DIGITS, NULL)
         way, connection = self._way.way, engine.connection
         if self._begun:
@@ -373,6 +390,14 @@ cdef class ClientLine(RequestLine):
         if held is not None:
             connection.data_received(held)
         return 0
+
+    cdef object _reserved(self):
+        """What it has taken of its caller's limit, as Python has that."""
+        cdef NativeWay way = self._way
+        cdef int place, count = NUMBERS * ((way.most_requests >= 0) + (way.most_tokens >= 0))
+        if self._window == ASK:
+            return self._admitted
+        return way.reserved(tuple([self._told.numbers[place] for place in range(count)]), self._tokens, self._window)
 
     def look_at_time(self, double time):
         if self._begun and self._engine is not None:

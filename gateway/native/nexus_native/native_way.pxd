@@ -1,3 +1,4 @@
+from nexus_native.buckets cimport Buckets
 from nexus_native.forms cimport Form
 
 cdef enum:
@@ -35,6 +36,9 @@ cdef class NativeWay:
     cdef object limits
     cdef object at_once
     cdef object settle
+    cdef Buckets buckets
+    cdef object reserved
+    cdef long long most_requests
     cdef long long most_tokens
     cdef int bounds
     cdef int many

@@ -46,11 +46,11 @@ class MemoryLimiter:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS) -> None:
         """`clock`: seconds, never going back. `window`: seconds."""
-        self._clock, self._window = clock, window
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self.clock, self.window = clock, window
+        self.buckets: OrderedDict[str, _Bucket] = OrderedDict()  # C counts in them too, see straight/compiled.py
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self.buckets)
 
     async def begin(self) -> None:
         """Nothing is needed."""
@@ -58,14 +58,14 @@ class MemoryLimiter:
     def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[Decision]:
         if (admitted := self.at_once(bucket, limits, tokens)) is not None:
             return given((verdict_of(admitted[0], limits), admitted[1]))
-        number, elapsed = divmod(self._clock(), self._window)
+        number, elapsed = divmod(self.clock(), self.window)
         found = self._bucket(bucket, int(number))
-        return given((judged(found, limits, tokens, elapsed, self._window), None))
+        return given((judged(found, limits, tokens, elapsed, self.window), None))
 
     def at_once(self, bucket: str, limits: Limits, tokens: int) -> Admitted | None:
-        number, elapsed = divmod(self._clock(), self._window)
+        number, elapsed = divmod(self.clock(), self.window)
         found = self._bucket(bucket, window := int(number))
-        left = left_after(found, limits, tokens, elapsed, self._window)
+        left = left_after(found, limits, tokens, elapsed, self.window)
         if left is None:
             return None
         found.requests += 1
@@ -85,20 +85,20 @@ class MemoryLimiter:
         if reservation.settled:
             return
         reservation.settled = True
-        if (found := self._buckets.get(reservation.bucket)) is not None:
-            window = int(self._clock() // self._window)
+        if (found := self.buckets.get(reservation.bucket)) is not None:
+            window = int(self.clock() // self.window)
             if window != found.window:
                 found.slide(window)
             found.correct(reservation.window, requests, tokens)
 
     def _bucket(self, name: str, window: int) -> _Bucket:
-        found = self._buckets.get(name)
+        found = self.buckets.get(name)
         if found is None:
-            if len(self._buckets) >= MOST_BUCKETS:
-                self._buckets.popitem(last=False)
-            found = self._buckets[name] = _Bucket(window)
+            if len(self.buckets) >= MOST_BUCKETS:
+                self.buckets.popitem(last=False)
+            found = self.buckets[name] = _Bucket(window)
         else:
-            self._buckets.move_to_end(name)
+            self.buckets.move_to_end(name)
             if window != found.window:
                 found.slide(window)
         return found
