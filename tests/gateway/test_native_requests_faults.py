@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from nexus_gateway.limits.memory import MemoryLimiter
 from nexus_gateway.straight.compiled import Compiled
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire import WireProtocol
 
 from ..support.hand_fed import HEAD
 from ..support.issuer import until
-from ..support.over_sockets import AskedLimiter, Client, Drive, at_noon, driven, in_a_loop
+from ..support.over_sockets import Client, Drive, at_noon, driven, in_a_loop
 from ..support.passed_by import FIRST, LAST, NEXT, event
 from ..support.two_ways import ANSWERS, IDS, LEAVES, LOST, OK, posted
 
@@ -85,11 +84,10 @@ async def test_a_fault_ends_one_connection_and_nothing_stays_counted(
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
-@pytest.mark.parametrize("limiter", [MemoryLimiter, AskedLimiter])
 @in_a_loop
-async def test_a_fault_of_the_limiter_s_too(limiter: type[MemoryLimiter], back: bool, tmp_path: Path) -> None:
+async def test_a_fault_where_limits_are_counted_too(back: bool, tmp_path: Path) -> None:
     clock, comes = Switched(at_noon), asyncio.Event()
-    async with driven(tmp_path / "one", "native", limiter=limiter, clock=clock) as drive:
+    async with driven(tmp_path / "one", "native", clock=clock) as drive:
         await drive.connected(2)
         client, other = await drive.taken_over(posted()), await drive.taken_over(posted("free"))
         clock.fails = not back

@@ -226,10 +226,6 @@ def at_noon() -> float:
     return 1000.0
 
 
-class AskedLimiter(MemoryLimiter):
-    """As one that counts elsewhere: C asks it for each request."""
-
-
 @asynccontextmanager
 async def driven(
     folder: Path,

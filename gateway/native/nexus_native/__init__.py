@@ -7,6 +7,7 @@ from nexus_native.door import Door
 from nexus_native.engine_line import EngineLine
 from nexus_native.events import Events
 from nexus_native.forms import Form
+from nexus_native.leases import Leases
 from nexus_native.native_way import NativeWay
 from nexus_native.plain_json import answer_head, asked, usage
 from nexus_native.plane import Plane
@@ -19,6 +20,7 @@ __all__ = [
     "EngineLine",
     "Events",
     "Form",
+    "Leases",
     "NativeWay",
     "Plane",
     "StreamLine",

@@ -59,12 +59,19 @@ class Events:
     def __init__(self, bounds: tuple[float, ...]) -> None: ...
     def gaps(self) -> tuple[float, list[int], float, float]: ...
 
-class Buckets:
-    def __init__(self, buckets: OrderedDict[str, Any], window: float, clock: Callable[[], float] | None) -> None: ...
+class _Counting:
     def taken(
-        self, name: str, most_requests: int, most_tokens: int, amount: int
+        self, name: str, limits: object, most_requests: int, most_tokens: int, amount: int
     ) -> tuple[int, tuple[int, ...]] | None: ...
     def corrected(self, name: str, window: int, amount: int) -> None: ...
+
+class Buckets(_Counting):
+    def __init__(self, by_name: OrderedDict[str, Any], window: float, clock: Callable[[], float] | None) -> None: ...
+
+class Leases(_Counting):
+    def __init__(
+        self, by_name: dict[str, Any], window: float, clock: Callable[[], float] | None, owe: Callable[..., None]
+    ) -> None: ...
 
 class NativeWay:
     way: Any  # a `Way`: types of the program's own are not known here
@@ -90,9 +97,8 @@ class NativeWay:
         under_way: dict[str, int],
         most_parallel: int,
         limits: object,
-        at_once: object,
         settle: object,
-        buckets: Buckets | None,
+        counting: Buckets | Leases | None,
         reserved: object,
         most_requests: int,
         most_tokens: int,

@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
 
-from nexus_native.buckets cimport ASK, NUMBERS
+from nexus_native.counting cimport ASK, NUMBERS
 from nexus_native.door cimport Door
 from nexus_native.engine_line cimport EngineLine, give_back, idle_engine
 from nexus_native.estimate cimport BYTES_A_TOKEN, estimate
@@ -39,7 +39,7 @@ cdef class ClientLine(RequestLine):
     cdef readonly double idle_since
     cdef bytes _body
     cdef object _admitted
-    cdef long long _window  # that it was counted in by `buckets`; else ASK
+    cdef long long _window  # that C has counted it in; else ASK
     cdef long long _tokens
     cdef object _snapshot
     cdef bint _counts
@@ -120,14 +120,12 @@ cdef class ClientLine(RequestLine):
 
     cdef bint _admit(self, long long tokens) except -1:
         cdef NativeWay way = self._way
-        if way.buckets is not None:
-            self._window = way.buckets.take(way.owner, way.most_requests, way.most_tokens, tokens, self._told.numbers)
-            self._tokens = tokens
-            return self._window != ASK
-        if way.at_once is not None:
-            self._admitted = way.at_once(way.owner, way.limits, tokens)
-            return self._admitted is not None
-        return True
+        if way.counting is None:
+            return True
+        self._tokens, self._window = tokens, way.counting.take(
+            way.owner, way.limits, way.most_requests, way.most_tokens, tokens, self._told.numbers
+        )
+        return self._window != ASK
 
     cdef int _ask(self, EngineLine engine, const char* body, Py_ssize_t size) except -1:
         cdef NativeWay way = self._way
@@ -285,13 +283,15 @@ cdef class ClientLine(RequestLine):
         cdef Events events = self._events
         cdef Form log = self._log if events is None else self._stream_log
         cdef char* room
+        cdef long long tokens
         self._uncount()
         if door.circuits:  # others may have failed since this one set out
             door.circuits.pop(way.endpoint, None)
         if self._admitted is not None:
             way.settle(self._admitted[1], self._counted(prompt, completion, cached))
         elif self._window != ASK:
-            way.buckets.correct(way.owner, self._window, max(0, self._counted(prompt, completion, cached)) - self._tokens)
+            tokens = max(0, self._counted(prompt, completion, cached))
+            way.counting.correct(way.owner, self._window, tokens - self._tokens)
         way.count(seconds, first_byte, prompt, completion, cached)
         told.prompt, told.completion, told.cached = prompt, completion, cached
         told.milliseconds, told.first_byte = seconds * 1000, first_byte * 1000

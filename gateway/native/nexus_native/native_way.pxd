@@ -1,4 +1,4 @@
-from nexus_native.buckets cimport Buckets
+from nexus_native.counting cimport Counting
 from nexus_native.forms cimport Form
 
 cdef enum:
@@ -34,9 +34,8 @@ cdef class NativeWay:
     cdef dict under_way
     cdef long long most_parallel
     cdef object limits
-    cdef object at_once
     cdef object settle
-    cdef Buckets buckets
+    cdef Counting counting
     cdef object reserved
     cdef long long most_requests
     cdef long long most_tokens

@@ -1,6 +1,6 @@
 """What is the same for every request of one caller for one model, as C reads it: made of a `Way` (straight/native.py)."""
 
-from nexus_native.buckets cimport Buckets
+from nexus_native.counting cimport Counting
 from nexus_native.forms cimport Form
 
 
@@ -36,14 +36,14 @@ cdef class NativeWay:
         self, *, way, bytes model not None, snapshot, keys, double expires, Form ask not None, Form answer not None,
         Form stream, Form audit, tuple gap_bounds not None, double chunk, list idle not None, pool,
         str endpoint not None, state, str owner not None, dict under_way not None,
-        long long most_parallel, limits, at_once, settle, Buckets buckets, reserved, long long most_requests,
+        long long most_parallel, limits, settle, Counting counting, reserved, long long most_requests,
         long long most_tokens, int bounds, int many,
         bint several_prompts, long long answer_tokens, double tokens_a_minute, double percent_saved, double first_byte,
         double total, tuple seconds not None,
     ):
         """`expires`: of the key, Unix seconds. `idle`: connections of `pool`. `most_...`: -1 where there is no limit.
-        `at_once`, `settle`: of the limiter; None where the caller has no limit. `buckets`: where it counts here, and
-        `reserved(left, tokens, window)` what it says to one of its own that fits. `bounds`, `many`: which fields count,
+        `counting`: of the limiter; None where the caller has no limit. `reserved(left, tokens, window)`: what the limiter
+        would have said, and `settle` is told with what it has said. `bounds`, `many`: which fields count,
         by bits, see `estimate.pxd`. `percent_saved`: of cached tokens, what is not counted. `first_byte`, `chunk`,
         `total`: seconds. `stream`: the head of an answer that is one; None where it never is. `seconds`: bounds of the
         histograms of whole requests, first bytes, calls, and first bytes by tenant; `gap_bounds`: of gaps."""
@@ -51,7 +51,7 @@ cdef class NativeWay:
         self.ask, self.answer, self.audit = ask, answer, audit
         self.idle, self.pool, self.endpoint, self.state = idle, pool, endpoint, state
         self.owner, self.under_way, self.most_parallel = owner, under_way, most_parallel
-        self.limits, self.at_once, self.settle, self.buckets, self.reserved = limits, at_once, settle, buckets, reserved
+        self.limits, self.settle, self.counting, self.reserved = limits, settle, counting, reserved
         self.most_requests, self.most_tokens = most_requests, most_tokens
         self.bounds, self.many, self.several_prompts = bounds, many, several_prompts
         self.answer_tokens, self.tokens_a_minute, self.percent_saved = answer_tokens, tokens_a_minute, percent_saved

@@ -43,28 +43,34 @@ class _Lease:
 class Leases:
     """For the loop's thread alone."""
 
-    def __init__(self, window: float, correct: Correct, seconds: float = LEASE_SECONDS) -> None:
-        """`window` and `seconds` of a lease, in seconds."""
-        self._window, self._correct, self._seconds = window, correct, seconds
-        self._held: dict[str, _Lease] = {}
+    def __init__(
+        self,
+        window: float,
+        correct: Correct,
+        seconds: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`window` and `seconds` of a lease, in seconds. `clock`: seconds, never going back."""
+        self.window, self._correct, self._seconds, self.clock = window, correct, seconds, clock
+        self.held: dict[str, _Lease] = {}  # C gives of them too, see straight/counting.py
         self._asked: dict[str, float] = {}
         """Bucket -> when."""
         self._owed: dict[tuple[str, int], tuple[int, int, int]] = {}
-        self._clock: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, bucket: str, limits: Limits, tokens: int) -> Admitted | None:
         """None where Redis is to be asked."""
-        lease = self._held.get(bucket)
+        lease = self.held.get(bucket)
         if lease is None:
             return None
-        now = time.monotonic()
+        now = self.clock()
         elapsed = lease.elapsed + now - lease.began
-        if now >= lease.ends or elapsed >= self._window or lease.limits != limits:
+        if now >= lease.ends or elapsed >= self.window or lease.limits != limits:
             self._end(bucket)
             return None
         if not lease.has(tokens):
             return None
-        left = left_after(lease.counted, limits, tokens, elapsed, self._window)
+        left = left_after(lease.counted, limits, tokens, elapsed, self.window)
         if left is None:
             return None
         lease.counted.requests += 1
@@ -85,7 +91,7 @@ class Leases:
             return 0, 0
         if limits.tokens is not None and tokens < _LEAST:
             return 0, 0
-        self._asked[bucket] = time.monotonic()
+        self._asked[bucket] = self.clock()
         return requests, tokens
 
     def answered(self, bucket: str) -> None:
@@ -95,10 +101,10 @@ class Leases:
         self, bucket: str, limits: Limits, counted: Counted, window: int, elapsed: float, more: tuple[int, int]
     ) -> None:
         """`counted` by Redis with the request itself; `more`: what it has counted besides."""
-        lease = self._held.get(bucket)
+        lease = self.held.get(bucket)
         if lease is None or lease.window != window or lease.limits != limits:
             self._end(bucket)
-            lease = self._held[bucket] = _Lease(limits, counted, window, elapsed, self._asked[bucket])
+            lease = self.held[bucket] = _Lease(limits, counted, window, elapsed, self._asked[bucket])
             lease.ends = lease.began + self._seconds
         lease.requests += more[0]
         lease.tokens += more[1]
@@ -112,14 +118,14 @@ class Leases:
 
     def close(self) -> None:
         """Gives everything back."""
-        for bucket in list(self._held):
+        for bucket in list(self.held):
             self._end(bucket)
         self._tell()
-        if self._clock is not None:
-            self._clock.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _end(self, bucket: str) -> None:
-        lease = self._held.pop(bucket, None)
+        lease = self.held.pop(bucket, None)
         if lease is not None and (lease.requests or lease.tokens):
             self.owe(bucket, lease.window, -lease.requests, -lease.tokens, corrections=0)
 
@@ -130,18 +136,18 @@ class Leases:
                 self._correct(bucket, window, requests, tokens, corrections)
 
     def _start_clock(self) -> None:
-        if self._clock is None:
-            self._clock = asyncio.get_running_loop().call_later(self._seconds, self._rang)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._rang)
 
     def _rang(self) -> None:
-        self._clock, now = None, time.monotonic()
-        for bucket in [name for name, lease in self._held.items() if now >= lease.ends]:
+        self._timer, now = None, self.clock()
+        for bucket in [name for name, lease in self.held.items() if now >= lease.ends]:
             self._end(bucket)
         self._tell()
-        if self._clock is not None:  # `_end` has started it, for what has been told by now
-            self._clock.cancel()
-            self._clock = None
-        if self._held:
+        if self._timer is not None:  # `_end` has started it, for what has been told by now
+            self._timer.cancel()
+            self._timer = None
+        if self.held:
             self._start_clock()
 
 

@@ -47,7 +47,7 @@ class MemoryLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS) -> None:
         """`clock`: seconds, never going back. `window`: seconds."""
         self.clock, self.window = clock, window
-        self.buckets: OrderedDict[str, _Bucket] = OrderedDict()  # C counts in them too, see straight/compiled.py
+        self.buckets: OrderedDict[str, _Bucket] = OrderedDict()  # C counts in them too, see straight/counting.py
 
     def __len__(self) -> int:
         return len(self.buckets)

@@ -36,7 +36,7 @@ class RedisLimiter:
         self._scripts = RedisScripts(url, __package__, ("decide.lua", "correct.lua"), changed, deadline)
         self._fail_open, self._window = fail_open, window
         self._alone = MemoryLimiter(window=window)
-        self._leases = Leases(window, self._add, lease)
+        self.leases = Leases(window, self._add, lease)
         self.lost = 0
         """Corrections that Redis did not take."""
 
@@ -48,25 +48,25 @@ class RedisLimiter:
         await self._scripts.begin()
 
     def reserve(self, bucket: str, limits: Limits, tokens: int) -> Waiter[Decision]:
-        leased = self._leases.take(bucket, limits, tokens)
+        leased = self.leases.take(bucket, limits, tokens)
         if leased is not None:
             return given((verdict_of(leased[0], limits), leased[1]))
         most = [-1 if limit is None else limit for limit in (limits.requests, limits.tokens)]
-        more = self._leases.ask(bucket, limits)
+        more = self.leases.ask(bucket, limits)
         asked = self._scripts.run("decide.lua", _key(bucket), int(self._window * 1000), *most, tokens, *more)
         decided: Waiter[Decision] = Waiter()
 
         def answered() -> None:
             decision = self._decision(asked, bucket, limits, tokens, more)
             if any(more):
-                self._leases.answered(bucket)
+                self.leases.answered(bucket)
             decided.give(decision)
 
         asked.then(answered)
         return decided
 
     def at_once(self, bucket: str, limits: Limits, tokens: int) -> Admitted | None:
-        return self._leases.take(bucket, limits, tokens)
+        return self.leases.take(bucket, limits, tokens)
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         if not reservation.shared:
@@ -82,7 +82,7 @@ class RedisLimiter:
 
     async def close(self) -> None:
         """Brings the last corrections; those that Redis does not take in time are lost and counted."""
-        self._leases.close()
+        self.leases.close()
         await self._scripts.close()
 
     def _correct(self, reservation: Reservation, requests: int, tokens: int) -> None:
@@ -90,7 +90,7 @@ class RedisLimiter:
         if not requests and not tokens:
             return
         if reservation.leased:
-            self._leases.owe(reservation.bucket, reservation.window, requests, tokens)
+            self.leases.owe(reservation.bucket, reservation.window, requests, tokens)
         else:
             self._add(reservation.bucket, reservation.window, requests, tokens, 1)
 
@@ -118,7 +118,7 @@ class RedisLimiter:
         verdict = judged(counted, limits, tokens, elapsed / 1000, self._window)
         if leased:
             with_it = Counted(requests + 1, requests_before, spent + tokens, spent_before)
-            self._leases.granted(bucket, limits, with_it, number, elapsed / 1000, more)
+            self.leases.granted(bucket, limits, with_it, number, elapsed / 1000, more)
         return verdict, Reservation(bucket, tokens, number, shared=True) if admitted else None
 
     def _without(self, bucket: str, limits: Limits, tokens: int) -> Decision:

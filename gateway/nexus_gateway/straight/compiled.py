@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nexus_gateway.keys import Keys
 from nexus_gateway.limits.estimate import ANSWER_TOKENS
-from nexus_gateway.limits.limiter import Admitted, Limiter, Reservation
-from nexus_gateway.limits.memory import MemoryLimiter
-from nexus_gateway.limits.windows import Left
 from nexus_gateway.native import plane_of
 from nexus_gateway.snapshot import Snapshot
 from nexus_gateway.standing import MOST_CALLERS
+from nexus_gateway.straight.counting import counting_of
 from nexus_gateway.straight.exchange import Sent
 from nexus_gateway.straight.forms import answer_form, ask_form, audit_form, log_form, stream_form
 from nexus_gateway.straight.heads import KnownHead
@@ -28,7 +25,7 @@ from nexus_gateway.straight.way import Way
 from nexus_gateway.telemetry import families
 
 if TYPE_CHECKING:
-    from nexus_native import Buckets, ClientLine, Door, Form, NativeWay
+    from nexus_native import ClientLine, Door, Form, NativeWay
 
     from nexus_gateway.gateway import Gateway
     from nexus_gateway.wire import WireProtocol
@@ -55,7 +52,7 @@ class Compiled:
         self._gateway = gateway
         self.door: Door = Door(plane_of(loop), gateway, loop, self._find, self._tell)
         gateway.metrics.settle = self._settle
-        self._buckets = _buckets_of(gateway.limiter)
+        self._counting, self._reserved = counting_of(gateway.limiter)
         self._natives: dict[Way, NativeWay] = {}
         self._snapshot: Snapshot | None = None
         self._keys: Keys | None = None
@@ -162,6 +159,7 @@ class Compiled:
             or (telemetry is not None and telemetry.sample != 1.0)
             or min(timeouts.first_byte, timeouts.chunk, timeouts.total) < _SHORTEST
             or way.pool.secure
+            or (way.limited and self._counting is None)
         )
 
     def _made(self, snapshot: Snapshot, keys: Keys, way: Way) -> NativeWay:
@@ -175,9 +173,8 @@ class Compiled:
             stream=stream_form(way), gap_bounds=families.GAPS, chunk=way.candidate.route.timeouts.chunk, audit=audit,
             idle=way.pool.idle, pool=way.pool, endpoint=way.endpoint, state=gateway.endpoints.of(way.endpoint),
             owner=caller.key.owner, under_way=gateway.parallel.under_way, most_parallel=_most(limits.parallel),
-            limits=limits, at_once=gateway.limiter.at_once if way.limited else None,
-            settle=gateway.limiter.settle if way.limited else None, buckets=self._buckets if way.limited else None,
-            reserved=partial(_reserved, caller.key.owner), most_requests=_most(limits.requests),
+            limits=limits, settle=gateway.limiter.settle, counting=self._counting if way.limited else None,
+            reserved=partial(self._reserved, caller.key.owner), most_requests=_most(limits.requests),
             most_tokens=_most(limits.tokens),
             bounds=sum(_BOUNDS[name] for name in surface.bounds), many=sum(_MANY[name] for name in surface.many),
             several_prompts=surface.api == "completions", answer_tokens=ANSWER_TOKENS,
@@ -201,19 +198,6 @@ class Compiled:
             metrics.add_usual(way.kind, way.caller.tenant, answers, prompt, completion, cached, seconds)
             if any(gaps[0]):
                 metrics.add_gaps(way.kind, way.caller.tenant, *gaps)
-
-
-def _buckets_of(limiter: Limiter) -> Buckets | None:
-    """None where limits are not counted in this process: then each request asks the limiter itself."""
-    from nexus_native import Buckets
-
-    if type(limiter) is not MemoryLimiter:
-        return None
-    return Buckets(limiter.buckets, limiter.window, None if limiter.clock is time.monotonic else limiter.clock)
-
-
-def _reserved(bucket: str, left: Left, tokens: int, window: int) -> Admitted:
-    return left, Reservation(bucket, tokens, window)
 
 
 def _most(limit: int | None) -> int:
