@@ -16,7 +16,7 @@ setup(
                 [str(one)],
                 include_dirs=["nexus_native"],
                 depends=_HEADERS,
-                # As Python rounds it, what is limited to the last token is.
+                # Not fused, where a processor can: limits are rounded as Python rounds them.
                 extra_compile_args=["-O2", "-ffp-contract=off", "-Wall", "-Wextra"],
             )
             for one in _SOURCES
