@@ -22,6 +22,11 @@ def test_a_plain_gateway_loads_nothing_that_only_others_need() -> None:
     assert loaded_with("nexus_gateway.running", "nexus_gateway.cli").isdisjoint({*NOT_NEEDED, *PAGES})
 
 
+def test_plain_requests_load_nothing_of_that_either() -> None:
+    loaded = loaded_with("nexus_gateway.running", "nexus_gateway.wire", "nexus_gateway.straight.compiled")
+    assert loaded.isdisjoint({*NOT_NEEDED, *PAGES})
+
+
 def test_who_needs_it_loads_it() -> None:
     """Else the test above would hold whatever is loaded."""
     assert "redis" in loaded_with("nexus_gateway.limits.shared")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nexus_gateway.exchange import Waiter
 from nexus_gateway.limits.windows import Left, Limits, Verdict
+
+if TYPE_CHECKING:
+    from nexus_gateway.limits.leases import Leases
 
 
 @dataclass(slots=True)
@@ -37,6 +40,10 @@ class Limiter(Protocol):
     @property
     def lost(self) -> int:
         """Corrections that were not taken where all count together."""
+
+    @property
+    def leases(self) -> Leases | None:
+        """What it gives away of without asking; None where it never asks."""
 
     async def begin(self) -> None:
         """Before the first request, in the loop."""

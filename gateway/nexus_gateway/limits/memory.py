@@ -42,7 +42,7 @@ class _Bucket(Counted):
 class MemoryLimiter:
     """The port `Limiter`, for the loop's thread alone."""
 
-    shared, lost = False, 0
+    shared, lost, leases = False, 0, None
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS) -> None:
         """`clock`: seconds, never going back. `window`: seconds."""

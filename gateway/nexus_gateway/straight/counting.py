@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from nexus_gateway.limits.limiter import Admitted, Limiter, Reservation
 from nexus_gateway.limits.memory import MemoryLimiter
-from nexus_gateway.limits.shared import RedisLimiter
 from nexus_gateway.limits.windows import Left
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ def counting_of(limiter: Limiter) -> tuple[Buckets | Leases | None, Reserved]:
 
     if isinstance(limiter, MemoryLimiter):
         return Buckets(limiter.buckets, limiter.window, _clock(limiter.clock)), _reserved
-    if isinstance(limiter, RedisLimiter):
-        leases = limiter.leases
+    if (leases := limiter.leases) is not None:
         return Leases(leases.held, leases.window, _clock(leases.clock), leases.owe), partial(_reserved, leased=True)
     return None, _reserved
 
