@@ -306,6 +306,7 @@ define install
 	  { echo "torch is a CUDA build; requirements/torch.txt names the CPU wheels"; exit 1; }
 	@echo "==> Nexus"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	$(BIN)/python -m compileall -q pipelines gateway serving # else the first start of each does it, and keeps that memory
 	$(call with_native,.venv)
 endef
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 
 from nexus_gateway.auth import administrator, authenticate
-from nexus_gateway.console.checkout import Checkout, Unreadable
-from nexus_gateway.console.git_told import canaries_told, prices_told, release_told, releases_told
 from nexus_gateway.console.routes_told import routes_told
 from nexus_gateway.console.settings import ConsoleSettings
 from nexus_gateway.console.shell import add_shell
 from nexus_gateway.driven import driven
-from nexus_gateway.errors import CHECKOUT_UNREADABLE, RELEASE_NOT_FOUND, Refusal
+from nexus_gateway.errors import RELEASE_NOT_FOUND, Refusal
 from nexus_gateway.gateway import Gateway
 from nexus_gateway.page_errors import head_of
 from nexus_gateway.policy import caller_of
 
-T = TypeVar("T")
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
 def add_console(app: FastAPI, gateway: Gateway, settings: ConsoleSettings) -> None:
-    checkout = Checkout(settings)
     if settings.shown:
         add_shell(app)
 
@@ -53,31 +47,31 @@ def add_console(app: FastAPI, gateway: Gateway, settings: ConsoleSettings) -> No
 
     @app.get("/admin/releases")
     async def releases(request: Request) -> dict[str, Any]:
+        from nexus_gateway.console import checkout_page  # as above
+
         await driven(administrator(head_of(request), gateway.known))
-        return await _read(releases_told, checkout)
+        return await checkout_page.releases(settings)
 
     @app.get("/admin/releases/{release}")
     async def release(request: Request, release: str) -> dict[str, Any]:
+        from nexus_gateway.console import checkout_page  # as above
+
         await driven(administrator(head_of(request), gateway.known))
-        found = await _read(lambda one: release_told(one, release), checkout) if _ID.fullmatch(release) else None
+        found = await checkout_page.release(settings, release) if _ID.fullmatch(release) else None
         if found is None:
             raise Refusal(RELEASE_NOT_FOUND)
         return found
 
     @app.get("/admin/canaries")
     async def canaries(request: Request) -> dict[str, Any]:
+        from nexus_gateway.console import checkout_page  # as above
+
         await driven(administrator(head_of(request), gateway.known))
-        return await _read(canaries_told, checkout)
+        return await checkout_page.canaries(settings)
 
     @app.get("/admin/prices")
     async def prices(request: Request) -> dict[str, Any]:
+        from nexus_gateway.console import checkout_page  # as above
+
         await driven(administrator(head_of(request), gateway.known))
-        return await _read(prices_told, checkout)
-
-
-async def _read(tell: Callable[[Checkout], T], checkout: Checkout) -> T:
-    """In a thread, since a disk may be slow. Raises Refusal for what cannot be read: it is told, and stops nothing."""
-    try:
-        return await asyncio.to_thread(tell, checkout)
-    except Unreadable as error:
-        raise Refusal(CHECKOUT_UNREADABLE, str(error)) from None
+        return await checkout_page.prices(settings)

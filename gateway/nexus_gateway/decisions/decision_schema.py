@@ -9,9 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from nexus_gateway.breaker import State
 from nexus_gateway.routing import BUCKETS
 
-VERSION = 2
-LONGEST_MODEL = 64
-"""Characters of a model's name that no route has."""
 Count = Annotated[int, Field(ge=0)]
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC.")]
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_gateway.decisions.considered import Choice, Considered
-from nexus_gateway.decisions.decision_schema import LONGEST_MODEL, VERSION
 from nexus_gateway.errors import MODEL_NOT_ALLOWED
 from nexus_gateway.telemetry.logs import timestamp
 from nexus_gateway.telemetry.masking import masked
 from nexus_gateway.telemetry.record import RequestRecord
+
+VERSION = 2
+"""Of the line, as `decision_schema` has it, which is loaded where lines are read: it is half a MiB."""
+LONGEST_MODEL = 64
+"""Characters of a model's name that no route has."""
 
 
 def decision_line(time: float, record: RequestRecord, considered: Considered) -> dict[str, Any]:
