@@ -119,7 +119,8 @@ def test_of_leases_too(steps: list[Any], begin: float) -> None:
         twins = Twins(in_redis, begin)
         walked(twins, steps)
         for limiter in (twins.ours, twins.theirs):
-            limiter.leases._timer and limiter.leases._timer.cancel()
+            if limiter.leases._timer is not None:
+                limiter.leases._timer.cancel()
 
     asyncio.run(story())
 

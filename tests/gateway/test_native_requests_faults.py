@@ -20,7 +20,7 @@ from nexus_gateway.wire import WireProtocol
 
 from ..support.hand_fed import HEAD
 from ..support.issuer import until
-from ..support.over_sockets import Client, Drive, at_noon, driven, in_a_loop
+from ..support.over_sockets import Client, Drive, driven, in_a_loop, stopped
 from ..support.passed_by import FIRST, LAST, NEXT, event
 from ..support.two_ways import ANSWERS, IDS, LEAVES, LOST, OK, posted
 
@@ -86,7 +86,7 @@ async def test_a_fault_ends_one_connection_and_nothing_stays_counted(
 @pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
 @in_a_loop
 async def test_a_fault_where_limits_are_counted_too(back: bool, tmp_path: Path) -> None:
-    clock, comes = Switched(at_noon), asyncio.Event()
+    clock, comes = Switched(stopped), asyncio.Event()
     async with driven(tmp_path / "one", "native", clock=clock) as drive:
         await drive.connected(2)
         client, other = await drive.taken_over(posted()), await drive.taken_over(posted("free"))

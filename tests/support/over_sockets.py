@@ -222,7 +222,8 @@ class Drive:
         return await told_by(self.gateway, self.limiter, said, self.engine.asked, closed)
 
 
-def at_noon() -> float:
+def stopped() -> float:
+    """A clock: each request of a story is in one window."""
     return 1000.0
 
 
@@ -233,7 +234,7 @@ async def driven(
     more: Mapping[str, Any] | None = None,
     room: int = 0,
     limiter: Callable[[Clock], MemoryLimiter] = MemoryLimiter,
-    clock: Clock = at_noon,
+    clock: Clock = stopped,
 ) -> AsyncIterator[Drive]:
     """`more`: in the route file. `room`: of the engine's sockets."""
     loop, patch = asyncio.get_running_loop(), pytest.MonkeyPatch()
@@ -266,13 +267,12 @@ async def on_both(
     story: Callable[[Drive], Awaitable[None]],
     room: int = 0,
     limiter: Callable[[Clock], MemoryLimiter] = MemoryLimiter,
-    clock: Clock = at_noon,
 ) -> tuple[Told, Told, int]:
     """What a gateway tells of it with C and without it, and how many of its requests C has begun."""
     found, served = list[Told](), 0
     edges: tuple[Edge, Edge] = ("native", "wire")
     for edge in edges:
-        async with driven(folder / edge, edge, room=room, limiter=limiter, clock=clock) as drive:
+        async with driven(folder / edge, edge, room=room, limiter=limiter) as drive:
             await story(drive)
             await drive.rests(drive.clients[-1])
             found.append(await drive.told())

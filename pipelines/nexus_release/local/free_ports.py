@@ -23,7 +23,7 @@ _numbers = count(os.getpid())
 
 def free_port(wanted: int | None = None) -> int:
     """`wanted` or the next free one above it, or any: one where nobody listens, and that no other process has been
-    given by this before it ends. Raises Unreachable where none is free."""
+    given by this before it ends. Raises Unreachable where none is free, or nobody can tell."""
     ports = range(wanted, wanted + _PORTS_TRIED) if wanted else _any()
     for port in ports:
         if _is_ours(port) and _nobody_listens(port):
@@ -40,8 +40,9 @@ def _any() -> Iterable[int]:
 def _is_ours(port: int) -> bool:
     """A byte of one file stands for each port. Its lock keeps it from others until the program that it is for listens,
     which for MLflow is seven seconds and for a gateway a model's start; the kernel frees it when this process ends."""
+    given = _given(os.getpid())
     with suppress(BlockingIOError, PermissionError):  # POSIX allows either for what another has
-        fcntl.lockf(_given(os.getpid()), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        fcntl.lockf(given, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
         return True
     return False
 
@@ -49,7 +50,13 @@ def _is_ours(port: int) -> bool:
 @cache
 def _given(_: int) -> BinaryIO:
     """Open until this process ends: closing it would free all that it has. A forked process opens its own."""
-    return Path(tempfile.gettempdir(), f"nexus-ports-{os.getuid()}").open("ab")
+    path = Path(tempfile.gettempdir(), f"nexus-ports-{os.getuid()}")
+    try:  # no link is followed: whoever else may write into that folder could have laid one
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0)
+    except OSError as error:
+        raise Unreachable(
+            f"{path}, by which ports are kept apart, cannot be opened: {error.strerror}: remove it"
+        ) from None
 
 
 def _nobody_listens(port: int) -> bool:
