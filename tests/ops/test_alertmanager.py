@@ -122,20 +122,48 @@ def test_who_has_not_got_it_is_said(alertmanager: Alertmanager, sink: AlertSink)
     assert "webhook has not got it: " in done.stderr
 
 
-def test_the_watchdog_is_heard_again_and_again_and_stands_for_no_test_alert(
-    alertmanager: Alertmanager, sink: AlertSink
-) -> None:
+@pytest.fixture
+def watched(alertmanager: Alertmanager, sink: AlertSink) -> None:
     labels = {"alertname": WATCHDOG, "environment": "prod", "severity": "none"}
     known = f"{alertmanager.url}/api/v2/alerts"
     assert httpx.post(known, json=[{"labels": labels}], verify=PLAIN).status_code == 200
-    until(lambda: len(sink.alive) > 2, "it is told more than once", 60)
-    sink.refuses = {"/webhook"}
-    done = send(alertmanager.url, "--kinds", "webhook", "--seconds", "3")
-    sink.refuses = set()
-    assert (done.returncode, done.stdout) == (1, ""), "its calls are a webhook's too"
+    _rings_again(sink)
+
+
+def _rings_again(sink: AlertSink) -> None:
     heard = len(sink.alive)
-    until(lambda: len(sink.alive) > heard, "the silence ends with the test", 60)
+    until(lambda: len(sink.alive) > heard, "the watchdog is heard", 60)
+
+
+@pytest.mark.usefixtures("watched")
+def test_the_watchdog_is_heard_again_and_again_but_while_a_test_is_on(
+    alertmanager: Alertmanager, sink: AlertSink
+) -> None:
+    _rings_again(sink)
+    assert send(alertmanager.url, "--kinds", "webhook").returncode == 0
+    _rings_again(sink)
     assert {alert["labels"]["alertname"] for message in sink.alive for alert in message["alerts"]} == {WATCHDOG}
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_call_of_the_watchdog_that_is_under_way_stands_for_no_test_alert(
+    alertmanager: Alertmanager, sink: AlertSink
+) -> None:
+    sink.refuses = {"/webhook"}
+    sink.answers.clear()
+    _rings_again(sink)
+    words = [TEST_ALERT, alertmanager.url, "--kinds", "webhook", "--seconds", "12", "--still", "6"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as test:
+        until(lambda: _silences(alertmanager), "the watchdog is silenced", 60)
+        sink.answers.set()
+        said, _ = test.communicate()
+    sink.refuses = set()
+    assert (test.returncode, said) == (1, ""), "its calls are a webhook's too"
+
+
+def _silences(alertmanager: Alertmanager) -> bool:
+    found = httpx.get(f"{alertmanager.url}/api/v2/silences", verify=PLAIN).json()
+    return any(one["status"]["state"] == "active" for one in found)
 
 
 def test_without_a_gateway_what_others_tell_is_still_heard_and_what_gateways_told_last_is_not(

@@ -13,7 +13,7 @@ PASSWORD = "mail-password"
 
 
 class AlertSink:
-    """`refuses` are paths that are answered with 500."""
+    """`refuses` are paths that are answered with 500. Where `answers` is clear, what is taken is not answered yet."""
 
     def __init__(self) -> None:
         self.slack: list[dict[str, Any]] = []
@@ -21,6 +21,8 @@ class AlertSink:
         self.alive: list[dict[str, Any]] = []
         self.mails: list[str] = []
         self.refuses: set[str] = set()
+        self.answers = threading.Event()
+        self.answers.set()
         sink = self
 
         class Http(BaseHTTPRequestHandler):
@@ -30,6 +32,7 @@ class AlertSink:
                 taken = allowed and self.path not in sink.refuses
                 if taken:
                     {"/slack": sink.slack, "/webhook": sink.webhook, "/alive": sink.alive}[self.path].append(body)
+                sink.answers.wait(60)
                 self.send_response(200 if taken else 500)
                 self.end_headers()
                 self.wfile.write(b"ok")
