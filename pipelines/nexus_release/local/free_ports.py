@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import cache
 from itertools import count, islice
 from pathlib import Path
-from typing import BinaryIO
 
 from nexus_release.errors import Unreachable
 
@@ -48,11 +47,12 @@ def _is_ours(port: int) -> bool:
 
 
 @cache
-def _given(_: int) -> BinaryIO:
-    """Open until this process ends: closing it would free all that it has. A forked process opens its own."""
+def _given(_: int) -> int:
+    """A descriptor, open until this process ends: closing it would free all that it has. A forked process opens its
+    own."""
     path = Path(tempfile.gettempdir(), f"nexus-ports-{os.getuid()}")
     try:  # no link is followed: whoever else may write into that folder could have laid one
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise Unreachable(
             f"{path}, by which ports are kept apart, cannot be opened: {error.strerror}: remove it"
