@@ -25,7 +25,7 @@ EDGE = {"GATEWAY_EDGE": edge} if (edge := os.environ.get("NEXUS_EDGE")) else {}
 """The edge of every gateway of a run of the tests, where it is not the gateway's own choice."""
 
 
-def until(holds: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def until(holds: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """What `holds` gives once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
