@@ -8,10 +8,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
 
-from nexus_native.counting cimport ASK, NUMBERS
+from nexus_native.counting cimport ASK
 from nexus_native.door cimport Door
 from nexus_native.engine_line cimport EngineLine, give_back, idle_engine
-from nexus_native.estimate cimport BYTES_A_TOKEN, estimate
+from nexus_native.estimate cimport counted, estimate
 from nexus_native.events cimport ENDED, STOPS, Events, Walked
 from nexus_native.forms cimport ID_DIGITS, Form, Told, new_ids, now, write_time
 from nexus_native.native_way cimport NativeWay
@@ -119,12 +119,9 @@ cdef class ClientLine(RequestLine):
         return True
 
     cdef bint _admit(self, long long tokens) except -1:
-        cdef NativeWay way = self._way
-        if way.counting is None:
+        if self._way.counting is None:
             return True
-        self._tokens, self._window = tokens, way.counting.take(
-            way.owner, way.limits, way.most_requests, way.most_tokens, tokens, self._told.numbers
-        )
+        self._tokens, self._window = tokens, self._way.admit(tokens, self._told.numbers)
         return self._window != ASK
 
     cdef int _ask(self, EngineLine engine, const char* body, Py_ssize_t size) except -1:
@@ -288,9 +285,9 @@ cdef class ClientLine(RequestLine):
         if door.circuits:  # others may have failed since this one set out
             door.circuits.pop(way.endpoint, None)
         if self._admitted is not None:
-            way.settle(self._admitted[1], self._counted(prompt, completion, cached))
+            way.settle(self._admitted[1], counted(way, prompt, completion, cached, self._size, events))
         elif self._window != ASK:
-            tokens = max(0, self._counted(prompt, completion, cached))
+            tokens = max(0, counted(way, prompt, completion, cached, self._size, events))
             way.counting.correct(way.owner, self._window, tokens - self._tokens)
         way.count(seconds, first_byte, prompt, completion, cached)
         told.prompt, told.completion, told.cached = prompt, completion, cached
@@ -311,12 +308,6 @@ cdef class ClientLine(RequestLine):
             self._first = False
             self._wire.rest()
         return 0
-
-    cdef long long _counted(self, long long prompt, long long completion, long long cached) noexcept:
-        """Tokens that it takes of its caller's limit, as `admission.release` has it."""
-        if prompt + completion:
-            return prompt + completion - <long long>(cached * self._way.percent_saved / 100.0)
-        return self._size // BYTES_A_TOKEN + self._events.events if self._events is not None else 0
 
     cdef int _uncount(self) except -1:
         """It is no longer under way."""
@@ -393,11 +384,7 @@ cdef class ClientLine(RequestLine):
 
     cdef object _reserved(self):
         """What it has taken of its caller's limit, as Python has that."""
-        cdef NativeWay way = self._way
-        cdef int place, count = NUMBERS * ((way.most_requests >= 0) + (way.most_tokens >= 0))
-        if self._window == ASK:
-            return self._admitted
-        return way.reserved(tuple([self._told.numbers[place] for place in range(count)]), self._tokens, self._window)
+        return self._admitted if self._window == ASK else self._way.kept(self._told.numbers, self._tokens, self._window)
 
     def look_at_time(self, double time):
         if self._begun and self._engine is not None:

@@ -1,5 +1,6 @@
-# How much a request counts for before anybody knows: limits/estimate.py in C.
+# How much a request counts for: before anybody knows limits/estimate.py in C, then `admission.release`.
 
+from nexus_native.events cimport Events
 from nexus_native.native_way cimport NativeWay
 from nexus_native.plain_json cimport PlainAsked
 
@@ -39,3 +40,12 @@ cdef inline long long estimate(NativeWay way, const PlainAsked* asked, Py_ssize_
         return prompt + longest * answers
     most = min(<double>(way.answer_tokens * answers), way.tokens_a_minute - prompt)
     return prompt + <long long>max(1.0, most)
+
+
+cdef inline long long counted(
+    NativeWay way, long long prompt, long long completion, long long cached, Py_ssize_t size, Events events
+) noexcept:
+    # Tokens that it takes of its caller's limit. `size`: bytes of its body. `events`: of a stream.
+    if prompt + completion:
+        return prompt + completion - <long long>(cached * way.percent_saved / 100.0)
+    return size // BYTES_A_TOKEN + events.events if events is not None else 0

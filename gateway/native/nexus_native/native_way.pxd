@@ -61,5 +61,7 @@ cdef class NativeWay:
 
     cdef bint enter(self) except -1
     cdef int leave(self) except -1
+    cdef long long admit(self, long long tokens, long long* left) except? -2
+    cdef object kept(self, const long long* left, long long tokens, long long window)
     cdef int count(self, double seconds, double first_byte, long long prompt, long long completion, long long cached) except -1
     cdef int count_gaps(self, list counts, double total) except -1

@@ -1,6 +1,6 @@
-"""What is the same for every request of one caller for one model, as C reads it: made of a `Way` (straight/native.py)."""
+"""What is the same for every request of one caller for one model, as C reads it: made of a `Way` (straight/compiled.py)."""
 
-from nexus_native.counting cimport Counting
+from nexus_native.counting cimport NUMBERS, Counting
 from nexus_native.forms cimport Form
 
 
@@ -80,6 +80,15 @@ cdef class NativeWay:
         else:
             del self.under_way[self.owner]
         return 0
+
+    cdef long long admit(self, long long tokens, long long* left) except? -2:
+        """As `Limiter.at_once`: see `Counting.take`."""
+        return self.counting.take(self.owner, self.limits, self.most_requests, self.most_tokens, tokens, left)
+
+    cdef object kept(self, const long long* left, long long tokens, long long window):
+        """What C has counted of the caller's limits, as the limiter would have said it: of each limit its numbers."""
+        cdef int place, count = NUMBERS * ((self.most_requests >= 0) + (self.most_tokens >= 0))
+        return self.reserved(tuple([left[place] for place in range(count)]), tokens, window)
 
     cdef int count(self, double seconds, double first_byte, long long prompt, long long completion, long long cached) except -1:
         self._whole.add(seconds)
