@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ..support.hand_fed import HEAD
+from ..support.heard import heard
 from ..support.issuer import until
 from ..support.over_sockets import Drive, driven, in_a_loop, on_both
-from ..support.passed_by import FIRST, LAST, NEXT, event, frame
+from ..support.passed_by import DONE, FIRST, LARGE, LAST, NEXT, event, frame
 from ..support.two_ways import LEAVES, posted
 from .test_native_requests_changes import swap
 from .test_native_whole_streams import COUNTED, STREAM, told_alike
@@ -59,6 +60,30 @@ async def test_a_stream_ends_as_it_began_whatever_changes_meanwhile(change: str,
     native, wire, served = await on_both(tmp_path, story)
     told_alike(native, wire)
     assert served >= 1
+
+
+@in_a_loop
+async def test_a_client_that_reads_late_gets_a_frame_that_came_in_part_behind_what_it_had_no_room_for(
+    tmp_path: Path,
+) -> None:
+    pieces = [NEXT[:60], *[NEXT[60:] + LARGE + NEXT[:60]] * 12, NEXT[60:]]
+
+    async def story(drive: Drive) -> None:
+        client = await drive.taken_over(posted())
+        client.narrow()
+        drive.engine.answers.append((HEAD + FIRST, *pieces, LAST))
+        await client.say(STREAM)
+        await until(lambda: drive.edge == "wire" or drive.handed_over == 1)
+        await client.answers(3)
+        await drive.rests(client)
+
+    native, wire, served = await on_both(tmp_path, story)
+    assert (
+        heard(native.client)[-1].body
+        == event("first") + (event("next") + event("x" * 20_000)) * 12 + event("next") + DONE
+    )
+    told_alike(native, wire)
+    assert served == 1
 
 
 @in_a_loop

@@ -346,10 +346,16 @@ cdef class ClientLine(RequestLine):
             self._wire.end_line(fault)
 
     cdef int spilled(self, const char* data, Py_ssize_t length) except -1:
-        """Of an answer; the client makes no room."""
-        wire = self._wire
+        """Of an answer; the client makes no room. What its engine has begun to say goes behind that."""
+        cdef EngineLine engine = self._engine
+        cdef bytes held = None
+        wire, rest = self._wire, PyBytes_FromStringAndSize(data, length)
+        if engine is not None:
+            held, engine.held = engine.held, None
         self.gone()
-        wire.write_behind(PyBytes_FromStringAndSize(data, length), self._started + self._way.total)
+        wire.write_behind(rest, self._started + self._way.total)
+        if held is not None:
+            engine.connection.data_received(held)
         return 0
 
     def hand_back(self):
