@@ -49,6 +49,9 @@ BEGINNINGS: dict[str, tuple[Any, ...]] = {
     "an error in a frame with others": (HEAD + frame(event("first") + ERROR) + LAST,),
     "a type": (HEAD + said(b'{"type": "message_start", "choices": []}'), NEXT, LAST),
     "a type that has failed": (HEAD + said(b'{"type": "response.failed"}'), LAST),
+    "a type that has failed, with usage": (HEAD + FIRST, said(b'{"type": "response.failed", %b}' % USAGE), NEXT, LAST),
+    "a type in escapes, with usage": (HEAD + FIRST, said(b'{"type": "\\u0065rror", %b}' % USAGE), NEXT, LAST),
+    "a type with usage": (HEAD + FIRST, said(b'{"type": "chunk", %b}' % USAGE), NEXT, LAST),
     "a type that is no text": (HEAD + said(b'{"type": 1}'), NEXT, LAST),
     "a message that tells usage": (HEAD + said(b'{"message": {%b}}' % USAGE), NEXT, LAST),
     "a response that tells usage": (HEAD + said(b'{"response": {%b}}' % USAGE), NEXT, LAST),
@@ -129,7 +132,8 @@ WHOLLY = ("one by one", "at once", "byte by byte", "cut in a size", "upper case"
 """Of which nothing is for Python."""
 FAULTY = ("an error", "no JSON where it counts", "a wrong size", "begins with something behind its end",
           "begins with a second answer behind it", "begins with an error in a frame with others",
-          "begins with no JSON that names usage")  # fmt: skip
+          "begins with no JSON that names usage", "begins with a type that has failed, with usage",
+          "begins with a type in escapes, with usage")  # fmt: skip
 """What of a stream goes out before a fault that comes in one read or frame with it is each hop's own, and depends in
 Python too on what else was in that read: it sends on what has come of a frame, and C waits for the rest of it. They are
 not cut anew, but for all at once and all byte by byte."""

@@ -97,10 +97,16 @@ static inline int is_good_beginning(const char *event, ptrdiff_t size)
     return is_object(event + sizeof(DATA) - 1, size - (ptrdiff_t)sizeof(DATA) - 1, past_first_member, NULL);
 }
 
+/* Of an event: by its type it may tell of a fault. */
+static inline Place past_told(Place name, size_t length, Place at, Place end, int depth, void *into)
+{
+    return length == 4 && memcmp(name, "type", 4) == 0 ? NULL : past_answered(name, length, at, end, depth, into);
+}
+
 /* The usage that an event tells. */
 static inline int read_event_usage(const char *event, ptrdiff_t size, PlainUsage *usage)
 {
-    return read_usage(event + sizeof(DATA) - 1, size - (ptrdiff_t)sizeof(DATA) - 1, usage);
+    return read_usage_by(event + sizeof(DATA) - 1, size - (ptrdiff_t)sizeof(DATA) - 1, past_told, usage);
 }
 
 /* Whether usage is null wherever an event names it. */

@@ -61,16 +61,22 @@ static inline Place past_answered(Place name, size_t length, Place at, Place end
 
 #undef IS_NAME
 
-/* Whether it is taken; only then is `usage` whole. */
-static inline int read_usage(const char *body, ptrdiff_t length, PlainUsage *usage)
+/* Whether it is taken; only then is `usage` whole. `take`: of a member of the whole. */
+static inline __attribute__((always_inline)) int read_usage_by(const char *body, ptrdiff_t length, TakeMember take,
+                                                               PlainUsage *usage)
 {
     UsageReader reader = {-1, -1, -1, 0, 0};
-    if (!is_object(body, length, past_answered, &reader) || reader.prompt < 0)
+    if (!is_object(body, length, take, &reader) || reader.prompt < 0)
         return 0;
     usage->prompt = reader.prompt;
     usage->completion = reader.completion < 0 ? 0 : reader.completion;
     usage->cached = reader.cached < 0 ? 0 : reader.cached < reader.prompt ? reader.cached : reader.prompt;
     return 1;
+}
+
+static inline int read_usage(const char *body, ptrdiff_t length, PlainUsage *usage)
+{
+    return read_usage_by(body, length, past_answered, usage);
 }
 
 #endif
