@@ -150,8 +150,10 @@ def test_a_call_that_is_given_up_leaves_its_place_to_the_next(worker: Worker, st
 
 def test_a_deadline_ends_the_engines_work(worker: Worker, stub: Any) -> None:
     aborted = worker.metric("vllm:request_success_total", finished_reason="abort")
+    call = stub.Chat.future(asked(max_tokens=4000, ignore_eos=True), timeout=5)  # in which it begins, and cannot end
+    poll(lambda: worker.metric("vllm:num_requests_running") == 1, "the engine has it")
     with pytest.raises(grpc.RpcError) as raised:
-        stub.Chat(asked(max_tokens=4000, ignore_eos=True), timeout=0.3)
+        call.result()
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     poll(lambda: worker.metric("vllm:request_success_total", finished_reason="abort") == aborted + 1, "it is counted")
 
@@ -160,6 +162,8 @@ def test_a_stop_finishes_what_has_begun_and_refuses_what_is_new() -> None:
     with Worker("--engine=mock", "--ttft-ms=0", "--tokens-per-second=20", "--grpc-port=0") as worker:
         with grpc.insecure_channel(worker.grpc.removeprefix("grpc://")) as channel:
             stub = InferenceStub(channel)
+            other = stub.StreamChat(asked(max_tokens=4000, ignore_eos=True), timeout=SECONDS)
+            next(other)  # which keeps it from ending before all has been looked at
             pieces = stub.StreamChat(asked(max_tokens=30, ignore_eos=True), timeout=SECONDS)
             first = next(pieces)
             worker.terminate()
@@ -168,6 +172,7 @@ def test_a_stop_finishes_what_has_begun_and_refuses_what_is_new() -> None:
             with pytest.raises(grpc.RpcError) as raised:
                 stub.Chat(asked(), timeout=SECONDS)
             *_, last = pieces
+            other.cancel()
         assert worker.wait() == 0
     assert first.content
     assert draining == pb.CheckHealthAnswer.STATE_DRAINING
