@@ -187,7 +187,7 @@ def test_a_secret_that_is_not_there_is_missed(tmp_path: Path) -> None:
 
 def test_what_renders_is_typed_where_hera_is_installed() -> None:
     installed(PYTHON, "setup-hera")
-    words = ["-m", "mypy", "--python-executable", str(PYTHON), "-p", "nexus_hera"]
+    words = ["-m", "mypy", "--cache-dir=.mypy_cache/hera", "--python-executable", str(PYTHON), "-p", "nexus_hera"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
