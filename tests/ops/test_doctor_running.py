@@ -42,6 +42,8 @@ from ..support.repository import ROOT
 from ..support.typed_page import typed
 
 pytestmark = pytest.mark.services
+SELDOM = {"global": {"scrape_interval": "10s"}}
+"""For which a target may stand still, too, before it counts as down."""
 GONE = "http://127.0.0.1:1"  # given out to nobody; and it names a case alike in every process of a run
 RULES = [str(path) for path in sorted((ROOT / "ops" / "prometheus" / "rules").glob("*.yaml"))]
 ALERTS = {alert.name for group in groups("local", load_settings(ROOT, "local")).values() for alert in group.alerts}
@@ -73,8 +75,9 @@ def test_whom_nobody_has_named_is_not_here_and_no_fault(doctor: Doctor) -> None:
     ],
 )
 def test_whoever_is_named_and_does_not_answer_is_a_fault(
-    doctor: Doctor, name: str, variable: str, address: str
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, name: str, variable: str, address: str
 ) -> None:
+    monkeypatch.setattr(service_answers, "_SECONDS", 1.0)  # Kafka's client goes on dialling
     found = doctor("running", **{variable: address})
     assert found[name][0]["verdict"] == "fail"
     assert {one[0]["verdict"] for other, one in found.items() if other not in (name, "revision")} == {"not here"}
@@ -107,7 +110,7 @@ def test_a_page_without_an_end_is_cut(doctor: Doctor) -> None:
 
 
 def test_a_page_that_trickles_for_ever_is_given_up(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_answers, "_SECONDS", 0.5)
+    monkeypatch.setattr(service_answers, "_PAGE_SECONDS", 0.5)
     with endless(b"x", 0.05) as (url, _):
         verdict, said = doctor.of("Prometheus", NEXUS_PROMETHEUS=url)
     assert verdict == "fail"
@@ -244,6 +247,7 @@ def test_a_prometheus_and_an_alertmanager_that_have_everything_are_well(
         running.callback(alertmanager.stop)
         address = f"127.0.0.1:{alertmanager.port}"
         told = {"alerting": {"alertmanagers": [{"static_configs": [{"targets": [address]}]}]}, "rule_files": RULES}
+        told |= SELDOM
         prometheus = Prometheus(made(tmp_path / "prometheus"), {gateway.port: {}}, told, itself=True)
         running.callback(prometheus.stop)
         until(lambda: sorted(prometheus.query("up")) == [1.0, 1.0], "both are scraped", 60)
@@ -280,7 +284,7 @@ def all_well(found: Found) -> Found | None:
 
 def test_a_prometheus_that_lacks_everything_says_each(doctor: Doctor, tmp_path: Path) -> None:
     port = free_port()
-    prometheus = Prometheus(tmp_path, {port: {}}, itself=True)
+    prometheus = Prometheus(tmp_path, {port: {}}, SELDOM, itself=True)
     try:
         until(lambda: sorted(prometheus.query("up")) == [0.0, 1.0], "one is down", 60)
         found = doctor("running", NEXUS_PROMETHEUS=prometheus.url)

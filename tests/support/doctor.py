@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from nexus_release.adapters import service_answers
 from nexus_release.dashboards.grafana import DATASOURCE
 
 from .command import Nexus
@@ -33,13 +34,15 @@ COMPOSE_WELL: Mapping[str, tuple[int, Any]] = {
 
 
 class Doctor:
-    """Of a process that has named nobody."""
+    """Of a process that has named nobody, and waits longer than a person would, on a machine that does much else."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], state: Path) -> None:
         self._nexus, self._monkeypatch = Nexus(monkeypatch, capture), monkeypatch
         for name in [one for one in os.environ if one.startswith(_NAMED)]:
             monkeypatch.delenv(name)
         monkeypatch.setenv("NEXUS_STATE", str(state))
+        for name in ("_SECONDS", "_PAGE_SECONDS"):
+            monkeypatch.setattr(service_answers, name, 60.0)
 
     def __call__(self, about: str, *words: str, root: Path = ROOT, **named: str) -> Found:
         """With the variables `named`. The status must be what the findings say."""

@@ -15,7 +15,8 @@ from nexus_release.errors import BadInput, Unreachable
 if TYPE_CHECKING:
     import httpx
 
-_SECONDS = 5.0  # for one answer: whoever is asked is near, and a person waits
+_SECONDS = 5.0  # without a word: whoever is asked is near, and a person waits
+_PAGE_SECONDS = 5.0  # for a page to its end
 _MOST_CHARACTERS = 4 << 20  # of a page
 
 
@@ -81,13 +82,13 @@ def _beginning(answer: httpx.Response) -> str:
     """Of a page that may have no end. Raises httpx.ReadTimeout where it is not there in time, however it trickles."""
     import httpx
 
-    until, text = time.monotonic() + _SECONDS, ""
+    until, text = time.monotonic() + _PAGE_SECONDS, ""
     for piece in answer.iter_text():
         text += piece
         if len(text) >= _MOST_CHARACTERS:
             break
         if time.monotonic() > until:
-            raise httpx.ReadTimeout(f"no end of the page within {_SECONDS:g} s")
+            raise httpx.ReadTimeout(f"no end of the page within {_PAGE_SECONDS:g} s")
     return text[:_MOST_CHARACTERS]
 
 
