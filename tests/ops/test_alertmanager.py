@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..support.gateway import PLAIN, until
 from ..support.prometheus_history import promtool
 from ..support.repository import ROOT
 from ..support.typed_page import typed
+from ..support.web import Reply, serve
 
 GROUPS = groups("local", load_settings(ROOT, "local"))
 TEST_ALERT = ROOT / "ops" / "alerts" / "test-alert"
@@ -112,6 +114,27 @@ def test_a_test_alert_arrives_by_slack_by_mail_and_at_the_pager(alertmanager: Al
     assert "This is a test. Nothing is wrong." in said["text"]
     assert "NexusTestAlert prod" in mail
     assert alert["labels"]["environment"] == "prod"
+
+
+@pytest.mark.parametrize(
+    ("counted", "seconds", "missing"),
+    [(["1 0", "1 1"], 1, {"webhook"}), (["1 0", "1 1", "2 1"], 60, set()), (["1 0"], 60, set())],
+)
+def test_a_call_whose_failure_is_counted_a_moment_later_was_not_taken(
+    counted: list[str], seconds: float, missing: set[str]
+) -> None:
+    """Calls and failures at each look; the last stays."""
+    test_alert = runpy.run_path(str(TEST_ALERT))
+    looks = iter(counted)
+
+    def metrics(_: str) -> Reply:
+        made, failed = next(looks, counted[-1]).split()
+        kind = 'integration="webhook"'
+        told = f"{test_alert['CALLS']}{{{kind}}} {made}\n{test_alert['FAILED']}{{{kind}}} {failed}\n"
+        return Reply(told.encode())
+
+    with serve(metrics) as web:
+        assert set(test_alert["waited"](web.url, {}, ["webhook"], seconds)) == missing
 
 
 def test_who_has_not_got_it_is_said(alertmanager: Alertmanager, sink: AlertSink) -> None:
