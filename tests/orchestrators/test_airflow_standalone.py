@@ -83,7 +83,8 @@ class Standalone:
         pids = [pid for pid in _descendants(self._started[0].pid) if "triggerer" in _words(pid)]
         assert pids
         for pid in pids:  # it has forked itself
-            os.kill(pid, signal.SIGKILL)
+            with _may_have_ended():
+                os.kill(pid, signal.SIGKILL)
         self._started.append(self._start("triggerer"))
 
     def stop(self) -> None:
@@ -116,13 +117,23 @@ class Standalone:
 
 
 def _descendants(pid: int) -> list[int]:
-    listed = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/children")]
-    children = [int(child) for text in listed for child in text.split()]
+    children: list[int] = []
+    with _may_have_ended():
+        for one in Path(f"/proc/{pid}/task").glob("*/children"):
+            with _may_have_ended():
+                children += map(int, one.read_text().split())
     return [*children, *(further for child in children for further in _descendants(child))]
 
 
 def _words(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    with _may_have_ended():
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return []
+
+
+def _may_have_ended() -> suppress:
+    """Meanwhile, as those do that read a DAG or run a task."""
+    return suppress(FileNotFoundError, ProcessLookupError)
 
 
 @pytest.fixture(scope="module")
