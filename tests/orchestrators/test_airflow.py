@@ -16,6 +16,7 @@ from nexus_release.graph import NODES, waits_for
 
 from ..support.airflow_home import BIN, AirflowHome
 from ..support.client import installed
+from ..support.gateway import until
 from ..support.repository import ROOT
 from .conftest import MakeHome, bad_spec, on_the_laptop, program
 
@@ -179,9 +180,9 @@ def test_an_error_is_tried_again_and_airflows_secrets_stay_its_own(airflow: Make
 def test_a_step_that_outlives_its_deadline_is_ended_and_told_of(airflow: MakeHome, tmp_path: Path) -> None:
     sleeps = program(tmp_path / "nexus", f'[ "$1" != step ] || {{ echo $$ >> {tmp_path}/pids; exec sleep 300; }}')
     home = airflow({"spec": str(bad_spec(tmp_path)), "environment": "local"}, NEXUS_BIN=str(sleeps))
-    (run,) = home.dag_tests({"dag": "release-chat-local", "timeout": 1})
+    (run,) = home.dag_tests({"dag": "release-chat-local", "timeout": 5})  # in which each writes its number
     assert (run["state"], run["tasks"]["validate"]) == ("failed", "failed")
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == NODES["validate"].step.retries + 1
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "each has ended")
     assert json.loads(summary_of(home).read_bytes())["reason"].startswith("validate: it was stopped")
