@@ -82,6 +82,24 @@ def test_the_same_proposal_at_once_is_one_commit(remote: Remote, repository: Git
     assert remote.subjects() == ["Write", "Start"]
 
 
+def test_a_branch_that_goes_while_it_is_looked_at_is_none(
+    remote: Remote, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run of the same proposal lands, and takes the branch away, once this one has seen it there."""
+    propose(repository, writing("a"), land=False)
+    look, others = repository._ref, iter([GitRepository(str(remote.path))])
+
+    def seen(name: str) -> str | None:
+        found = look(name)
+        for other in others:
+            assert propose(other, writing("a")).landed
+        return found
+
+    monkeypatch.setattr(repository, "_ref", seen)
+    assert propose(repository, writing("a")).landed
+    assert (remote.subjects(), list(remote.refs())) == (["Write", "Start"], ["main"])
+
+
 def test_a_person_s_commit_in_between_stays_and_the_proposal_is_made_anew_on_it(
     remote: Remote, repository: GitRepository
 ) -> None:

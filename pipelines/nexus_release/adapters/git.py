@@ -86,7 +86,8 @@ class GitRepository:
             yield history
 
     def _put_branch(self, clone: Path, branch: str, made: tuple[str, ...]) -> tuple[str, ...]:
-        """The commits that the remote's branch then holds; empty where another proposal has just taken the name.
+        """The commits that the remote's branch then holds; empty where another proposal has just taken the name, or
+        given it up.
 
         A proposal has one branch, named for what it proposes. One that already proposes the same bytes stands as it
         is. One that Nexus has left with other bytes, since main was another then, is removed and made anew. One on
@@ -96,7 +97,10 @@ class GitRepository:
         found = self._ref(ref)
         if found:
             depth = len(made) + 1  # with the commit below: made in the same second, these may be the very same commits
-            self._call("fetch", "--quiet", f"--depth={depth}", "origin", ref, cwd=clone)
+            try:
+                self._call("fetch", "--quiet", f"--depth={depth}", "origin", ref, cwd=clone)
+            except Missing:  # whoever proposes the same has just landed it, and taken the branch away
+                return ()
             if not _ours(clone, found):
                 raise Conflict(f"{branch} of {self._name} carries a commit of somebody else; merge or delete it first")
             if not git("diff", "--name-only", found, "HEAD", "--", *_changed(clone), cwd=clone):
