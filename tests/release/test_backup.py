@@ -24,8 +24,8 @@ from nexus_release.wiring import backup_parts
 
 from ..support.backups import Commands, Places, flip, mlflow_of, register, true_house
 from ..support.command import Nexus
-from ..support.gateway import until
 from ..support.remotes import Remote
+from ..support.repository import ROOT
 from ..support.true_releases import MODEL, World
 
 
@@ -292,15 +292,16 @@ def test_an_entry_that_is_not_what_its_name_says_is_left_out_and_all_else_is_sav
 
 
 def test_a_backup_that_is_killed_is_none_and_the_next_one_is_whole(
-    world: World, places: Places, again: Places, commands: Commands, vault: Path
+    places: Places, again: Places, commands: Commands, vault: Path, tmp_path: Path
 ) -> None:
-    program = Path(sys.executable).with_name("nexus")
-    killed = subprocess.Popen(
-        [program, "backup", "--to", str(vault)], env={**os.environ, **places.environment}, stderr=subprocess.DEVNULL
-    )
-    until(lambda: list(vault.glob("files/*")) or killed.poll() is not None, "it writes", 60)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait(10) == -signal.SIGKILL
+    """When all is copied, and what makes a backup of it is not yet there."""
+    schedule = tmp_path / "schedule.json"
+    schedule.write_text(json.dumps({"world": str(tmp_path), "kills": {"backup": [r".* backups/backups"]}}))
+    dying = [sys.executable, "-m", "tests.chaos.dying_nexus", str(schedule), "backup", "--to", str(vault)]
+    environment = {**os.environ, **places.environment, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(dying, env=environment, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list(vault.glob("files/*/*"))
     (vault / "files" / ".saving-left").write_text("half a file")
     refused = commands.restore(again, mlflow=False)
     assert (refused.status, "no backup at all" in refused.err) == (1, True)
