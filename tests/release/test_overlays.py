@@ -212,12 +212,16 @@ def test_the_mock_overlay_answers_by_what_its_pods_say(tmp_path: Path) -> None:
             with kubelet.running():
                 until(lambda: kubelet.probe("readinessProbe"), "the gateway is ready")
                 url = f"http://127.0.0.1:{kubelet.port}"
-                whole = ask(url, client, once="answer-1")
-                assert (whole.status_code, whole.headers["x-nexus-route"]) == (200, "chat")
+                whole = until(
+                    lambda: (told := ask(url, client, once="answer-1")).status_code == 200 and told,
+                    "Redis has kept the answer",
+                )
+                assert whole.headers["x-nexus-route"] == "chat"
                 assert whole.json()["usage"]["completion_tokens"] == 4
                 assert ask(url, client, stream=True).text.rstrip().endswith("data: [DONE]")
                 assert ask(url, "somebody-else").status_code == 401
-                config = httpx.get(f"{url}/admin/config", headers={"authorization": f"Bearer {admin}"}, verify=PLAIN)
+                headers = {"authorization": f"Bearer {admin}"}
+                config = httpx.get(f"{url}/admin/config", headers=headers, timeout=30, verify=PLAIN)
                 assert config.status_code == 200
                 assert server.keys()  # the answer is in the Redis that the Secret names
     finally:
