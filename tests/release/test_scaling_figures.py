@@ -48,16 +48,16 @@ def workers() -> Iterator[list[Worker]]:
         yield [running.enter_context(Worker(*words)) for _ in range(3)]
 
 
-async def under_load(urls: list[str], prometheus: Prometheus, query: str) -> list[float]:
-    """The answer once it is above nothing, while three requests are at each of `urls`."""
+async def under_load(urls: list[str], prometheus: Prometheus, query: str, answer: list[float]) -> None:
+    """Until that is the answer, while three requests are at each of `urls`. A pod that is busy for a second is not
+    scraped, and not counted meanwhile."""
     body = {"model": "chat", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 64, "ignore_eos": True}
     async with httpx.AsyncClient(timeout=120, verify=PLAIN) as client:
         asked = [
             asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body)) for url in urls for _ in range(3)
         ]
         try:
-            await asyncio.to_thread(until, lambda: prometheus.query(query) == [6.0], "six are in hand", 60)
-            return prometheus.query(query)
+            await asyncio.to_thread(until, lambda: prometheus.query(query) == answer, f"{answer} are in hand")
         finally:
             for task in asked:
                 task.cancel()
@@ -78,8 +78,8 @@ def test_requests_in_hand_are_those_of_all_pods_of_the_release_and_of_no_other(
     prometheus = Prometheus(tmp_path, targets)
     try:
         until(lambda: prometheus.query(requests) == [0.0], "both are scraped", 60)
-        assert asyncio.run(under_load([worker.url for worker in workers], prometheus, requests)) == [6.0]
-        assert len(prometheus.query(cache)) == 1
+        asyncio.run(under_load([worker.url for worker in workers], prometheus, requests, [6.0]))
+        until(lambda: len(prometheus.query(cache)) == 1, "both are scraped")
         elsewhere = requests.replace(RELEASE, "nobody-00000000")
         assert prometheus.query(elsewhere) == []  # no figures, which `ignoreNullValues: false` makes a fault
     finally:
