@@ -23,7 +23,7 @@ from nexus_release.trust.statement import statement_digest
 
 from ..support.laptop import MODEL, Laptop, NotedRegistry, ask, cluster_of
 
-SECONDS = 30.0
+SECONDS = 120.0  # of waiting; a loaded machine needs a minute to start an engine and a gateway
 
 
 @pytest.fixture

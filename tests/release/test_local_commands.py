@@ -21,7 +21,7 @@ from nexus_release.record import content_json, release_id
 from ..support.laptop import MODEL, Laptop, ask
 
 pytestmark = pytest.mark.services
-SECONDS = 30.0
+SECONDS = 120.0  # of waiting; a loaded machine needs a minute to start an engine and a gateway
 
 
 def nexus(laptop: Laptop, *words: str, registry: str, status: int = 0) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ from nexus_release.local.kept import Kept
 from nexus_release.local.processes import Process, ProcessDied, Program, end, runs, started_at, wait_ready
 from nexus_release.local.state import LocalState, Mark, wait_until, write_state
 
-SECONDS = 20.0
+SECONDS = 60.0
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

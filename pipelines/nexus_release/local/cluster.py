@@ -35,7 +35,7 @@ from nexus_release.wiring import Tools, health_at
 
 _log = logging.getLogger("nexus.local")
 
-_GATEWAY_SECONDS = 30.0  # until it serves a revision; it looks at its folder several times a second
+_GATEWAY_SECONDS = 120.0  # until it serves a revision: two on a quiet machine, ten times as long on a loaded one
 _REGISTRY_SECONDS = 180.0  # MLflow's first start makes its tables: 10 s on a quiet machine, a minute on a loaded one
 _DRAIN_SECONDS = 30.0  # after which requests in an engine that goes are cut off
 _QUIET_SECONDS = 0.5  # without a request, before an engine counts as drained: one may be on its way from the gateway
