@@ -10,12 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
+from nexus_gateway.keys import digest
+
 from ..support.gateway import PLAIN, Gateway, write_routes
 from ..support.spoken import ASKED, END, STREAMS
 from ..support.upstream import Engine
 
 PATHS = sorted(ASKED)
 DIRECT = {"strategy": "direct", "upstream": "m"}
+KEEPER = "keeper-key"
+"""Of whoever is answered by nobody: what another has used is free again bit by bit in the minute after it."""
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +32,17 @@ def surfaces(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     routes: dict[str, Any] = {name: {"strategy": "direct", "upstream": name} for name in upstreams}
     routes["from-chat-only"] = {"strategy": "direct", "upstream": "chat-only", "fallbacks": ["spoken"]}
     routes["from-no-such-path"] = {"strategy": "direct", "upstream": "no-such-path", "fallbacks": ["spoken"]}
-    document = {
-        "upstreams": upstreams,
-        "routes": routes,
-        "policies": {"dev-key": {"max_tokens": 50, "tokens_per_minute": 1_000_000}},
-    }
-    many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "100000"}
+    policy = {"max_tokens": 50, "tokens_per_minute": 1_000_000}
+    policies = {"dev-key": policy, f"env-{digest(KEEPER.encode()).hex()[:8]}": policy}
+    document = {"upstreams": upstreams, "routes": routes, "policies": policies}
+    many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "100000", "GATEWAY_API_KEYS": f"dev-key,{KEEPER}"}
     running = Gateway(folder, "--routes", str(write_routes(folder / "routes", {"all": document})), env=many).wait()
     yield running
     assert running.stop() == 0
 
 
-def ask(gateway: Gateway, path: str, model: str, **more: Any) -> httpx.Response:
-    headers = {"x-api-key": "dev-key", "anthropic-version": "2023-06-01", "cookie": "c=1"}
+def ask(gateway: Gateway, path: str, model: str, *, key: str = "dev-key", **more: Any) -> httpx.Response:
+    headers = {"x-api-key": key, "anthropic-version": "2023-06-01", "cookie": "c=1"}
     return httpx.post(
         gateway.url + path, json={"model": model, **ASKED[path], **more}, headers=headers, timeout=30, verify=PLAIN
     )
@@ -162,7 +164,7 @@ def test_tokens_are_kept_free_for_every_answer_that_is_asked_for(
 ) -> None:
     """The engine here refuses, so that what was kept free is still in the headers and comes back afterwards."""
     body = json.dumps({"model": "501", **ASKED[path], **more}).encode()
-    headers = {"x-api-key": "dev-key", "content-type": "application/json"}
+    headers = {"x-api-key": KEEPER, "content-type": "application/json"}
 
     def left() -> int:
         answer = httpx.post(surfaces.url + path, content=body, headers=headers, timeout=30, verify=PLAIN)
@@ -171,9 +173,9 @@ def test_tokens_are_kept_free_for_every_answer_that_is_asked_for(
 
     first, second = left(), left()
     assert first == second, "what no engine has answered costs nothing"
-    before = int(ask(surfaces, "/v1/rerank", "none").headers.get("x-ratelimit-remaining-tokens", 0))
+    before = int(ask(surfaces, "/v1/rerank", "none", key=KEEPER).headers.get("x-ratelimit-remaining-tokens", 0))
     assert before == 0, "a model that is not there is refused before any limit"
-    whole = ask(surfaces, "/v1/rerank", "501").headers["x-ratelimit-remaining-tokens"]
+    whole = ask(surfaces, "/v1/rerank", "501", key=KEEPER).headers["x-ratelimit-remaining-tokens"]
     rerank = len(json.dumps({"model": "501", **ASKED["/v1/rerank"]}, separators=(",", ":"))) // 4
     assert int(whole) + rerank - first == len(body) // 4 + kept
 
