@@ -69,7 +69,11 @@ class Gateway:
         return self.process.wait(30)
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """While it runs, those that are whole: it writes many at once, and they are not all there at once."""
+        ended = self.process.poll() is not None
+        text, end, begun = self.log.read_text().rpartition("\n")
+        assert not (ended and begun), f"its log ends within a line: {begun}"
+        return [json.loads(line) for line in (text + end).splitlines()]
 
     def get(self, path: str, key: str | None = "dev-key") -> httpx.Response:
         return httpx.get(self.url + path, headers={"authorization": f"Bearer {key}"} if key else {}, verify=PLAIN)
