@@ -76,7 +76,8 @@ class Gateway:
         return [json.loads(line) for line in (text + end).splitlines()]
 
     def get(self, path: str, key: str | None = "dev-key") -> httpx.Response:
-        return httpx.get(self.url + path, headers={"authorization": f"Bearer {key}"} if key else {}, verify=PLAIN)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx.get(self.url + path, headers=headers, timeout=30, verify=PLAIN)
 
     def ask(self, model: str = "chat", *, headers: Mapping[str, str] | None = None, **body: Any) -> httpx.Response:
         given = {"authorization": "Bearer dev-key", **(headers or {})}
