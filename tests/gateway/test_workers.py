@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -80,8 +79,13 @@ def test_one_that_is_killed_is_replaced_and_what_it_counted_stays(three: Gateway
     until(lambda: len(pids(three)) == 3 and victim not in pids(three), "another has taken its place")
     counted(three, 20)
     assert metric(three, "gateway_worker_restarts_total") == 1
-    told = [line for line in three.lines() if line["message"].startswith("worker has ended")]
-    assert [(line["pid"], line["exit_status"]) for line in told] == [(victim, -signal.SIGKILL)]
+
+    def told() -> list[tuple[int, int]]:
+        ended = [line for line in three.lines() if line["message"].startswith("worker has ended")]
+        return [(line["pid"], line["exit_status"]) for line in ended]
+
+    until(told, "it is told")
+    assert told() == [(victim, -signal.SIGKILL)]
     assert three.ask("ok").status_code == 200
 
 
@@ -122,13 +126,16 @@ def test_one_that_hangs_is_counted_as_it_was_and_named_silent(three: Gateway) ->
     os.kill(victim, signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(8) as pool:  # some go to the one that hangs, and wait for it
-            scrapes = [pool.submit(lambda: _scrape(three)) for _ in range(8)]
-            texts = [text for scrape in scrapes if (text := scrape.result())]
+
+            def silent() -> list[str]:
+                """Not where another is too busy to answer just now."""
+                texts = pool.map(_scrape, [three] * 8)
+                return [text for text in texts if 'gateway_workers{state="silent"} 1.0' in text]
+
+            found = until(silent, "it is named silent")
     finally:
         os.kill(victim, signal.SIGCONT)
-    silent = [text for text in texts if 'gateway_workers{state="silent"} 1.0' in text]
-    assert silent
-    for text in silent:
+    for text in found:
         assert f"gateway_requests_total{ANSWERED} {before}" in text
     until(lambda: metric(three, "gateway_workers", '{state="silent"}') == 0, "it answers again")
 
@@ -184,7 +191,7 @@ def test_what_a_worker_counted_cannot_be_kept_and_the_others_serve_on(
     gateway = start(tmp_path, engine, 2, env={"TMPDIR": str(temporary)}).wait()
     until(lambda: len(pids(gateway)) == 2, "both answer")
     victim = pids(gateway)[0]
-    shutil.rmtree(next(temporary.glob("nexus-gateway-*")))
+    next(temporary.glob("nexus-gateway-*")).rename(temporary / "cleaned")  # in one step: they write into it
     os.kill(victim, signal.SIGKILL)
     lost = "what the worker counted is lost"
     until(lambda: [line for line in gateway.lines() if line["message"].startswith(lost)], "it is told")
@@ -211,7 +218,7 @@ def test_a_temporary_folder_too_deep_for_a_socket_is_refused_with_its_mend(tempo
 def test_a_bad_start_is_told_once_and_ends_with_2(engine: Engine, tmp_path: Path) -> None:
     write_routes(tmp_path / "bad", {"chat": {"routes": {"chat": {"strategy": "direct", "upstream": "none"}}}})
     bad = Gateway(tmp_path, "--routes", str(tmp_path / "bad"), "--workers", "3")
-    assert bad.process.wait(20) == 2
+    assert bad.process.wait(60) == 2
     assert bad.log.read_text().count("upstream 'none'") == 1
 
 
@@ -221,7 +228,7 @@ def test_a_port_that_is_taken_is_told_by_the_option_s_name(tmp_path: Path, worke
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [str(BIN / "nexus-gateway"), "serve", "--routes", str(routes), "--port", port, "--workers", workers]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert f"--port {port}: Address already in use" in ended.stderr
 
@@ -244,7 +251,7 @@ def test_with_redis_the_limit_is_one_for_all_of_them(engine: Engine, tmp_path: P
         document: dict[str, Any] = direct("ok", engine.url("ok"))
         document["policies"] = {"dev-key": {"requests_per_minute": 10}}
         routes = write_routes(tmp_path / "routes", {"ok": document})
-        env = {"GATEWAY_REDIS_URL": redis.url, "GATEWAY_REDIS_DEADLINE_SECONDS": "2"}
+        env = {"GATEWAY_REDIS_URL": redis.url, "GATEWAY_REDIS_DEADLINE_SECONDS": "60"}
         gateway = Gateway(tmp_path, "--routes", str(routes), "--workers", "3", env=env).wait()
         until(lambda: len(pids(gateway)) == 3, "all three answer")
         statuses = [gateway.ask("ok").status_code for _ in range(30)]
