@@ -34,7 +34,7 @@ def engine() -> Iterator[Engine]:
 
 @asynccontextmanager
 async def client(
-    tls: UpstreamTls = PLAIN, *, largest: int = 1 << 20, patience: float = 5
+    tls: UpstreamTls = PLAIN, *, largest: int = 1 << 20, patience: float = 60
 ) -> AsyncIterator[httpx.AsyncClient]:
     transport = PoolTransport(tls, largest=largest)
     async with httpx.AsyncClient(transport=transport, timeout=patience) as made:
@@ -98,14 +98,17 @@ async def test_an_idle_connection_that_was_closed_is_replaced() -> None:
 
 @story
 async def test_a_deadline_that_passes_is_httpxs_timeout(engine: Engine) -> None:
-    async with client(patience=0.2) as http:
+    """Each where nothing else has to be done in time: over a connection that there is, and behind a head that came."""
+    async with client() as http:
+        await http.post(engine.url("ok/v1"), json=ASKED)
         with pytest.raises(httpx.ReadTimeout):
-            await http.post(engine.url("stall/v1"), json=ASKED)
-        async with http.stream("POST", engine.url("stall-midway/v1"), json=ASKED) as answer:
+            await http.post(engine.url("stall/v1"), json=ASKED, timeout=0.2)
+        short = httpx.Timeout(60, read=0.2)
+        async with http.stream("POST", engine.url("stall-midway/v1"), json=ASKED, timeout=short) as answer:
             with pytest.raises(httpx.ReadTimeout):
                 await answer.aread()
         with deaf() as url, pytest.raises(httpx.ConnectTimeout):
-            await http.get(url)
+            await http.get(url, timeout=0.2)
         await until(engine.of("stall")[-1].cut_off.is_set)
         await until(engine.of("stall-midway")[-1].cut_off.is_set)
 
