@@ -75,14 +75,14 @@ async def following(issuer: Issuer, patience: float = 3.0) -> AsyncIterator[Gate
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Raises TimeoutError where it does not come true within seconds."""
-    async with asyncio.timeout(10):
+    """Raises TimeoutError where it does not come true within a minute."""
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody when it changes
             await asyncio.sleep(0.002)
 
 
 async def settled(waiter: Waiter[T]) -> T:
-    """What the waiter holds, or raises, within seconds."""
+    """What the waiter holds, or raises, within a minute."""
     await until(lambda: waiter.settled)
     return await waiter
 
