@@ -182,14 +182,18 @@ async def test_an_engine_that_speaks_unasked_is_asked_no_more(tmp_path: Path) ->
 async def test_an_engine_that_says_nothing_is_given_up_when_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By Python, which finds the way, and then by C: nothing is asked by it that is answered, and might be too late."""
     monkeypatch.setattr(compiled, "_SHORTEST", 0.0)
     for edge in ("native", "wire"):
         async with driven(tmp_path / edge, edge, SHORT) as drive:
-            client = await drive.taken_over(posted(model="short"))
+            client = await drive.taken_over(posted())
             await drive.ask(client, posted(model="short"), asyncio.Event())
-            told = await drive.told()
-            assert (drive.served, drive.faults) == ((1, []) if edge == "native" else (0, []))
-            assert told.client.count(b"HTTP/1.1 504") == 1
+            for _ in range(2):
+                await drive.ask(client, posted())
+            before = drive.served
+            statuses = await drive.ask(client, posted(model="short"), asyncio.Event())
+            assert statuses == [200, 200, 504, 200, 200, 504]
+            assert (drive.served - before, drive.faults) == ((1, []) if edge == "native" else (0, []))
 
 
 SHORT = {"routes": {"short": {"strategy": "direct", "upstream": "engine", "timeouts": {"first_byte_seconds": 0.3}}}}
