@@ -97,8 +97,13 @@ async def test_what_passes_by_breaks_the_silence(tmp_path: Path, passed: Passed)
 @pytest.mark.parametrize("edge", OURS)
 @on_sockets
 async def test_an_engine_that_never_stops_is_cut_off(tmp_path: Path, edge: Edge) -> None:
-    async with hand_fed(tmp_path, edge, total_seconds=0.5) as world:
+    """When the time of the whole request is over, of which little is left once it streams."""
+    async with hand_fed(tmp_path, edge) as world:
         client, engine = await world.streaming(FIRST)
+        taker = engine.there._taker
+        assert isinstance(taker, Streamed)
+        taker._deadline = time.monotonic() + 0.5
+        engine.there.look_at_time()
         answer = asyncio.ensure_future(client.answer())
         while not answer.done():
             with suppress(ConnectionError):

@@ -327,7 +327,7 @@ def in_a_loop(test: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        uvloop.run(asyncio.wait_for(test(*args, **kwargs), 60))
+        uvloop.run(asyncio.wait_for(test(*args, **kwargs), 120))
 
     return run
 

@@ -24,7 +24,7 @@ def on_sockets(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        uvloop.run(asyncio.wait_for(test(*args, **kwargs), 30))
+        uvloop.run(asyncio.wait_for(test(*args, **kwargs), 120))
 
     return run
 
