@@ -130,8 +130,8 @@ def test_what_a_client_chooses_makes_no_new_label_value(busy: Gateway) -> None:
         assert busy.ask(f"model-{number}").status_code == 404
         named = {"x-request-id": f"r{number}", "x-nexus-session": f"s{number}", "user-agent": f"a{number}"}
         assert busy.ask("ok", headers=named, user=f"u{number}").status_code == 200
-        assert httpx.post(f"{busy.url}/v1/nothing/{number}", headers=key).status_code == 404
-        odd = [httpx.request(name, f"{busy.url}/v1/chat/completions") for name in (f"ODD{number}", "PATCH")]
+        assert httpx.post(f"{busy.url}/v1/nothing/{number}", headers=key, timeout=30).status_code == 404
+        odd = [httpx.request(name, f"{busy.url}/v1/chat/completions", timeout=30) for name in (f"ODD{number}", "PATCH")]
         assert [answer.status_code for answer in odd] == [400, 405]
         assert busy.ask("ok", headers={"authorization": f"Bearer {number}"}).status_code == 401
     assert sets() == before
@@ -168,12 +168,13 @@ def test_a_slow_client_does_not_make_an_engine_look_slow(busy: Gateway, engine: 
     files = {"flood": {"upstreams": {"f": {"url": engine.url("flood")}}, "routes": {"flood": route("f")}}}
     gateway = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", files))).wait()
     body = {"model": "flood", "stream": True, "messages": []}
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers={"x-api-key": "dev-key"}) as out:
-        threading.Event().wait(0.6)  # the client's own slowness, which is what the test is about
+    url, key = f"{gateway.url}/v1/chat/completions", {"x-api-key": "dev-key"}
+    with httpx.stream("POST", url, json=body, headers=key, timeout=60) as out:
+        threading.Event().wait(5.5)  # the client's own slowness, which is what the test is about
         assert sum(map(len, out.iter_raw())) > 60_000_000
     until(lambda: samples(gateway, "gateway_requests_total"), "it is counted")
     name, labels = "gateway_inter_token_latency_seconds", {"route": "flood", "release": ""}
-    assert bucket(gateway, name, "0.5", **labels) == bucket(gateway, name, "+Inf", **labels) > 0
+    assert bucket(gateway, name, "5.0", **labels) == bucket(gateway, name, "+Inf", **labels) > 0
     assert gateway.stop() == 0
 
 
