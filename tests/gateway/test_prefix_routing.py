@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nexus_gateway.explanation import explain
 from nexus_gateway.keys import Key
 from nexus_gateway.named_routes import routes_named
+from nexus_gateway.placing import scrapes
 from nexus_gateway.placing.asked_once import loads_of
 from nexus_gateway.question import BY_API, Question
 from nexus_release.local.free_ports import free_port
@@ -302,6 +303,19 @@ def test_explain_says_why_a_prompt_does_not_stay_at_home(engines: list[Worker], 
     assert {one["because"] for one in moved} == {
         "1000000 tokens wait at home: more than elsewhere by more than it saves"
     }
+
+
+def test_explain_waits_for_an_engine_longer_than_a_gateway_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrapes, "LONGEST_SECONDS", 0.1)
+    with CachingEngine() as busy:
+        busy.waiting, busy.look_seconds = 3, 0.5
+        write_routes(tmp_path / "routes", {"chat": routes([busy.url])})
+        _, loads = asyncio.run(loads_of(routes_named(str(tmp_path / "routes"), Path())))
+    (load,) = loads.values()
+    assert load is not None
+    assert load.requests == 3
 
 
 def test_explain_says_where_a_conversation_begins_where_that_is_remembered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,6 +19,8 @@ class CachingEngine:
     def __init__(self, shared: int = 0) -> None:
         """`shared`: tokens that it has in its cache of a prompt which it has not seen."""
         self.shared, self.waiting = shared, 0
+        self.look_seconds = 0.0
+        """That it takes to say its load."""
         self.looks = 0
         """At its load."""
         self.asked_by_others = 0
@@ -33,6 +36,7 @@ class CachingEngine:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                time.sleep(engine.look_seconds)
                 engine.looks += 1
                 answered = engine.asked + engine.looks * engine.asked_by_others
                 said = (

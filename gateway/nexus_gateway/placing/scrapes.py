@@ -33,7 +33,7 @@ async def scraped(client: httpx.AsyncClient, upstream: Upstream, endpoint: Endpo
     headers = {"authorization": upstream.authorization.decode()} if upstream.authorization else {}
     try:
         async with asyncio.timeout(seconds):
-            answer = await client.get(endpoint.url + "/metrics", headers=headers)
+            answer = await client.get(endpoint.url + "/metrics", headers=headers, timeout=seconds)
         return scrape_of(answer.content) if answer.status_code == 200 else None
     except (httpx.HTTPError, OSError, NoFigures):  # a TimeoutError is an OSError
         return None
@@ -46,7 +46,7 @@ def client_of(snapshot: Snapshot, endpoint: Endpoint, tls: UpstreamTls) -> httpx
     from nexus_gateway.upstreams.transport import PoolTransport
 
     transport = PoolTransport(tls, resolved(snapshot, endpoint), largest=_LARGEST)
-    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=LONGEST_SECONDS)
+    return httpx.AsyncClient(transport=transport, trust_env=False)
 
 
 class Scrapes:
