@@ -185,9 +185,7 @@ def test_figures_of_a_tenant_are_waited_for_lost_and_come_back_by_themselves(
     browser.hold(page.opened, "*/v1/figures")
     page.enter("a-key")
     page.go("live", "Asking for two looks at the figures")
-    page.until("true")
-    while not page.opened.held:
-        page.value("1")
+    browser.holds(page.opened)
     browser.lose(page.opened)
     page.shows("no_answer")
     browser.let_go(page.opened)

@@ -104,13 +104,13 @@ def test_every_file_of_it_is_served_with_its_kind_and_its_tag(gateway: Gateway) 
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.content == path.read_bytes()
         headers = {"if-none-match": f'"other", {answer.headers["etag"]}'}
-        again = httpx.get(gateway.url + address, headers=headers, verify=PLAIN)
+        again = httpx.get(gateway.url + address, headers=headers, timeout=30, verify=PLAIN)
         assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["/console/../settings.py", "/console/%2e%2e/settings.py", "/console/index.html"])
 def test_no_other_file_is_served(gateway: Gateway, path: str) -> None:
-    answer = httpx.get(httpx.URL(gateway.url).copy_with(raw_path=path.encode()), verify=PLAIN)
+    answer = httpx.get(httpx.URL(gateway.url).copy_with(raw_path=path.encode()), timeout=30, verify=PLAIN)
     assert (answer.status_code, code(answer)) == (404, "page_not_found")
 
 
@@ -121,7 +121,7 @@ def test_a_gateway_with_a_port_for_operators_has_the_page_on_both(tmp_path: Path
 
     def status(at: int, path: str) -> int:
         headers = {"authorization": "Bearer dev-key"}
-        return httpx.get(f"http://127.0.0.1:{at}{path}", headers=headers, verify=PLAIN).status_code
+        return httpx.get(f"http://127.0.0.1:{at}{path}", headers=headers, timeout=30, verify=PLAIN).status_code
 
     asked = ("/", "/console/console.js", "/v1/limits", "/admin/routes")
     assert [status(running.port, path) for path in asked] == [200, 200, 200, 404]
@@ -198,7 +198,7 @@ def test_explain_tells_what_the_command_tells(
 ) -> None:
     routes = write_routes(tmp_path / "routes", ROUTES)
     told = httpx.get(
-        f"{gateway.url}/admin/explain", params=query, headers={"x-api-key": "dev-key"}, verify=PLAIN
+        f"{gateway.url}/admin/explain", params=query, headers={"x-api-key": "dev-key"}, timeout=30, verify=PLAIN
     ).json()
     assert told["told"] == command("explain", routes, *words, "--json").told
     assert told["lines"] == command("explain", routes, *words).out.splitlines()
@@ -256,7 +256,8 @@ def test_limits_left_are_those_of_all_gateways_and_looking_takes_nothing_in_redi
     document = {**ROUTES["chat"], "policies": {"dev-key": {"requests_per_minute": 100_000}}}
     server = RedisServer(tmp_path).start()
     flags = ("--routes", str(write_routes(tmp_path / "routes", {"chat": document})))
-    running = Gateway(tmp_path, *flags, env={"GATEWAY_REDIS_URL": server.url}).wait()
+    env = {"GATEWAY_REDIS_URL": server.url, "GATEWAY_REDIS_DEADLINE_SECONDS": "60"}  # after it each counts for itself
+    running = Gateway(tmp_path, *flags, env=env).wait()
     try:
         for _ in range(20):
             told = running.get("/v1/limits").json()
@@ -286,7 +287,8 @@ def test_releases_are_told_the_newest_first_with_where_they_are(gateway: Gateway
 
 @pytest.mark.parametrize("name", ["0" * 64, "..", "%2e%2e%2f", "a"])
 def test_a_release_that_is_not_there_is_404(gateway: Gateway, name: str) -> None:
-    answer = httpx.get(f"{gateway.url}/admin/releases/{name}", headers={"x-api-key": "dev-key"}, verify=PLAIN)
+    key = {"x-api-key": "dev-key"}
+    answer = httpx.get(f"{gateway.url}/admin/releases/{name}", headers=key, timeout=30, verify=PLAIN)
     assert answer.status_code == 404
     assert code(answer) in ("release_not_found", "page_not_found")
 

@@ -212,7 +212,7 @@ def test_a_view_says_that_it_waits_and_what_has_failed(browser: Browser, world: 
         browser.hold(page.opened, f"*/{ASKED[view]}")
     page.go(view, "Asking for")
     page.until("!document.querySelector('main table')")
-    assert page.opened.held
+    browser.holds(page.opened)
     browser.lose(page.opened)
     shown(page.shows("no_answer"), "The gateway does not answer.")
     browser.let_go(page.opened)
@@ -223,6 +223,7 @@ def test_a_view_that_has_failed_comes_back_by_itself(browser: Browser, world: Co
     page = ConsolePage(browser, world.gateway.url).enter(OPERATOR)
     browser.hold(page.opened, "*/admin/routes")
     page.go("routes", "Asking for")
+    browser.holds(page.opened)
     browser.lose(page.opened)
     page.shows("no_answer")
     browser.let_go(page.opened)

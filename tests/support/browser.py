@@ -20,7 +20,7 @@ _FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-pipe"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
 ]
-_ENDED = 20  # seconds that it has to end in
+_ENDED = 60  # seconds that it has to end in
 
 
 @dataclass
@@ -114,6 +114,10 @@ class Browser:
     def hold(self, page: Opened, pattern: str) -> None:
         """Requests whose address fits `pattern` (`*` is any text) wait from now on, until `let_go` or `lose`."""
         self._call("Fetch.enable", {"patterns": [{"urlPattern": pattern}]}, page.session)
+
+    def holds(self, page: Opened) -> None:
+        """Once there is such a request: the page says that it waits before the browser says that it asks."""
+        until(lambda: self.value(page, "1") and page.held, "a request waits")
 
     def let_go(self, page: Opened) -> None:
         self._call("Fetch.disable", {}, page.session)
