@@ -11,7 +11,7 @@ import pytest
 from ..support.browser import Browser
 from ..support.canary_walk import MODEL, ONE, TWO
 from ..support.console_page import VIEWS, ConsolePage
-from ..support.console_world import AWAY, GUEST, OPERATOR, ConsoleWorld, console_world
+from ..support.console_world import AWAY, GUEST, NEWCOMER, OPERATOR, ConsoleWorld, console_world
 from ..support.gateway import Gateway, write_routes
 
 WIDTHS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1200), ("dark", 390))
@@ -149,11 +149,11 @@ def test_what_may_not_be_explained_is_said_with_its_reason(page: ConsolePage) ->
 
 
 def test_limits_left_are_those_of_the_key_and_looking_takes_nothing(browser: Browser, world: ConsoleWorld) -> None:
-    page = ConsolePage(browser, world.gateway.url).enter(GUEST)
+    page = ConsolePage(browser, world.gateway.url).enter(NEWCOMER)
     first = page.go("limits", "Requests a minute")
-    shown(first, "Key guest", "policies.guest", "of 600 left", "of 60,000 left", MODEL)
+    shown(first, "Key newcomer", "policies.newcomer", "of 600 left", "of 60,000 left", MODEL)
     left = int(re.findall(r"(\d+) of 600 left", first)[0])
-    assert world.ask() == 200
+    assert world.ask(key=NEWCOMER) == 200
     page.until(f"Number(document.querySelector('.big').innerText.split(' ')[0]) === {left - 1}")
     page.close()
 

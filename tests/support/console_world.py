@@ -26,19 +26,24 @@ from .remotes import Remote
 from .worker import Worker
 
 OPERATOR, GUEST, SEARCH = "console-operator-key", "console-guest-key", "console-search-key"
+NEWCOMER = "console-newcomer-key"
+"""May what the guest may, and nobody asks by it meanwhile: what was asked is free again bit by bit a minute later."""
 AWAY = "pydoc-chat"
 """A model whose engine does not answer."""
 _KEYS = {
     "keys": [
         {"id": "operator", "digest": f"sha256:{digest(OPERATOR.encode()).hex()}", "scopes": ["admin"]},
         {"id": "guest", "digest": f"sha256:{digest(GUEST.encode()).hex()}", "models": [MODEL]},
+        {"id": "newcomer", "digest": f"sha256:{digest(NEWCOMER.encode()).hex()}", "models": [MODEL]},
         {"id": "search-1", "digest": f"sha256:{digest(SEARCH.encode()).hex()}", "tenant": "search"},
     ]
 }
+_GUEST = {"requests_per_minute": 600, "tokens_per_minute": 60_000, "max_parallel": 4}
 _CALLERS = {
     "policies": {
         "operator": {},
-        "guest": {"requests_per_minute": 600, "tokens_per_minute": 60_000, "max_parallel": 4},
+        "guest": _GUEST,
+        "newcomer": _GUEST,
         "search": {"requests_per_minute": 60},
     }
 }
