@@ -156,7 +156,8 @@ class Lossy:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 key = self.headers["idempotency-key"]
                 head = {"authorization": f"Bearer {KEY}", "idempotency-key": key, "content-type": "application/json"}
-                answer = httpx.post(gateway.url + self.path, content=body, headers=head, verify=PLAIN)
+                url = gateway.url + self.path
+                answer = httpx.post(url, content=body, headers=head, timeout=30, verify=PLAIN)
                 lossy.keys.append(key)
                 if len(lossy.keys) == 1:
                     self.close_connection = True

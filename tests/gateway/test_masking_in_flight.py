@@ -282,6 +282,6 @@ def test_masking_that_masks_nothing_is_refused(tmp_path: Path) -> None:
     routes = {"chat": {"strategy": "direct", "upstream": "u", "masking": nothing}}
     document = {"upstreams": {"u": {"url": "mock://local"}}, "routes": routes}
     refused = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", {"all": document})))
-    assert refused.process.wait(20) == 2
+    assert refused.process.wait(60) == 2
     assert "routes.chat" in refused.log.read_text()
     assert "masks nothing" in refused.log.read_text()

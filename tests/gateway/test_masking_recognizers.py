@@ -83,7 +83,7 @@ def test_where_the_library_is_missing_the_mend_is_named(tmp_path: Path) -> None:
     )
     files = write_routes(tmp_path / "routes", routes({"recognizers": ["US_SSN"]}))
     serving = Gateway(tmp_path, "--routes", str(files), env={"PYTHONPATH": str(hidden)})
-    assert serving.process.wait(20) == 2
+    assert serving.process.wait(60) == 2
     assert "pip install 'nexus-platform[presidio]'" in serving.log.read_text()
 
 

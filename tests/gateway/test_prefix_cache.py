@@ -56,7 +56,7 @@ def ask(gateway: Gateway, key: str, path: str, model: str, prompt: str, raw: str
     }
     text = json.dumps({"model": model, **said[path], **more})
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    return httpx.post(gateway.url + path, content=text[:-1] + raw + "}", headers=headers, verify=PLAIN)
+    return httpx.post(gateway.url + path, content=text[:-1] + raw + "}", headers=headers, timeout=30, verify=PLAIN)
 
 
 def cached(answer: httpx.Response) -> int:

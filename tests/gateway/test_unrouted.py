@@ -33,7 +33,7 @@ PAGES = ["/health", "/ready", "/metrics", "/openapi.json", "/v1/models", "/v1/ci
     ],
 )
 def test_a_path_that_is_not_there_is_404_and_leads_nowhere_else(gateway: Gateway, method: str, path: str) -> None:
-    answer = httpx.request(method, gateway.url + path)
+    answer = httpx.request(method, gateway.url + path, timeout=30)
     assert (answer.status_code, code(answer)) == (404, "page_not_found")
     assert "location" not in answer.headers
     assert len(answer.headers["x-request-id"]) == 32
@@ -53,7 +53,7 @@ def test_a_path_that_is_not_there_is_404_and_leads_nowhere_else(gateway: Gateway
 def test_another_method_is_405_and_says_which_are_taken(
     gateway: Gateway, method: str, path: str, allowed: set[str]
 ) -> None:
-    answer = httpx.request(method, gateway.url + path)
+    answer = httpx.request(method, gateway.url + path, timeout=30)
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == allowed
     assert method == "HEAD" or code(answer) == "method_not_allowed"
@@ -61,7 +61,7 @@ def test_another_method_is_405_and_says_which_are_taken(
 
 @pytest.mark.parametrize(("path", "method"), [("/v1/messages", "GET"), ("/v1/messages/batches", "POST")])
 def test_anthropic_s_clients_are_told_in_their_own_envelope(gateway: Gateway, path: str, method: str) -> None:
-    answer = httpx.request(method, gateway.url + path, headers={"x-request-id": "mine"})
+    answer = httpx.request(method, gateway.url + path, headers={"x-request-id": "mine"}, timeout=30)
     told = answer.json()
     assert told["type"] == "error"
     assert told["error"]["code"] in ("method_not_allowed", "page_not_found")
@@ -71,7 +71,7 @@ def test_anthropic_s_clients_are_told_in_their_own_envelope(gateway: Gateway, pa
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_answers_head_as_get_and_without_a_body(gateway: Gateway, path: str) -> None:
     headers = {"authorization": "Bearer dev-key"}
-    head, get = (httpx.request(method, gateway.url + path, headers=headers) for method in ("HEAD", "GET"))
+    head, get = (httpx.request(method, gateway.url + path, headers=headers, timeout=30) for method in ("HEAD", "GET"))
     assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
 
@@ -79,7 +79,7 @@ def test_a_page_answers_head_as_get_and_without_a_body(gateway: Gateway, path: s
 @pytest.mark.parametrize("query", ["?", "?a", "?a=%ff&&=", "?" + "a" * 8000, "?model=other"])
 def test_a_query_is_nobody_s_business(gateway: Gateway, query: str) -> None:
     asked = httpx.URL(gateway.url + "/v1/chat/completions" + query)
-    answer = httpx.post(asked, json={"model": "ok"}, headers={"x-api-key": "dev-key"})
+    answer = httpx.post(asked, json={"model": "ok"}, headers={"x-api-key": "dev-key"}, timeout=30)
     assert (answer.status_code, answer.headers["x-nexus-route"]) == (200, "ok")
 
 

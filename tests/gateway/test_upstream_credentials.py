@@ -79,7 +79,7 @@ def test_without_the_right_certificates_on_both_sides_nothing_is_sent(
 def test_a_certificate_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
     tls = {"certificate": str(tmp_path / "none.pem"), "key": str(tmp_path / "none.key")}
     gateway = Gateway(tmp_path, "--routes", routes_of(tmp_path, chat={"url": "https://127.0.0.1:1", "tls": tls}))
-    assert gateway.process.wait(20) == 2
+    assert gateway.process.wait(60) == 2
     assert "upstreams.chat.tls: No such file" in gateway.log.read_text()
 
 
@@ -102,6 +102,6 @@ def test_a_token_goes_to_its_upstream_and_to_nobody_else(tmp_path: Path, engine:
 def test_a_token_that_is_not_set_is_refused_by_the_gateway_and_not_by_a_check_of_files(tmp_path: Path) -> None:
     routes = routes_of(tmp_path, chat={"url": "http://127.0.0.1:1", "credential_env": "NO_SUCH_TOKEN"})
     gateway = Gateway(tmp_path, "--routes", routes)
-    assert gateway.process.wait(20) == 2
+    assert gateway.process.wait(60) == 2
     assert "upstreams.chat.credential_env: NO_SUCH_TOKEN is not set" in gateway.log.read_text()
     assert subprocess.run([str(BIN / "nexus-gateway"), "check", routes], capture_output=True).returncode == 0

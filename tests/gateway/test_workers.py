@@ -61,7 +61,7 @@ def test_a_scrape_of_any_of_them_counts_what_all_have_done(three: Gateway) -> No
     for number in range(30):  # each request and each scrape is a new connection, and so any of the three
         assert three.ask("ok").status_code == 200
         counted(three, number + 1)
-        seen.add(httpx.get(f"{three.url}/metrics", verify=PLAIN).text.count("gateway_config_info{"))
+        seen.add(httpx.get(f"{three.url}/metrics", timeout=30, verify=PLAIN).text.count("gateway_config_info{"))
     assert seen == {1}, "all serve the same revision"
     assert metric(three, "gateway_workers", '{state="answering"}') == 3
     text = three.get("/metrics").text
@@ -294,6 +294,10 @@ def test_figures_are_added_and_gauges_by_their_own_rule() -> None:
     assert set(add([one, other], gauges=False)) == {"gateway_requests"}
 
 
+def asked(url: str, method: str = "GET", **more: Any) -> httpx.Response:
+    return httpx.request(method, url, timeout=30, verify=PLAIN, **more)
+
+
 def test_the_admin_port_has_the_operators_pages_and_the_public_one_has_not(engine: Engine, tmp_path: Path) -> None:
     admin = free_port()
     for workers in (1, 2):
@@ -301,16 +305,13 @@ def test_the_admin_port_has_the_operators_pages_and_the_public_one_has_not(engin
         inside = f"http://127.0.0.1:{admin}"
         key = {"authorization": "Bearer dev-key"}
         for path in ("/metrics", "/admin/config", "/v1/circuit-breakers", "/openapi.json"):
-            public, own = (
-                httpx.get(gateway.url + path, headers=key, verify=PLAIN),
-                httpx.get(inside + path, headers=key, verify=PLAIN),
-            )
+            public, own = (asked(url + path, headers=key) for url in (gateway.url, inside))
             assert (public.status_code, public.json()["error"]["code"]) == (404, "page_not_found"), path
             assert own.status_code == 200, path
-        assert httpx.get(f"{inside}/admin/config", verify=PLAIN).status_code == 401, "the scope is still wanted"
+        assert asked(f"{inside}/admin/config").status_code == 401, "the scope is still wanted"
         for path in ("/health", "/ready"):
-            assert {httpx.get(url + path, verify=PLAIN).status_code for url in (gateway.url, inside)} == {200}
+            assert {asked(url + path).status_code for url in (gateway.url, inside)} == {200}
         assert gateway.ask("ok").status_code == 200
         assert gateway.get("/v1/models").status_code == 200
-        assert httpx.post(f"{inside}/v1/chat/completions", json={}, headers=key, verify=PLAIN).status_code == 404
+        assert asked(f"{inside}/v1/chat/completions", "POST", headers=key, json={}).status_code == 404
         assert gateway.stop() == 0
