@@ -78,7 +78,7 @@ def now(waiter: Waiter[Claims]) -> Claims:
 async def ask_everything(issuer: Web, fetch: Fetch, *tokens: bytes) -> list[Claims | BaseException]:
     """A gateway that takes all kinds of keys at once, and holds the issuer's."""
     pem = public_pem(rsa_key("pem")).decode()
-    jwks = Jwks(f"{issuer.url}/jwks", fetch, Clock())
+    jwks = Jwks(f"{issuer.url}/jwks", fetch, Clock(), timeout=60)
     every = settings(SECRET=SECRET.decode(), PUBLIC_KEY=pem, JWKS_URL=f"{issuer.url}/jwks")
     verifier = TokenVerifier(every, jwks, Clock())
     jwks.begin(asyncio.get_running_loop())

@@ -54,7 +54,7 @@ def published(reply: Reply) -> Iterator[Issuer]:
 
 
 @asynccontextmanager
-async def following(issuer: Issuer, patience: float = 3.0) -> AsyncIterator[Gateway]:
+async def following(issuer: Issuer, patience: float = 60.0) -> AsyncIterator[Gateway]:
     """From when the first fetch has ended. The tokens' own clock stands still."""
     clock, url = Clock(), f"{issuer.web.url}/jwks?key=swordfish"
     fetches: list[str] = []
