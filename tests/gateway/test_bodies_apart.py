@@ -29,6 +29,13 @@ CUTS = {
 }
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python waits for the rest of a body as long as a test takes: a fiftieth of a second is over where this process
+    has to wait for a core."""
+    monkeypatch.setattr(wire, "LATE_SECONDS", 60.0)
+
+
 async def say_apart(drive: Drive, client: Client, said: bytes, *places: int) -> None:
     """Each piece once the one before was read."""
     for start, end in zip((0, *places), (*places, len(said)), strict=True):
@@ -36,6 +43,7 @@ async def say_apart(drive: Drive, client: Client, said: bytes, *places: int) -> 
         await drive.rests_reading(client)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("places", CUTS.values(), ids=CUTS)
 @in_a_loop
 async def test_it_is_told_as_one_that_comes_at_once_and_goes_straight(places: tuple[int, ...], tmp_path: Path) -> None:
@@ -51,6 +59,7 @@ async def test_it_is_told_as_one_that_comes_at_once_and_goes_straight(places: tu
     assert (drive.served, drive.handed_over) == (4, 0)
 
 
+@pytest.mark.usefixtures("patient")
 @in_a_loop
 async def test_what_comes_behind_it_is_another_request(tmp_path: Path) -> None:
     async def story(drive: Drive) -> None:
@@ -62,6 +71,7 @@ async def test_what_comes_behind_it_is_another_request(tmp_path: Path) -> None:
     alike(told)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("taken_over", [False, True], ids=["first", "later"])
 @pytest.mark.parametrize("happens", ["leaves", "stops", "drains", "new configuration"])
 @in_a_loop
@@ -136,6 +146,7 @@ async def test_a_large_one_is_not_waited_for(tmp_path: Path) -> None:
         assert await client.answers(1) == [200]
 
 
+@pytest.mark.usefixtures("patient")
 @in_a_loop
 async def test_of_many_clients_that_write_apart_each_gets_its_own(tmp_path: Path) -> None:
     async with driven(tmp_path / "one", "native") as drive:
