@@ -39,7 +39,7 @@ def _digest(key: str) -> str:
 def ask(gateway: Gateway, headers: list[tuple[str, str]], model: str = "chat") -> httpx.Response:
     body = json.dumps({"model": model, "messages": []})
     given = [*headers, ("content-type", "application/json")]
-    return httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given, verify=PLAIN)
+    return httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given, timeout=30, verify=PLAIN)
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def gateway(engine: Engine, issuer: Issuer, tmp_path_factory: pytest.TempPathFac
 def ask(gateway: Gateway, token: bytes, model: str = "chat", header: str = "authorization") -> httpx.Response:
     text = token.decode()
     value = f"Bearer {text}" if header == "authorization" else text
-    body = {"model": model, "messages": []}
-    return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers={header: value}, verify=PLAIN)
+    url, body = f"{gateway.url}/v1/chat/completions", {"model": model, "messages": []}
+    return httpx.post(url, json=body, headers={header: value}, timeout=30, verify=PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,8 @@ def test_every_bad_token_is_one_and_the_same_401(gateway: Gateway, token: Any) -
 def test_a_token_and_a_key_at_once_are_refused(gateway: Gateway) -> None:
     token = by_secret(payload=claims(models=["chat"])).decode()
     headers = {"authorization": f"Bearer {token}", "x-api-key": "dev-key"}
-    answer = httpx.post(f"{gateway.url}/v1/chat/completions", json={"model": "chat"}, headers=headers, verify=PLAIN)
+    url, body = f"{gateway.url}/v1/chat/completions", {"model": "chat"}
+    answer = httpx.post(url, json=body, headers=headers, timeout=30, verify=PLAIN)
     assert answer.status_code == 401
 
 
@@ -119,9 +120,9 @@ def test_a_subject_s_limit_holds_over_all_its_tokens(gateway: Gateway) -> None:
 
 def test_a_token_lists_its_models_and_is_no_administrator_s(gateway: Gateway) -> None:
     headers = {"authorization": f"Bearer {by_secret(payload=claims(models=['chat'], admin=True)).decode()}"}
-    listed = httpx.get(f"{gateway.url}/v1/models", headers=headers, verify=PLAIN).json()["data"]
+    listed = httpx.get(f"{gateway.url}/v1/models", headers=headers, timeout=30, verify=PLAIN).json()["data"]
     assert [model["id"] for model in listed] == ["chat"]
-    assert httpx.get(f"{gateway.url}/admin/config", headers=headers, verify=PLAIN).status_code == 403
+    assert httpx.get(f"{gateway.url}/admin/config", headers=headers, timeout=30, verify=PLAIN).status_code == 403
 
 
 def test_a_key_that_the_issuer_has_just_published_is_fetched(engine: Engine, tmp_path: Path) -> None:

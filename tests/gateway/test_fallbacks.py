@@ -111,7 +111,8 @@ def test_a_route_says_how_often_it_tries(fleet: Gateway) -> None:
 def test_the_body_of_another_model_differs_in_the_name_alone(fleet: Gateway, engine: Engine) -> None:
     body = b'{ "messages":[ {"role":"user","content":"the \\"model\\": x"} ],\n "model" : "from-reset" , "x":1.50}'
     headers = {"authorization": "Bearer dev-key", "content-type": "application/json"}
-    assert httpx.post(f"{fleet.url}/v1/chat/completions", content=body, headers=headers).status_code == 200
+    answer = httpx.post(f"{fleet.url}/v1/chat/completions", content=body, headers=headers, timeout=30)
+    assert answer.status_code == 200
     assert engine.of("ok")[-1].body == body.replace(b'"from-reset"', b'"good"')
 
 

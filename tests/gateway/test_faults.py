@@ -207,7 +207,8 @@ def test_sigterm_finishes_answers_that_are_under_way(tmp_path: Path, engine: Eng
     gateway = Gateway(tmp_path, "--routes", str(routes)).wait()
     body = {"model": "slow", "stream": True, "messages": []}
     headers = {"authorization": "Bearer dev-key"}
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=headers) as answer:
+    url = f"{gateway.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("data: ")
         gateway.process.terminate()

@@ -130,6 +130,7 @@ def test_the_worker_says_the_same_by_grpc_as_by_http(gateway: Gateway) -> None:
             f"{gateway.url}/v1/completions",
             json={"model": model, "prompt": "a b c", "max_tokens": 4},
             headers={"authorization": "Bearer dev-key"},
+            timeout=30,
         ).json()["choices"]
         for model in ("mock", "by-http")
     ]
@@ -139,9 +140,9 @@ def test_the_worker_says_the_same_by_grpc_as_by_http(gateway: Gateway) -> None:
 def test_vectors_come_as_numbers_or_as_base64(gateway: Gateway) -> None:
     head = {"authorization": "Bearer dev-key"}
     url, body = f"{gateway.url}/v1/embeddings", {"model": "well", "input": ["ab", "abcd"]}
-    plain = httpx.post(url, json=body, headers=head).json()
+    plain = httpx.post(url, json=body, headers=head, timeout=30).json()
     assert [one["embedding"] for one in plain["data"]] == [[0.5, 2.0], [0.5, 4.0]]
-    packed = httpx.post(url, json={**body, "encoding_format": "base64"}, headers=head).json()
+    packed = httpx.post(url, json={**body, "encoding_format": "base64"}, headers=head, timeout=30).json()
     assert struct.unpack("<2f", base64.b64decode(packed["data"][1]["embedding"])) == (0.5, 4.0)
 
 
@@ -218,7 +219,7 @@ def test_what_the_contract_cannot_say_is_refused_by_the_fields_name(
 def test_a_number_that_nobody_could_count_with_says_nothing_against_the_engine(gateway: Gateway) -> None:
     body = '{"model": "well", "messages": [{"role": "user", "content": "hello"}], "seed": %s}' % ("1" * 5000)
     head = {"authorization": "Bearer dev-key", "content-type": "application/json"}
-    answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=head)
+    answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=head, timeout=30)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "body")
 
 
@@ -252,7 +253,8 @@ def test_a_client_that_leaves_cancels_the_engines_work(gateway: Gateway, engine:
     body = {"model": "patient", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
     head = {"authorization": "Bearer dev-key"}
     before = len(engine.of("stall-midway"))
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=head) as answer:
+    url = f"{gateway.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=body, headers=head, timeout=30) as answer:
         assert next(answer.iter_bytes())
     until(lambda: len(engine.of("stall-midway")) > before, "the engine is asked")
     until(lambda: engine.of("stall-midway")[-1].ended == "cancelled", "the engine is told that nobody waits")

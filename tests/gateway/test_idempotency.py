@@ -83,7 +83,7 @@ def test_every_path_is_answered_once(once: Gateway, engine: Engine, name: str, p
     body = {"model": "spoken", **ASKED[path], **({"stream": True} if stream else {})}
     before = len(engine.of("spoken"))
     headers = {"authorization": "Bearer dev-key", **keyed(name)}
-    first, again = (httpx.post(once.url + path, json=body, headers=headers) for _ in range(2))
+    first, again = (httpx.post(once.url + path, json=body, headers=headers, timeout=30) for _ in range(2))
     assert len(engine.of("spoken")) == before + 1
     assert first.status_code == again.status_code == 200
     assert first.content == again.content != b""
@@ -95,7 +95,8 @@ def test_every_path_is_answered_once(once: Gateway, engine: Engine, name: str, p
 def test_a_bad_key_is_refused_and_calls_nobody(once: Gateway, engine: Engine, bad: list[bytes]) -> None:
     before = len(engine.seen)
     given = [(b"authorization", b"Bearer dev-key"), *((b"idempotency-key", value) for value in bad)]
-    answer = httpx.post(f"{once.url}/v1/chat/completions", json={"model": "ok", "messages": []}, headers=given)
+    url, body = f"{once.url}/v1/chat/completions", {"model": "ok", "messages": []}
+    answer = httpx.post(url, json=body, headers=given, timeout=30)
     assert (answer.status_code, code(answer)) == (400, "invalid_idempotency_key")
     assert len(engine.seen) == before
 

@@ -215,7 +215,7 @@ def test_both_headers_of_a_key_have_one_bucket(gateway: Gateway) -> None:
     given_ = {"content-type": "application/json", "x-api-key": "three"}
     body = b'{"model": "ok", "messages": []}'
     for _ in range(4):
-        answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given_)
+        answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=body, headers=given_, timeout=30)
     assert answer.status_code == 429
 
 
@@ -266,7 +266,8 @@ def test_what_an_engine_refuses_was_asked_all_the_same(gateway: Gateway) -> None
 def test_who_leaves_in_the_middle_pays_for_what_went_out(gateway: Gateway) -> None:
     headers = {"authorization": "Bearer left"}
     body = {"model": "stall-midway", "stream": True, "max_tokens": 600, "messages": []}
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=headers) as answer:
+    url = f"{gateway.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
         assert answer.status_code == 200
         kept = int(answer.headers["x-ratelimit-remaining-tokens"])
         next(answer.iter_bytes())

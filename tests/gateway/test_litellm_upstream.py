@@ -167,10 +167,11 @@ def test_another_api_is_translated(gateway: Gateway) -> None:
 
 def test_vectors_come_of_a_provider_that_makes_them(gateway: Gateway, engine: Engine) -> None:
     head = {"authorization": "Bearer dev-key"}
-    answer = httpx.post(f"{gateway.url}/v1/embeddings", json={"model": "spoken", "input": "hello"}, headers=head)
+    url = f"{gateway.url}/v1/embeddings"
+    answer = httpx.post(url, json={"model": "spoken", "input": "hello"}, headers=head, timeout=30)
     assert answer.status_code == 200
     assert answer.json()["data"][0]["embedding"] == [0.5]
-    refused = httpx.post(f"{gateway.url}/v1/embeddings", json={"model": "anthropic", "input": "hello"}, headers=head)
+    refused = httpx.post(url, json={"model": "anthropic", "input": "hello"}, headers=head, timeout=30)
     assert (refused.status_code, code(refused)) == (404, "api_not_served")
 
 
