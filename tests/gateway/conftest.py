@@ -31,9 +31,10 @@ def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     files["stall"] = direct("stall", engine.url("stall"), first_byte_seconds=0.3)
     files["stall-midway"] = direct("stall-midway", engine.url("stall-midway"), chunk_seconds=0.3)
     files["comments"] = direct("comments", engine.url("comments"), first_byte_seconds=0.5)
-    files["endless"] = direct("endless", engine.url("flood"), total_seconds=0.5)
+    files["endless"] = direct("endless", engine.url("flood"), total_seconds=2)
     files["patient"] = direct("patient", engine.url("stall-midway"))
     files["waiting"] = direct("waiting", engine.url("stall"), first_byte_seconds=60)
+    files["gated"] = direct("gated", engine.url("gated"), first_byte_seconds=60)
     files["nobody"] = direct("nobody", "http://127.0.0.1:1")
     many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
     with deaf() as silent:

@@ -92,7 +92,7 @@ def test_a_client_that_leaves_cuts_the_engine_off(gateway: Gateway, engine: Engi
         seen = until(lambda: engine.of(behaviour)[before:], "the engine is asked")[0]
         if model == "patient":
             assert client.recv(100)
-    assert seen.cut_off.wait(1.0), "the engine works on for nobody"
+    assert seen.cut_off.wait(30), "the engine works on for nobody"
 
 
 def test_a_client_that_does_not_read_stops_the_engine_s_sending(gateway: Gateway, engine: Engine) -> None:
@@ -106,7 +106,7 @@ def test_a_client_that_does_not_read_stops_the_engine_s_sending(gateway: Gateway
         assert gateway.ask("ok").status_code == 200, "others are served meanwhile"
         assert _rss(gateway) - rss < 16 << 20
     seen = until(lambda: engine.of("flood"), "the engine is asked")[-1]
-    assert seen.cut_off.wait(5.0)
+    assert seen.cut_off.wait(30)
 
 
 def _rss(gateway: Gateway) -> int:
@@ -141,7 +141,7 @@ def test_an_answer_that_nobody_asked_for_ends_its_connection(gateway: Gateway, e
     engine.gate.clear()
     assert gateway.ask("unasked").status_code == 200
     engine.gate.set()
-    assert engine.of("unasked")[-1].cut_off.wait(10), "nobody can be given what comes unasked"
+    assert engine.of("unasked")[-1].cut_off.wait(30), "nobody can be given what comes unasked"
 
 
 def test_comments_without_end_are_no_beginning(gateway: Gateway) -> None:
@@ -156,7 +156,7 @@ def test_bytes_without_end_are_ended_by_the_deadline_of_the_whole(gateway: Gatew
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
         client.sendall(posted(body))
         seen = until(lambda: engine.of("flood")[before:], "the engine is asked")[0]
-        assert seen.cut_off.wait(10), "the client still holds its connection, and the engine is free"
+        assert seen.cut_off.wait(30), "the client still holds its connection, and the engine is free"
 
 
 def test_a_pooled_connection_that_the_engine_closed_is_replaced_unseen(tmp_path: Path) -> None:
@@ -224,4 +224,4 @@ def test_sigterm_finishes_answers_that_are_under_way(tmp_path: Path, engine: Eng
         assert next(lines).startswith("data: ")
         gateway.process.terminate()
         assert [line for line in lines if line][-1] == "data: [DONE]"
-    assert gateway.process.wait(10) == 0
+    assert gateway.process.wait(30) == 0
