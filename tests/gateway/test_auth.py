@@ -132,7 +132,7 @@ def test_keys_that_cannot_be_meant_stop_the_start(
 ) -> None:
     routes = write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
     gateway = Gateway(tmp_path, "--routes", str(routes), *flags, env=env)
-    assert gateway.process.wait(20) == 2
+    assert gateway.process.wait(60) == 2
     assert said in gateway.log.read_text().lower() or said in gateway.log.read_text()
 
 

@@ -162,5 +162,5 @@ def test_in_environment_mode_a_token_without_models_opens_all_with_the_limit_of_
 )
 def test_a_setting_that_cannot_be_meant_stops_the_start(tmp_path: Path, name: str, value: str) -> None:
     gateway = Gateway(tmp_path, env={"GATEWAY_UPSTREAMS": "a=mock://local", name: value})
-    assert gateway.process.wait(20) == 2
+    assert gateway.process.wait(60) == 2
     assert name in gateway.log.read_text()

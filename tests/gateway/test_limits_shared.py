@@ -170,7 +170,7 @@ def test_a_bucket_s_name_touches_no_other_key(name: str) -> None:
 def test_a_url_that_is_none_stops_the_start_and_tells_no_password(tmp_path: Path) -> None:
     env = {"GATEWAY_UPSTREAMS": "mock=mock://local", "GATEWAY_REDIS_URL": "http://:secret-word@h/0"}
     gateway = Gateway(tmp_path, env=env)
-    assert gateway.process.wait(20) == 2
+    assert gateway.process.wait(60) == 2
     said = gateway.log.read_text()
     assert "GATEWAY_REDIS_URL" in said
     assert "secret-word" not in said

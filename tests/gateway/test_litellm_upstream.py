@@ -323,6 +323,6 @@ def test_where_the_library_is_missing_routes_can_be_checked_and_not_served(tmp_p
     routes = routes_of(tmp_path, {"chat": upstream("https://127.0.0.1:1/v1")})
     assert check(routes).returncode == 0
     serving = Gateway(tmp_path, "--routes", routes, env={"HOSTED_KEY": KEY})
-    assert serving.process.wait(20) == 2
+    assert serving.process.wait(60) == 2
     told = serving.log.read_text()
     assert "upstreams.chat: litellm is not installed here: pip install 'nexus-platform[litellm]'" in told
