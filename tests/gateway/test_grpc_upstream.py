@@ -281,7 +281,7 @@ def test_a_draining_engine_is_asked_last_where_it_is_checked(tmp_path: Path) -> 
     draining, well = GrpcEngine(serving=False).start(), GrpcEngine().start()
     upstream = {
         "endpoints": [f"grpc://127.0.0.1:{one.port}" for one in (draining, well)],
-        "health": {"interval_seconds": 0.3, "timeout_seconds": 1.0},
+        "health": {"interval_seconds": 0.3, "timeout_seconds": 30.0},
     }
     files = {"all": {"upstreams": {"e": upstream}, "routes": {"well": {"strategy": "direct", "upstream": "e"}}}}
     gateway = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", files))).wait()
@@ -301,7 +301,7 @@ def test_a_check_has_a_connection_of_its_own_and_the_credential(tmp_path: Path) 
     upstream = {
         "url": f"grpc://127.0.0.1:{engine.port}",
         "credential_env": "ENGINE_KEY",
-        "health": {"interval_seconds": 0.3, "timeout_seconds": 1.0},
+        "health": {"interval_seconds": 0.3, "timeout_seconds": 30.0},
     }
     files = {"all": {"upstreams": {"e": upstream}, "routes": {"well": {"strategy": "direct", "upstream": "e"}}}}
     routes = write_routes(tmp_path / "routes", files)

@@ -11,7 +11,7 @@ import pytest
 from ..support.gateway import Gateway, until, write_routes
 from ..support.upstream import Engine
 
-CHECK = {"interval_seconds": 0.3, "timeout_seconds": 1}
+CHECK = {"interval_seconds": 0.3, "timeout_seconds": 30}
 
 
 @pytest.fixture
