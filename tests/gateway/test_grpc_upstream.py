@@ -48,8 +48,8 @@ def gateway(engine: GrpcEngine, worker: Worker, tmp_path_factory: pytest.TempPat
     upstreams["by-http"] = {"url": worker.url, "model": "mock"}
     upstreams["paid"] = {"url": f"grpc://127.0.0.1:{engine.port}", "credential_env": "ENGINE_KEY"}
     routes: dict[str, Any] = {name: {"strategy": "direct", "upstream": name} for name in upstreams}
-    for name in ("stall", "stall-midway"):
-        routes[name]["timeouts"] = {"first_byte_seconds": 1.0, "chunk_seconds": 1.0}
+    routes["stall"]["timeouts"] = {"first_byte_seconds": 3.0}  # within which the engine has to be asked
+    routes["stall-midway"]["timeouts"] = {"chunk_seconds": 1.0}
     routes["well"]["timeouts"] = {"total_seconds": 90.0}
     routes["patient"] = {"strategy": "direct", "upstream": "patient"}
     upstreams["patient"] = {"url": f"grpc://127.0.0.1:{engine.port}", "model": "stall-midway"}

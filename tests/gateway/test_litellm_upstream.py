@@ -33,10 +33,9 @@ def upstream(api_base: str, provider: str = "openai") -> dict[str, Any]:
 
 
 def routes_of(folder: Path, upstreams: dict[str, Any]) -> str:
-    timeouts = {"first_byte_seconds": 1.0, "chunk_seconds": 1.0}
     routes: dict[str, Any] = {name: {"strategy": "direct", "upstream": name} for name in upstreams}
-    for name in ("stall", "stall-midway"):
-        routes.get(name, {})["timeouts"] = timeouts
+    routes.get("stall", {})["timeouts"] = {"first_byte_seconds": 4.0}  # within which the provider has to be asked
+    routes.get("stall-midway", {})["timeouts"] = {"chunk_seconds": 1.0}
     return str(write_routes(folder / "routes", {"all": {"upstreams": upstreams, "routes": routes}}))
 
 
@@ -82,12 +81,12 @@ def gateway(
     decoys |= {f"{name.upper()}_API_KEY": DECOY for name in PROVIDERS}
     decoys |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"), away)
     decoys |= {"LITELLM_LOG": "DEBUG", "LITELLM_MODEL_COST_MAP_URL": away, "OPENAI_ORGANIZATION": DECOY, "NO_PROXY": ""}
-    breaker = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
+    patient = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000", "GATEWAY_REQUEST_TIMEOUT_SECONDS": "60"}
     running = Gateway(
         folder,
         "--routes",
         routes_of(folder, upstreams),
-        env={**decoys, **breaker, "HOSTED_KEY": KEY, "CLAUDE_KEY": "dev-key"},
+        env={**decoys, **patient, "HOSTED_KEY": KEY, "CLAUDE_KEY": "dev-key"},
         bin_folder=LITELLM,
     ).wait(90)
     yield running
@@ -223,7 +222,7 @@ def test_a_stream_that_breaks_off_has_no_end_mark(gateway: Gateway, model: str) 
 def test_a_client_that_leaves_cuts_the_provider_off(gateway: Gateway, engine: Engine, model: str, stream: bool) -> None:
     behaviour = {"waiting": "stall", "patient": "stall-midway"}[model]
     before = len(engine.of(behaviour))
-    leaving = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    leaving = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     body = json.dumps({"model": model, "messages": [], "stream": stream})
     leaving.request(
         "POST", "/v1/chat/completions", body, {"authorization": "Bearer dev-key", "content-type": "application/json"}
@@ -232,7 +231,7 @@ def test_a_client_that_leaves_cuts_the_provider_off(gateway: Gateway, engine: En
     if model == "patient":
         assert leaving.getresponse().read(6) == b"data: "
     leaving.close()
-    assert engine.of(behaviour)[-1].cut_off.wait(1)
+    assert engine.of(behaviour)[-1].cut_off.wait(30)
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))
