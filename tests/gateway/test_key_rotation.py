@@ -64,11 +64,17 @@ def test_a_key_is_rotated_by_overlap_and_both_share_one_bucket(keyed: Gateway, t
 
 
 def test_an_expired_key_opens_nothing(keyed: Gateway, tmp_path: Path) -> None:
+    def opens_for(seconds: float) -> datetime:
+        """When it ends."""
+        end = datetime.now(UTC) + timedelta(seconds=seconds)
+        write(tmp_path / "keys.yaml", entry("late", expires=end.isoformat()))
+        return end
+
     assert status(keyed, "late") == 401
-    soon = datetime.now(UTC) + timedelta(seconds=4)
-    write(tmp_path / "keys.yaml", entry("late", expires=soon.isoformat()))
+    opens_for(3600)
     until(lambda: "keys taken" in messages(keyed), "the key is taken")
     assert status(keyed, "late") == 200
+    soon = opens_for(4)
     until(lambda: status(keyed, "late") == 401, "its time is over")
     assert datetime.now(UTC) >= soon
 
