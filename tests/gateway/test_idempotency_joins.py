@@ -26,9 +26,8 @@ def closed_gate(engine: Engine) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def routes(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    files = {name: direct(name, engine.url(name)) for name in ("gated", "gated-stream", "ok")}
+    files = {name: direct(name, engine.url(name)) for name in ("gated", "gated-stream", "gated-failure", "ok")}
     files["patient"] = direct("patient", engine.url("stall-midway"), chunk_seconds=1.0)
-    files["stall"] = direct("stall", engine.url("stall"), first_byte_seconds=1.0)
     files["endless"] = direct("endless", engine.url("stall-midway"))
     return write_routes(tmp_path_factory.mktemp("routes") / "routes", files)
 
@@ -45,7 +44,11 @@ def small(routes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
 
 
 def serving(routes: Path, paths: pytest.TempPathFactory, largest: str) -> Iterator[Gateway]:
-    env = {"GATEWAY_IDEMPOTENCY_LARGEST_BYTES": largest, "GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
+    env = {
+        "GATEWAY_IDEMPOTENCY_LARGEST_BYTES": largest,
+        "GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000",
+        "GATEWAY_REQUEST_TIMEOUT_SECONDS": "60",
+    }
     gateway = Gateway(paths.mktemp("once"), "--routes", str(routes), env=env).wait()
     yield gateway
     assert gateway.stop() == 0
@@ -202,13 +205,15 @@ def test_a_slow_joiner_slows_nobody_and_costs_bounded_memory(
 def test_what_the_first_call_fails_of_is_told_to_who_joined(
     once: Gateway, engine: Engine, clients: Clients, name: str
 ) -> None:
-    before = len(engine.of("stall"))
+    before = len(engine.of("gated-failure"))
     with ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(once.ask, "stall", headers={"idempotency-key": name}) for _ in range(3)]
+        asked = [pool.submit(once.ask, "gated-failure", headers={"idempotency-key": name}) for _ in range(3)]
+        joined(once, 3)
+        engine.gate.set()
         answers = [one.result(20) for one in asked]
-    assert [(answer.status_code, code(answer)) for answer in answers] == [(504, "upstream_timeout")] * 3
+    assert [(answer.status_code, code(answer)) for answer in answers] == [(502, "upstream_failed")] * 3
     assert len({answer.headers["x-request-id"] for answer in answers}) == 3
-    assert len(engine.of("stall")) == before + 1
+    assert len(engine.of("gated-failure")) == before + 1
 
 
 def test_a_stream_that_breaks_breaks_for_all(once: Gateway, engine: Engine, clients: Clients, name: str) -> None:

@@ -251,14 +251,19 @@ async def _release(asked: dict[str, Any], out: _Out) -> None:
 async def _gated(asked: dict[str, Any], out: _Out) -> None:
     """`bytes` of text; with `wait` not before the gate is open."""
     if asked.get("wait"):
-        await asyncio.to_thread(out.gate.wait, 20)
+        await asyncio.to_thread(out.gate.wait, 60)
     await out.json({**whole(), "text": "x" * asked.get("bytes", 0)})
+
+
+async def _gated_failure(asked: dict[str, Any], out: _Out) -> None:
+    await asyncio.to_thread(out.gate.wait, 60)
+    await out.json({"error": {"message": "status 500 from 10.1.2.3"}}, 500)
 
 
 async def _gated_stream(asked: dict[str, Any], out: _Out) -> None:
     """The first word at once; when the gate is open `bytes` of text as fast as they are taken, and the rest."""
     await _begun(asked, out)
-    await asyncio.to_thread(out.gate.wait, 20)
+    await asyncio.to_thread(out.gate.wait, 60)
     for _ in range(asked.get("bytes", 0) // 10_000):
         await out.chunk(event(piece("x" * 10_000)))
     for word in WORDS[1:]:
@@ -278,7 +283,7 @@ async def _comments(asked: dict[str, Any], out: _Out) -> None:
 async def _unasked(asked: dict[str, Any], out: _Out) -> None:
     """Once the gate is open, a second answer that nobody asked for."""
     await out.json(whole())
-    await asyncio.to_thread(out.gate.wait, 20)
+    await asyncio.to_thread(out.gate.wait, 60)
     await out.json(whole())
     if not await out.reader.read(1):
         raise _CutOff
@@ -345,6 +350,7 @@ _BEHAVIOURS: dict[str, Callable[[dict[str, Any], _Out], Awaitable[None]]] = {
     "flood": _flood,
     "gated": _gated,
     "gated-stream": _gated_stream,
+    "gated-failure": _gated_failure,
     "comments": _comments,
     "unasked": _unasked,
     "hosted": _hosted,
