@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import redis
@@ -11,6 +12,25 @@ import redis
 from nexus_release.local.free_ports import free_port
 
 from .gateway import until
+
+_PATIENT = f"""#!{sys.executable}
+import sys
+from nexus_gateway.cli import main
+from nexus_gateway.idempotency import shared as keys
+from nexus_gateway.kept_responses import shared as responses
+keys.ASK_SECONDS = responses.ASK_SECONDS = 25.0
+sys.exit(main())
+"""
+
+
+def patient_bin(folder: Path) -> Path:
+    """In it is a `nexus-gateway` that waits for idempotency keys and kept responses as long as a test waits for an
+    answer: a machine that stands still for the second that it waits else is no Redis that is away."""
+    made = folder / "patient-bin"
+    made.mkdir(exist_ok=True)
+    (made / "nexus-gateway").write_text(_PATIENT)
+    (made / "nexus-gateway").chmod(0o755)
+    return made
 
 
 class RedisServer:
