@@ -22,6 +22,8 @@ from ..support.redis_server import RedisServer
 from ..support.upstream import Engine
 
 pytestmark = pytest.mark.services
+PATIENT = {"GATEWAY_REDIS_DEADLINE_SECONDS": "20"}
+"""A machine that is busy is no Redis that is away."""
 
 
 @pytest.fixture
@@ -55,8 +57,7 @@ def test_three_gateways_admit_the_limit_together_though_one_is_killed(
     tmp_path: Path, engine: Engine, redis: RedisServer
 ) -> None:
     most = 100
-    patient = {"GATEWAY_REDIS_DEADLINE_SECONDS": "10"}  # a machine that is busy is no Redis that is away
-    three = gateways(tmp_path, engine, redis.url, 3, most, **patient)
+    three = gateways(tmp_path, engine, redis.url, 3, most, **PATIENT)
     killed = threading.Event()
 
     def one(number: int) -> int:
@@ -84,14 +85,14 @@ def test_three_gateways_admit_the_limit_together_though_one_is_killed(
 def test_while_redis_is_away_each_counts_for_itself_and_it_is_told_once(
     tmp_path: Path, engine: Engine, redis: RedisServer
 ) -> None:
-    (gateway,) = gateways(tmp_path, engine, redis.url, 1, 5, GATEWAY_REDIS_DEADLINE_SECONDS="5")
+    (gateway,) = gateways(tmp_path, engine, redis.url, 1, 5, **PATIENT)
     assert gateway.ask("ok").status_code == 200
     redis.kill()
     statuses = [gateway.ask("ok").status_code for _ in range(8)]
     assert statuses == [200] * 5 + [429] * 3, "the limit holds for this gateway alone"
     assert not counted(gateway)
     redis.start()
-    until(lambda: (gateway.ask("ok"), counted(gateway))[1], "Redis counts again", 30)
+    until(lambda: (gateway.ask("ok"), counted(gateway))[1], "Redis counts again")
     assert gateway.stop() == 0
     told = [line["message"] for line in gateway.lines() if "Redis" in line["message"]]
     assert told == ["Redis does not answer; limits are counted here alone", "limits are counted in Redis again"]
@@ -104,7 +105,7 @@ def test_a_redis_that_stalls_holds_nobody_up(tmp_path: Path, engine: Engine, red
     assert [gateway.ask("ok").status_code for _ in range(20)] == [200] * 20
     assert not counted(gateway)
     redis.go_on()
-    until(lambda: (gateway.ask("ok"), counted(gateway))[1], "Redis counts again", 30)
+    until(lambda: (gateway.ask("ok"), counted(gateway))[1], "Redis counts again")
     assert gateway.stop() == 0, "and it can be stopped"
 
 
@@ -151,7 +152,7 @@ def test_limits_that_are_set_to_hold_are_503_without_redis(tmp_path: Path, engin
 
 
 def test_what_redis_keeps_names_nobody_and_goes_by_itself(tmp_path: Path, engine: Engine, redis: RedisServer) -> None:
-    (gateway,) = gateways(tmp_path, engine, redis.url, 1, 5)
+    (gateway,) = gateways(tmp_path, engine, redis.url, 1, 5, **PATIENT)
     gateway.ask("ok")
     keys = redis.keys()
     assert len(keys) == 1
