@@ -177,7 +177,8 @@ async def test_https_is_taken_only_by_a_certificate_that_is_trusted(
     context.load_cert_chain(tmp_path / "own.pem")
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     async with server:
-        jwks = Jwks(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", http_fetch(), Clock())
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        jwks = Jwks(url, http_fetch(), Clock(), timeout=60.0)
         jwks.begin(asyncio.get_running_loop())
         assert (await settled(jwks.find("k1")) is not None) is trusted
         assert jwks.status.failure == (None if trusted else "ConnectError")

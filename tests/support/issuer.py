@@ -31,7 +31,7 @@ class Issuer:
     web: Web = field(init=False)
 
     def answer(self, _: str) -> Reply:
-        assert self.open.wait(30)
+        assert self.open.wait(60)
         return self.reply
 
 
