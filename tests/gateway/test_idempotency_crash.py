@@ -25,8 +25,8 @@ from nexus_gateway.auth import Credentials
 from nexus_gateway.breaker import BreakerSettings
 from nexus_gateway.exchange import Headers, RequestHead, Waiter, given
 from nexus_gateway.gateway import Gateway as Parts
+from nexus_gateway.idempotency import shared
 from nexus_gateway.idempotency.settings import IdempotencySettings
-from nexus_gateway.idempotency.shared import SharedStore
 from nexus_gateway.idempotency.under_way import UnderWay
 from nexus_gateway.key_ring import KeyRing
 from nexus_gateway.keys import keys_of_environment
@@ -37,7 +37,7 @@ from nexus_gateway.surfaces import SURFACES
 from nexus_gateway.telemetry.logs import LogWriter
 
 from ..support.gateway import PLAIN, Gateway, direct, write_routes
-from ..support.redis_server import RedisServer
+from ..support.redis_server import RedisServer, patient_bin
 from ..support.upstream import Engine
 
 pytestmark = pytest.mark.services
@@ -111,8 +111,9 @@ def die(point: int, url: str, engine: str, name: str, body: bytes, told: Connect
 
 async def _die(point: int, url: str, engine: str, exchange: PlainExchange, told: Connection) -> None:
     served = Served(build({"ok.yaml": json.dumps(direct("ok", engine)).encode()}, {}, 10.0))
+    shared.ASK_SECONDS = 25.0  # a busy machine is no Redis that is away
     known = Credentials(KeyRing(keys_of_environment(None, "127.0.0.1")))
-    under_way = UnderWay(SharedStore(url, LEASE, lambda up, reason: None), LEASE)
+    under_way = UnderWay(shared.SharedStore(url, LEASE, lambda up, reason: None), LEASE)
     gateway = Parts(served, known, BreakerSettings(), LogWriter(), under_way=under_way)
     await gateway.begin()
     story = answer(gateway, exchange, SURFACES[PATH])
@@ -162,7 +163,8 @@ def second(engine: Engine, redis: RedisServer, tmp_path_factory: pytest.TempPath
     """The gateway that the client asks then."""
     folder: Path = tmp_path_factory.mktemp("second")
     routes = write_routes(folder / "routes", {"ok": direct("ok", engine.url("ok"))})
-    gateway = Gateway(folder, "--routes", str(routes), env={"GATEWAY_REDIS_URL": redis.url}).wait()
+    env = {"GATEWAY_REDIS_URL": redis.url}
+    gateway = Gateway(folder, "--routes", str(routes), env=env, bin_folder=patient_bin(folder)).wait()
     yield gateway
     assert gateway.stop() == 0
 

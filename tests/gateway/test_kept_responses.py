@@ -23,7 +23,7 @@ from ..support.decision_log import PATH, Repository, replay
 from ..support.gateway import PLAIN, RELEASE, Gateway, code, until, write_routes
 from ..support.keeper import Keeper, events, text_of
 from ..support.page_blocks import BLOCKS
-from ..support.redis_server import RedisServer
+from ..support.redis_server import RedisServer, patient_bin
 
 OTHER = "the-key-of-another-tenant"
 NARROW = "the-key-of-a-tenant-with-few-requests"
@@ -344,7 +344,8 @@ def test_another_gateway_finds_it_by_redis_and_says_so_while_it_cannot(keepers: 
     for folder in folders:
         folder.mkdir()
     env = {**KEYS, "GATEWAY_REDIS_URL": redis.url}
-    one, other = (Gateway(folder, "--routes", str(files), env=env) for folder in folders)
+    bin_folder = patient_bin(tmp_path)
+    one, other = (Gateway(folder, "--routes", str(files), env=env, bin_folder=bin_folder) for folder in folders)
     one.wait(), other.wait()
     ids = [create(one).json()["id"] for _ in range(COUNT)]
     assert {ask(other, "GET", response).status_code for response in ids} == {200}
@@ -366,7 +367,8 @@ def test_an_id_that_two_have_chosen_is_nobodys_though_redis_takes_no_note_of_the
 ) -> None:
     redis = RedisServer(tmp_path).start()
     files = write_routes(tmp_path / "routes", {"all": routes(keepers)})
-    running = Gateway(tmp_path, "--routes", str(files), env={**KEYS, "GATEWAY_REDIS_URL": redis.url}).wait()
+    env = {**KEYS, "GATEWAY_REDIS_URL": redis.url}
+    running = Gateway(tmp_path, "--routes", str(files), env=env, bin_folder=patient_bin(tmp_path)).wait()
     assert create(running, model="whole", request_id="resp_full", input="mine").status_code == 200
     redis.fill()
     assert create(running, OTHER, model="whole", request_id="resp_full", input="yours").status_code == 200
