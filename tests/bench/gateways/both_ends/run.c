@@ -142,6 +142,11 @@ static void push_on_stalled(void) {
         }
 }
 
+/* A gateway that stood still all the time is measured until it says something. */
+static bool heard_of(void) {
+    return !run.clients || run.units || run.errors || now() - run.measured_since > PATIENCE;
+}
+
 void step(void) {
     if (run.phase == POOLING) pool();
     else if (run.phase == CLOSING) close_engines();
@@ -150,6 +155,6 @@ void step(void) {
         ask_what_is_due();
         push_on_stalled();
         if (!run.measuring) start_measuring();
-        else if (now() - run.measured_since > run.measured) finish();
+        else if (now() - run.measured_since > run.measured && heard_of()) finish();
     }
 }
