@@ -51,7 +51,8 @@ def samples(gateway: Gateway, name: str) -> Samples:
 
 
 def test_failures_are_the_drawn_release_s_where_the_other_one_has_made_them_good(gateways: Any, engine: Engine) -> None:
-    gateway = gateways(split(engine, "500"), GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES="5")
+    open_for_good = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "5", "GATEWAY_CIRCUIT_BREAKER_RESET_SECONDS": "3600"}
+    gateway = gateways(split(engine, "500"), **open_for_good)
     answers = [gateway.ask() for _ in range(ASKED)]
     assert {(one.status_code, one.headers["x-nexus-release"]) for one in answers} == {(200, RELEASE)}
     drawn = samples(gateway, "gateway_drawn_requests_total")
