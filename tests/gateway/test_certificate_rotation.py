@@ -72,7 +72,8 @@ def gateway(tmp_path: Path, mount: Mount, strict: TlsEngine) -> Iterator[Gateway
         "upstreams": {"strict": {"url": strict.url, "tls": mount.tls}},
         "routes": {"chat": {"strategy": "direct", "upstream": "strict"}},
     }
-    running = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", {"all": document}))).wait()
+    routes = write_routes(tmp_path / "routes", {"all": document})
+    running = Gateway(tmp_path, "--routes", str(routes), env={"GATEWAY_REQUEST_TIMEOUT_SECONDS": "60"}).wait()
     yield running
     assert running.process.poll() is not None or running.stop() == 0
 

@@ -200,7 +200,7 @@ def test_the_endpoint_with_the_fewest_calls_is_asked(engine: Engine, tmp_path: P
     """One endpoint holds its answers back; all that come meanwhile are with the other."""
     document = {
         "upstreams": {"two": {"endpoints": [engine.url("stall"), engine.url("ok")]}},
-        "routes": {"chat": route("two", timeouts={"first_byte_seconds": 5})},
+        "routes": {"chat": route("two", timeouts={"first_byte_seconds": 60})},
     }
     gateway = Gateway(tmp_path, "--routes", str(write_routes(tmp_path / "routes", {"all": document}))).wait()
     before = len(engine.of("stall"))
