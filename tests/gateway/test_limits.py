@@ -187,7 +187,7 @@ def gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "never": {"tokens_per_minute": 100},
         },
     }
-    document["routes"]["gated"]["timeouts"] = {"first_byte_seconds": 20}
+    document["routes"]["gated"]["timeouts"] = {"first_byte_seconds": 60}
     routes = write_routes(folder / "routes", {"all": document})
     many = {"GATEWAY_CIRCUIT_BREAKER_MAX_FAILURES": "1000"}
     running = Gateway(folder, "--routes", str(routes), "--keys", str(folder / "keys.yaml"), env=many).wait()
