@@ -73,6 +73,14 @@ def verdict(*paths: Path) -> dict[str, Any]:
     return found
 
 
+def notes_of_a_kill(folder: Path) -> list[str]:
+    """Of a chain whose process was killed, but for a file that it had begun and had told no decision in: to begin one
+    takes several writes, and a kill between two of them leaves a note of either file."""
+    *before, last = sorted(folder.iterdir())
+    decided = b'"kind":"decision"' in last.read_bytes().rpartition(b"\n")[0]
+    return [note["what"] for note in verdict(*before, *([last] if decided else []))["notes"]]
+
+
 def faults(*paths: Path) -> list[tuple[str, int, str]]:
     return [(Path(found["file"]).name, found["line"], found["what"]) for found in verdict(*paths)["faults"]]
 
