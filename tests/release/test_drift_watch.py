@@ -65,6 +65,7 @@ def test_a_report_is_in_the_store_and_the_same_when_it_is_made_again(house: Hous
         house.look(9)
 
 
+@pytest.mark.timeout(900)  # forty processes, and three looks at a remote after each
 def test_killed_at_any_single_effect_it_asks_once_when_it_is_run_again(house: House, tmp_path: Path) -> None:
     """After the report is kept, before and after somebody is told, before it is noted: everywhere."""
     for number in (*QUIET, *DRIFT[:2]):
