@@ -101,6 +101,26 @@ def test_a_branch_that_goes_while_it_is_looked_at_is_none(
     assert (remote.subjects(), list(remote.refs())) == (["Write", "Start"], ["main"])
 
 
+def test_a_branch_that_was_in_the_way_and_is_gone_refuses_nothing(
+    remote: Remote, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another proposal takes the name between this one's look and its push, and lands before it looks again."""
+    other, look, turns = GitRepository(str(remote.path)), repository._ref, iter(("take it", "land"))
+
+    def seen(name: str) -> str | None:
+        turn = next(turns, "")
+        if turn == "land":
+            assert propose(other, writing("a", "other\n")).landed
+        found = look(name)
+        if turn == "take it":
+            propose(other, writing("a", "other\n"), land=False)
+        return found
+
+    monkeypatch.setattr(repository, "_ref", seen)
+    assert propose(repository, writing("a")).landed
+    assert (remote.subjects(), list(remote.refs())) == (["Write", "Write", "Start"], ["main"])
+
+
 def test_a_person_s_commit_in_between_stays_and_the_proposal_is_made_anew_on_it(
     remote: Remote, repository: GitRepository
 ) -> None:

@@ -110,8 +110,8 @@ class GitRepository:
                 self._drop_branch(clone, branch, found)
             self._push(clone, f"{made[-1]}:{ref}")
         except RemoteRefused:
-            if self._ref(ref) == found:
-                raise
+            if self._ref(ref) == found and self._ref(MAIN) == _hash(clone, "origin/main"):
+                raise  # by the remote's own rules: nobody else has done anything meanwhile
             return ()
         return made
 
