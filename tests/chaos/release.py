@@ -33,7 +33,7 @@ from .world import World
 _REUSED = ("fit", "train", "quantize", "inspect", "evaluate")
 """What they find does not name the model, so that a release of another model goes on from it."""
 _LOOKS = re.compile(
-    r"connect |GET |POST .*/search$|os\.(mkdir|rmdir) |"
+    r"GET |POST .*/search$|os\.(mkdir|rmdir) |"
     r"git (clone|rev-parse|read-tree|checkout-index|add|diff|ls-remote|fetch|rev-list)$"
 )
 """After it the world outside is as before it, but for an empty folder."""
