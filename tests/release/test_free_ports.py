@@ -49,7 +49,7 @@ def given_beside(tmp_path: Path) -> Beside:
             assert process.stdout
             assert process.stdout.readline() == f"{wanted}\n"
             yield
-            process.communicate("\n", timeout=20)
+            process.communicate("\n", timeout=60)
 
     return given
 
@@ -101,6 +101,6 @@ def test_what_others_have_laid_in_the_place_of_the_locks_is_named_and_not_writte
     else:
         place.symlink_to(theirs)
     with other(tmp_path, _FIRST) as process:
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=60)
     assert f"Unreachable: {place}, by which ports are kept apart, cannot be opened: " in told
     assert not theirs.exists()

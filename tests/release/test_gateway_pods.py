@@ -296,5 +296,5 @@ def test_redis_takes_the_rendered_configuration_and_nobody_without_its_password(
         assert subprocess.run(asked, capture_output=True).returncode != 0, shlex.join(asked)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     assert (tmp_path / "data/appendonlydir").is_dir()

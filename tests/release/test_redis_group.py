@@ -180,7 +180,7 @@ def test_a_url_of_no_group_stops_the_start_and_tells_no_password(rest: str, tmp_
     write_routes(tmp_path / "routes", {"chat": direct("chat", "mock://local")})
     url = f"redis+sentinel://:{PASSWORD}@{rest}"
     gateway = Gateway(tmp_path, "--routes", str(tmp_path / "routes"), env={"GATEWAY_REDIS_URL": url})
-    assert gateway.process.wait(30) == 2
+    assert gateway.process.wait(60) == 2
     told = gateway.log.read_text()
     assert "GATEWAY_REDIS_URL" in told
     assert PASSWORD not in told
