@@ -80,7 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif what == "lie":
             with tempfile.TemporaryDirectory() as aside:
                 shutil.copytree(self.server.repository, Path(aside) / self.server.repository.name)
-                self._answer(self._backend(body, Path(aside)))
+                said = self._backend(body, Path(aside))
+            self._answer(said)  # once that is gone: whoever has the answer may look for what is left behind
         else:
             self._answer(self._backend(body, root))
 
