@@ -89,7 +89,7 @@ class World:
     def kill_from_the_remote(self, hook: Literal["pre-receive", "post-receive"], ref: str) -> None:
         """The remote kills the release, once, before or after it moves `ref` (a shell pattern)."""
         pid = self.folder / "pid"
-        kill = f"kill -9 $(cat {pid}); rm $0"
+        kill = f"rm $0; kill -9 $(cat {pid})"  # first: who is run again at once would meet it, and die too
         self.remote.hook(hook, f"while read old new ref; do case $ref in {ref}) {kill} ;; esac; done\nexit 0")
 
     def effects(self) -> list[str]:
