@@ -51,7 +51,7 @@ def run(command: str, gateway: str, cwd: Path = ROOT) -> subprocess.CompletedPro
         "OPENAI_BASE_URL": f"{gateway}/v1",
         "OPENAI_API_KEY": "dev-key",
     }
-    return subprocess.run(["sh", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(["sh", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture(scope="module")

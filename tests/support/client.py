@@ -39,7 +39,7 @@ def ask(gateway: Gateway, *command: str | Path, cwd: Path = ROOT) -> Told:
         **dict(re.findall(r"(\w+)=(\S+)", exported)),
         "LITELLM_LOCAL_MODEL_COST_MAP": "true",  # else LiteLLM asks the internet for prices as it is imported
     }
-    ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     printed, _, facts = ended.stdout.rstrip("\n").rpartition("\n")
     return Told(printed.strip(), json.loads(facts))

@@ -52,7 +52,7 @@ class Engine:
 
     def start(self) -> Engine:
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         return self
 
     def stop(self) -> None:
