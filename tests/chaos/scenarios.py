@@ -26,7 +26,7 @@ from . import namespaces
 from .chaos_page import page
 from .drill import Seen, broken, drill
 from .scenario import DECLARED, Scenario, scenarios
-from .stack import stack
+from .stack import FIRST_BYTE_SECONDS, stack
 
 _PATIENCE = 90.0
 _NEEDED = ("redis-server", "prometheus")
@@ -48,14 +48,17 @@ def main() -> int:
     parser.add_argument(
         "--patience", type=float, default=_PATIENCE, help="seconds until what is not seen will not come"
     )
+    parser.add_argument(
+        "--first-byte", type=float, default=FIRST_BYTE_SECONDS, help="an engine's deadline; longer where nobody hangs"
+    )
     parser.add_argument("--page", type=Path, help="where to write what was seen; takes every scenario")
     parser.add_argument("--json", action="store_true", help="tell what was seen as JSON")
     said = parser.parse_args()
     declared = scenarios(said.declared)
     if unknown := set(said.only) - declared.keys():
         parser.error(f"{unknown.pop()} is no scenario: take one of {', '.join(declared)}")
-    if said.page and (said.only or set(said.edges) != set(EDGES)):
-        parser.error("--page tells of every scenario on every edge: leave --only and --edges out")
+    if said.page and (said.only or set(said.edges) != set(EDGES) or said.first_byte != FIRST_BYTE_SECONDS):
+        parser.error("--page tells of every scenario on every edge: leave --only, --edges and --first-byte out")
     if "native" in said.edges and not native.is_built():
         parser.error("nexus-native is not built, `make setup-dev` says why: --edges wire asgi does without")
     if missing := [name for name in _NEEDED if shutil.which(name) is None]:
@@ -66,7 +69,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started here ends too
     wanted = {name: one for name, one in declared.items() if not said.only or name in said.only}
     left_out = {name: reason for name, one in wanted.items() if one.needs and reason}
-    ran = [run for edge in said.edges for run in runs(edge, without(wanted, left_out), said.patience)]
+    those = without(wanted, left_out)
+    ran = [run for edge in said.edges for run in runs(edge, those, said.patience, said.first_byte)]
     if said.page:
         said.page.write_text(page(ran, declared, left_out), encoding="utf-8")
     if said.json:
@@ -76,21 +80,23 @@ def main() -> int:
     return 1 if any(run.broken for run in ran) else 0
 
 
-def runs(edge: str, wanted: Mapping[str, Scenario], patience: float) -> list[Run]:
+def runs(edge: str, wanted: Mapping[str, Scenario], patience: float, first_byte: float) -> list[Run]:
     """One after the other, on one stack; those with a decision log on one of their own."""
     return [
         run
         for decisions in (False, True)
         if (those := {name: one for name, one in wanted.items() if one.decisions is decisions})
-        for run in _on_one_stack(edge, those, patience, decisions=decisions)
+        for run in _on_one_stack(edge, those, patience, first_byte, decisions=decisions)
     ]
 
 
-def _on_one_stack(edge: str, wanted: Mapping[str, Scenario], patience: float, *, decisions: bool) -> list[Run]:
+def _on_one_stack(
+    edge: str, wanted: Mapping[str, Scenario], patience: float, first_byte: float, *, decisions: bool
+) -> list[Run]:
     found = []
     with (
         tempfile.TemporaryDirectory(prefix="nexus-chaos-") as folder,
-        stack(Path(folder), edge, own_disk=namespaces.inside(), decisions=decisions) as struck,
+        stack(Path(folder), edge, own_disk=namespaces.inside(), decisions=decisions, first_byte=first_byte) as struck,
     ):
         for name, scenario in wanted.items():
             began = time.monotonic()

@@ -24,7 +24,8 @@ RULES = ROOT / "ops" / "prometheus" / "rules" / "gateway.yaml"
 ENGINE, SPARE = "alone", "far"
 """The one model of each, as it calls it."""
 FIRST_BYTE_SECONDS = 2.0
-"""The shortest deadline with which a request passes in C."""
+"""The shortest deadline with which a request passes in C. Where nobody hangs it may be longer, so that an engine which
+is not struck may stand still, too."""
 SHORTER = 40
 """How many times the committed rules' times are: a circuit's try of an engine that hangs takes the whole deadline, and
 has to be shorter than what is looked at for circuits, which is two minutes elsewhere."""
@@ -68,7 +69,7 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, edge: str, *, own_disk: bool, decisions: bool) -> Iterator[Stack]:
+def stack(folder: Path, edge: str, *, own_disk: bool, decisions: bool, first_byte: float) -> Iterator[Stack]:
     with ExitStack() as running:
         engine, spare = Engine(ENGINE), Engine(SPARE)
         running.callback(spare.stop)
@@ -82,7 +83,7 @@ def stack(folder: Path, edge: str, *, own_disk: bool, decisions: bool) -> Iterat
         if own_disk:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(logs)], check=True)
             running.callback(subprocess.run, ["umount", "--lazy", str(logs)], check=True)
-        routed = routes_to(engine.url, spare.url, f"http://127.0.0.1:{relay.port}")
+        routed = routes_to(engine.url, spare.url, f"http://127.0.0.1:{relay.port}", first_byte)
         routes = write_routes(folder / "routes", {"models": routed})
         env = {
             "GATEWAY_EDGE": edge,
@@ -109,10 +110,10 @@ def _watching(folder: Path) -> dict[str, Any]:
     return {"rule_files": [str(path)]}
 
 
-def routes_to(engine: str, spare: str, far: str) -> dict[str, Any]:
+def routes_to(engine: str, spare: str, far: str, first_byte: float = FIRST_BYTE_SECONDS) -> dict[str, Any]:
     """A route file. `alone` and `far` go straight, and in C where that is the edge: their engines know them by their
     own names, and they have no fallback."""
-    late = {"first_byte_seconds": FIRST_BYTE_SECONDS, "chunk_seconds": FIRST_BYTE_SECONDS}
+    late = {"first_byte_seconds": first_byte, "chunk_seconds": first_byte}
     route = {"strategy": "direct", "timeouts": late}
     return {
         "upstreams": {

@@ -188,7 +188,7 @@ def test_a_real_fault_is_as_declared_but_for_the_alert_that_was_left_out(tmp_pat
     wrong = real.model_copy(update={"alerts": tuple(others), "metrics": (*real.metrics, rings)})
     path = tmp_path / "scenarios.yaml"
     path.write_text(yaml.safe_dump({"wrong": wrong.model_dump(mode="json")}))
-    done = chaos("--declared", path, "--edges", read_settings(EDGE).edge, "--json")
+    done = chaos("--declared", path, "--edges", read_settings(EDGE).edge, "--first-byte", "60", "--json")
     assert done.returncode == 1, done.stderr
     (run,) = json.loads(done.stdout)
     assert run["broken"] == [f"alerts: {left_out} rang"], done.stderr
