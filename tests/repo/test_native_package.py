@@ -227,7 +227,7 @@ def test_without_it_the_gateway_serves_in_python(tmp_path: Path) -> None:
 
 def test_without_it_nobody_gets_it_by_name(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path, env={"GATEWAY_EDGE": "native", **hidden(tmp_path)})
-    assert gateway.process.wait(20) == 2
+    assert gateway.process.wait(60) == 2
     assert (
         "GATEWAY_EDGE: 'native': nexus-native is not installed here: write wire, or install it"
         in gateway.log.read_text()
