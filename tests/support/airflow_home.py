@@ -19,6 +19,8 @@ BIN = ROOT / ".venv-airflow" / "bin"
 SCRIPTS = ROOT / "tests" / "orchestrators" / "in_airflow"
 NEXUS = ROOT / ".venv" / "bin" / "nexus"
 _SECONDS = 240
+_LOCK_SECONDS = 60
+"""For which SQLite waits while another of Airflow's processes writes: by itself 5, and then the API answers by 503."""
 
 
 class AirflowHome:
@@ -37,6 +39,7 @@ class AirflowHome:
             "AIRFLOW_HOME": str(self.folder),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder}/airflow.db?timeout={_LOCK_SECONDS}",
             "NEXUS_BIN": str(NEXUS),
             "NEXUS_ROOT": str(ROOT),
             "NEXUS_STATE": str(folder / "state"),
