@@ -105,6 +105,50 @@ async def test_a_fault_where_limits_are_counted_too(back: bool, tmp_path: Path) 
 
 
 @in_a_loop
+async def test_a_fault_where_the_rest_of_a_body_was_waited_for_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised by the clock that all share."""
+
+    def receives(self: WireProtocol, data: bytes) -> None:
+        kept(self, failing() if self is client.protocol else data)
+
+    kept = WireProtocol.data_received
+    async with driven(tmp_path / "one", "native") as drive:
+        await drive.connected(2)
+        client, other = await drive.taken_over(posted()), await drive.taken_over(posted("free"))
+        with monkeypatch.context() as patch:
+            patch.setattr(WireProtocol, "data_received", receives)
+            await client.say(posted()[:-9])
+            await asyncio.wait_for(client.rest(), 20)
+        client.closed = True
+        await _is_well(drive, other)
+
+
+@in_a_loop
+async def test_what_comes_behind_a_request_that_ended_by_a_fault_begins_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comes = asyncio.Event()
+    async with driven(tmp_path / "one", "native") as drive:
+        await drive.connected(3)
+        client, other = await drive.taken_over(posted()), await drive.taken_over(posted("free"))
+        drive.engine.answers.append((comes, OK))
+        known = len(drive.engine.asked)
+        await client.say(posted())
+        await until(lambda: len(drive.engine.asked) > known)
+        with monkeypatch.context() as patch:
+            patch.setattr(WireProtocol, "go_on_from", failing)
+            await client.say(posted())
+            await client.rest()
+        client.closed = True
+        await drive.rests(client)
+        comes.set()
+        await _is_well(drive, other)
+        assert b'"status":499' not in (await drive.told()).log
+
+
+@in_a_loop
 async def test_where_nothing_can_be_told_answers_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with driven(tmp_path / "one", "native") as drive:
         client = await drive.taken_over(posted())

@@ -324,12 +324,11 @@ cdef class ClientLine(RequestLine):
         wire, part = self._wire, self._taken_part()
         try:
             self._leave()
-        except BaseException as fault:
-            self.failed(fault)
-        else:
             wire.end_line()
             if part is not None and not wire.transport.is_closing():
                 wire.data_received(part)
+        except BaseException as fault:  # of this one: who says that it ends may have others to tell
+            self.failed(fault)
         return 0
 
     cdef int unheard(self) except -1:

@@ -44,7 +44,8 @@ cdef class RequestLine(Asker):
         came = PyBytes_FromStringAndSize(data, length)
         wire = self._wire
         self.gone()
-        wire.data_received(came)
+        if not wire.transport.is_closing():  # a fault has ended it
+            wire.data_received(came)
         return 0
 
     cdef int _keep(self, const char* data, Py_ssize_t length) except -1:
