@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from nexus_gateway.straight import compiled
 from nexus_gateway.straight.compiled import Compiled
 from nexus_gateway.upstreams.connection import Connection
 from nexus_gateway.wire import WireProtocol
@@ -195,10 +196,34 @@ async def test_where_no_more_sockets_can_be_watched_all_goes_by_python(
         assert (drive.faults, drive.gateway.parallel.under_way) == ([], {})
 
 
-async def _is_well(drive: Drive, client: Client) -> None:
+URL = {"url": "http://engine.test/" + "x" * (1 << 20)}
+LONG = {"upstreams": {"long": URL}, "routes": {"long": {"strategy": "direct", "upstream": "long"}}}
+
+
+@in_a_loop
+async def test_what_is_longer_than_c_has_room_for_goes_by_python(tmp_path: Path) -> None:
+    async with driven(tmp_path / "one", "native", LONG) as drive:
+        client = await drive.client()
+        for number in (1, 2, 3):
+            assert await drive.ask(client, posted(model="long")) == [200] * number
+        assert (drive.served, drive.faults) == (0, [])
+
+
+@in_a_loop
+async def test_where_c_has_no_room_one_connection_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_LARGEST_HEAD", 1 << 30)
+    async with driven(tmp_path / "one", "native", LONG) as drive:
+        client, other = await drive.client(), await drive.taken_over(posted("free"))
+        for number in (1, 2):
+            assert await drive.ask(client, posted(model="long")) == [200] * min(number, 1)
+        client.closed = True
+        await _is_well(drive, other, MemoryError)
+
+
+async def _is_well(drive: Drive, client: Client, fault: type[BaseException] = Fault) -> None:
     """One fault was told, the other connection is as before, and nothing is counted as under way."""
     await drive.rests(client)
-    assert [type(told["exception"]) for told in drive.faults] == [Fault]
+    assert [type(told["exception"]) for told in drive.faults] == [fault]
     before = drive.served
     assert set(await drive.ask(client, posted("free"))) == {200}
     assert drive.served >= before

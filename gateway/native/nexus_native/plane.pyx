@@ -129,6 +129,8 @@ cdef class Plane:
         """To make something in that goes out in this turn; at most `READ` and a bit."""
         if ROOM - self._made_used < length:
             self.write_out()
+            if ROOM - self._made_used < length:
+                raise MemoryError(f"no room for {length} bytes at once")
         cdef char* found = self._made + self._made_used
         self._made_used += length
         return found

@@ -38,6 +38,8 @@ _SECONDS = (
 )  # fmt: skip
 _SHORTEST = 2.0
 """Seconds of a deadline. C looks at its clock when the first of all deadlines is there."""
+_LARGEST_HEAD = 16 << 10
+"""Of what an engine is asked. C has no room for any: a URL of a route file, or a credential, may be of any length."""
 _MOST_CLIENTS = 1024
 """Forms of log lines that are kept for one way: each names its client's network."""
 
@@ -153,6 +155,7 @@ class Compiled:
         return not (
             way.holds
             or renamed
+            or len(way.ask_form) > _LARGEST_HEAD
             or (way.salts and way.salted)
             or gateway.spans is not None
             or gateway.decisions is not None
