@@ -57,6 +57,7 @@ def test_each_line_names_the_one_before_and_its_own_hash() -> None:
         (b'{"kind":"decision","previous":"\0","seq":1}', "without its marks"),
         (b'{"previous":"\0","seq":\0}', "without its kind"),
         ("no bytes", "bytes"),
+        (None, "that is none"),
     ],
 )
 def test_a_text_that_is_no_decision_is_refused_and_nothing_is_bound(text: Any, fault: str) -> None:

@@ -34,7 +34,7 @@ from nexus_gateway.trace import Trace
 from nexus_gateway.upstream_call import JSON, lines_for
 from nexus_gateway.upstreams.protocol import Call, written
 
-pytest.importorskip("nexus_native", reason="nexus-native is not built here")
+nexus_native: Any = pytest.importorskip("nexus_native", reason="nexus-native is not built here")
 
 ODD = ["987654301", "f0a1" * 8, "request_id", "time:1", "0" * 64, "1970-01-01T00:00:00.000Z", "kim.yuna@example.org"]
 """Among what routes and upstreams may be called."""
@@ -125,3 +125,19 @@ def test_a_name_that_looks_like_a_place_is_none(name: str, tmp_path: Path) -> No
     line = asyncio.run(log())
     assert (line["route"], line["upstream"], line["request_id"]) == (name, name, "1" * 32)
     assert (line["prompt_tokens"], line["completion_tokens"], line["cached_tokens"]) == (5, 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "fields", "told"),
+    [
+        ((b"a", b"b"), (), "fields: 0 between 2 pieces"),
+        ((b"",) * 18, (0,) * 17, "fields: 17 between 18 pieces"),
+        ((b"", b""), (13,), "fields: 13"),
+        (("a", b""), (0,), "pieces: bytes alone"),
+        ((b"", None), (0,), "pieces: bytes alone"),
+        ((b"",) * 8, (5,) * 7, "at most 6 numbers"),
+    ],
+)
+def test_a_form_that_cannot_be_filled_is_refused(pieces: Any, fields: tuple[int, ...], told: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=told):
+        nexus_native.Form(pieces, fields)

@@ -31,6 +31,8 @@ def bound_texts(str hash not None, long long seq, list texts not None):
     if PyBytes_GET_SIZE(previous) != HASH:
         raise ValueError(f"hash: {hash!r}")
     for text in texts:
+        if text is None:
+            raise ValueError("an audit line that is none")
         seq += 1
         bound = _placed(text, previous, seq)
         previous = PyUnicode_AsASCIIString(sha256(bound).hexdigest())

@@ -35,6 +35,8 @@ cdef class Form:
         cdef int place
         if len(pieces) != len(fields) + 1 or len(fields) > MOST_PLACES:
             raise ValueError(f"fields: {len(fields)} between {len(pieces)} pieces, at most {MOST_PLACES}")
+        if fields.count(NUMBER) > MOST_NUMBERS or any([type(piece) is not bytes for piece in pieces]):
+            raise ValueError(f"pieces: bytes alone, and between them at most {MOST_NUMBERS} numbers")
         self._pieces, self._count = pieces, len(fields)
         for place in range(self._count):
             if not 0 <= fields[place] < MOST_FIELDS:
