@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -105,13 +106,15 @@ def huge(data: bytes) -> bytes:
 
 
 MLP = "layers.1.mlp.up_proj.weight"
-DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+ABOUT_ONE = r"(0\.99\d+|1\.00\d*)"
+"""Each kind of processor trains other last digits: the weights of one that were 1.000 are 0.9999 on another."""
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {  # tensor, change, pattern in the refusal
     "a tensor's weights in disorder": (MLP, shuffled, f"relative error of model.{MLP}"),
     "a tensor's rows in other places": (MLP, rows_swapped, f"relative error of model.{MLP}"),
-    "a tensor scaled": (f"{MLP}_scale", doubled, f"relative error of model.{MLP} 1.000"),
-    "scales beyond what weights can be": (f"{MLP}_scale", huge, f"cannot be read: model.{MLP}: 'scales up to 1.7e+38'"),
+    "a tensor scaled": (f"{MLP}_scale", doubled, f"relative error of model.{MLP} {ABOUT_ONE}, "),
+    "scales beyond what weights can be": (f"{MLP}_scale", huge, rf"cannot be read: model.{MLP}: 'scales up to 1\.7e"),
     "one row's scale wrong": (f"{MLP}_scale", first_quartered, f"row error of model.{MLP}"),
-    "one row's sign wrong": (f"{MLP}_scale", first_negative, f"least scale of model.{MLP} -1.000"),
+    "one row's sign wrong": (f"{MLP}_scale", first_negative, f"least scale of model.{MLP} -{ABOUT_ONE}, "),
     "the output projection in disorder": ("lm_head.weight", rows_swapped, "changed of lm_head.weight 1, at most 0"),
     "an embedding in disorder": ("embed_tokens.weight", rows_swapped, "changed of model.embed_tokens.weight"),
     "a norm doubled": ("layers.0.input_layernorm.weight", doubled, "changed of model.layers.0.input_layernorm.weight"),
@@ -125,7 +128,7 @@ def test_a_damaged_checkpoint_is_refused_by_the_tensor_s_name(trained: Trained, 
     good = trained.tools.store.get(trained.quantize("W8A8").digest)
     out = inspected(trained, trained.tools.store.put(damaged(good, tmp_path / "broken", tensor, change)))
     assert not out.accepted
-    assert named in out.reason
+    assert re.search(named, out.reason), out.reason
     assert report(trained, out)["refusal"] == out.reason
 
 

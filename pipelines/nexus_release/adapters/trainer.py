@@ -1,4 +1,5 @@
-"""Training with transformers and torch, small and deterministic: the same rows and recipe give the same bytes."""
+"""Training with transformers and torch, small and deterministic: the same rows and recipe give the same bytes on the
+same kind of processor."""
 
 from __future__ import annotations
 
