@@ -114,13 +114,8 @@ def test_new_pods_that_do_as_well_as_the_old_ones_are_taken_when_enough_have_ask
         nobody_asked = verdicts(prometheus)
         assert nobody_asked["enough-requests"] == nobody_asked["first-token"] == "Inconclusive"
         assert math.isnan(prometheus.query(metrics()["first-token"].query)[0])
-
-        def taken() -> bool:
-            """Of ever more, until those that the machine made late are less than the hundredth that is looked at."""
-            loaded(running, prometheus)
-            return verdicts(prometheus) == dict.fromkeys(metrics(), "Successful")
-
-        until(taken, "they are taken", 120)
+        loaded(running, prometheus)
+        assert verdicts(prometheus) == dict.fromkeys(metrics(), "Successful")
 
 
 def test_new_pods_with_errors_of_their_own_are_refused(tmp_path: Path) -> None:
@@ -161,11 +156,6 @@ def test_new_pods_whose_first_token_is_late_are_refused(tmp_path: Path) -> None:
         Worker("--engine", "mock", "--served-model-name", "chat", "--ttft-ms", "1000") as slow,
         gateways(tmp_path, new=direct("chat", slow.url), old=direct("chat", quick.url)) as (running, prometheus),
     ):
-
-        def refused() -> bool:
-            """As above."""
-            loaded(running, prometheus)
-            return metrics()["first-token"].verdict(prometheus) == "Failed"
-
-        until(refused, "they are refused", 120)
+        loaded(running, prometheus)
+        assert metrics()["first-token"].verdict(prometheus) == "Failed"
         assert metrics()["more-errors"].verdict(prometheus) == "Successful"
