@@ -19,7 +19,8 @@ from nexus_release.local.free_ports import free_port
 from nexus_release.local.processes import Process, Program
 
 from ..support.docker_compose import STACK, run_stack, stack
-from ..support.gateway import BIN, Gateway, code, until
+from ..support.gateway import BIN, Gateway, until
+from ..support.redis_server import kept
 from ..support.repository import ROOT
 from ..support.worker import Worker
 
@@ -199,18 +200,11 @@ def test_what_compose_starts_of_ours_answers_by_a_key_of_its_file_and_is_well(
     key = new_key(next(one["source"] for one in services["gateway"]["volumes"] if one["target"] == "/etc/nexus/keys"))
     until(lambda: gateway.get("/v1/models", key=key).status_code == 200, "it has taken the new key, as the page says")
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "asked-once"}
-
-    def kept_once() -> httpx.Response | None:
-        """Nothing while Redis takes longer than the second that it has, which is what this answer is for."""
-        told = gateway.ask("chat", headers=headers, max_tokens=5)
-        return None if told.status_code == 503 and code(told) == "idempotency_unavailable" else told
-
-    answer = until(kept_once, "the gateway and its Redis speak")
-    assert answer.status_code == 200, answer.text
+    answer = until(lambda: kept(gateway.ask("chat", headers=headers, max_tokens=5)), "the gateway and its Redis speak")
     assert answer.json()["choices"][0]["message"]["content"]
     password = services["redis"]["environment"]["REDISCLI_AUTH"]
-    with Redis(port=redis, password=password) as kept:
-        assert kept.dbsize() == 1, "the answer, so the gateway has Redis's password"
+    with Redis(port=redis, password=password) as server:
+        assert server.dbsize() == 1, "the answer, so the gateway has Redis's password"
 
 
 def new_key(folder: str) -> str:

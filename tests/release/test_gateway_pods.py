@@ -23,7 +23,7 @@ from nexus_release.manifests.redis import redis
 
 from ..support.cluster_settings import CHOICES, settings_of
 from ..support.gateway import BIN, PLAIN, direct, until, write_routes
-from ..support.redis_server import RedisServer
+from ..support.redis_server import RedisServer, kept
 from ..support.releases import plant_repository
 
 Document = dict[str, Any]
@@ -131,18 +131,18 @@ def test_the_gateway_starts_serves_and_stops_as_its_deployment_says(tmp_path: Pa
             asked = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
             url = f"http://127.0.0.1:{kubelet.port}/v1/chat/completions"
 
-            def status(**more: str) -> int:
+            def answer(**more: str) -> httpx.Response:
                 headers = {"authorization": f"Bearer {key}", **more}
-                return httpx.post(url, json=asked, headers=headers, timeout=30, verify=PLAIN).status_code
+                return httpx.post(url, json=asked, headers=headers, timeout=30, verify=PLAIN)
 
-            until(lambda: status(**{"idempotency-key": "once"}) == 200, "Redis has kept the answer")
+            until(lambda: kept(answer(**{"idempotency-key": "once"})), "Redis has kept the answer")
             assert server.keys()  # the limits and the answer are in the Redis that the Secret names
             assert any(kubelet.folders["/var/nexus/state"].iterdir())
             signalled = time.monotonic()
             process.send_signal(signal.SIGTERM)
             until(lambda: not kubelet.probe("readinessProbe"), "it is no longer ready")
             assert kubelet.probe("livenessProbe")
-            assert status() == 200  # still taken
+            assert answer().status_code == 200  # still taken
             assert process.wait(kubelet.grace) == 0
             assert settings.gateway.drain_seconds <= time.monotonic() - signalled < kubelet.grace
     finally:

@@ -22,7 +22,7 @@ from nexus_release.manifests.tree import compare
 from ..support.gateway import PLAIN, until
 from ..support.kustomize import kustomize
 from ..support.object_schemas import Document, object_faults
-from ..support.redis_server import RedisServer
+from ..support.redis_server import RedisServer, kept
 from ..support.repository import ROOT
 from ..support.worker import Worker
 from .test_gateway_pods import Kubelet
@@ -212,10 +212,7 @@ def test_the_mock_overlay_answers_by_what_its_pods_say(tmp_path: Path) -> None:
             with kubelet.running():
                 until(lambda: kubelet.probe("readinessProbe"), "the gateway is ready")
                 url = f"http://127.0.0.1:{kubelet.port}"
-                whole = until(
-                    lambda: (told := ask(url, client, once="answer-1")).status_code == 200 and told,
-                    "Redis has kept the answer",
-                )
+                whole = until(lambda: kept(ask(url, client, once="answer-1")), "Redis has kept the answer")
                 assert whole.headers["x-nexus-route"] == "chat"
                 assert whole.json()["usage"]["completion_tokens"] == 4
                 assert ask(url, client, stream=True).text.rstrip().endswith("data: [DONE]")

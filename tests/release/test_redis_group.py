@@ -18,6 +18,7 @@ from nexus_release.manifests.redis import redis
 
 from ..support.cluster_settings import settings_of
 from ..support.gateway import PLAIN, Gateway, direct, until, write_routes
+from ..support.redis_server import kept
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
@@ -106,12 +107,9 @@ def pods(tmp_path: Path) -> Iterator[list[Pod]]:
 
 def ask(gateway: Gateway, key: str) -> httpx.Response:
     """An answer that Redis has kept. It has a second to answer the gateway, which no busy machine promises."""
-
-    def kept() -> httpx.Response | None:
-        told = gateway.ask(headers={"idempotency-key": key})
-        return told if told.status_code == 200 else None
-
-    found: httpx.Response = until(kept, "the gateway takes keys", PATIENCE)
+    found: httpx.Response = until(
+        lambda: kept(gateway.ask(headers={"idempotency-key": key})), "the gateway takes keys", PATIENCE
+    )
     return found
 
 
@@ -129,9 +127,9 @@ def test_when_the_leader_is_killed_another_leads_and_the_gateway_follows(pods: l
     gateway = Gateway(tmp_path, "--routes", str(tmp_path / "routes"), env={"GATEWAY_REDIS_URL": URL}).wait()
     try:
         first = ask(gateway, "once")
-        kept = until(lambda: pods[0].info("replication").get("master_repl_offset"), "the leader has kept it")
+        offset = until(lambda: pods[0].info("replication").get("master_repl_offset"), "the leader has kept it")
         until(
-            lambda: all(pod.info("replication").get("slave_repl_offset", 0) >= kept for pod in pods[1:]),
+            lambda: all(pod.info("replication").get("slave_repl_offset", 0) >= offset for pod in pods[1:]),
             "the followers have what it keeps",
         )
 

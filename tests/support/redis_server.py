@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import redis
 
 from nexus_release.local.free_ports import free_port
 
-from .gateway import until
+from .gateway import code, until
 
 _PATIENT = f"""#!{sys.executable}
 import sys
@@ -31,6 +32,15 @@ def patient_bin(folder: Path) -> Path:
     (made / "nexus-gateway").write_text(_PATIENT)
     (made / "nexus-gateway").chmod(0o755)
     return made
+
+
+def kept(told: httpx.Response) -> httpx.Response | None:
+    """An answer that Redis has kept; None where it has not answered the gateway within the second that it has. Nothing
+    else is waited out."""
+    if told.status_code == 503 and code(told) == "idempotency_unavailable":
+        return None
+    assert told.status_code == 200, told.text
+    return told
 
 
 class RedisServer:
