@@ -31,8 +31,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     running.kill()
 
 
-SOONER = 40.0
-"""Seconds: less than the gate of an engine and a gateway's own grace take, which would end it too."""
+SOONER = 20.0
+"""Seconds: less than who asks waits for an answer, an engine's gate stays shut and a grace is, which would end it too."""
 
 
 def start(folder: Path, engine: Engine, workers: str, **env: str) -> Gateway:
