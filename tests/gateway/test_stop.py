@@ -32,7 +32,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 SOONER = 20.0
-"""Seconds: less than who asks waits for an answer, an engine's gate stays shut and a grace is, which would end it too."""
+"""Seconds: less than who asks has patience, an engine's gate is shut and a grace lasts, any of which ends it too."""
 
 
 def start(folder: Path, engine: Engine, workers: str, **env: str) -> Gateway:
@@ -77,7 +77,7 @@ def test_an_answer_that_is_under_way_is_finished_and_nobody_else_comes_in(
         assert gateway.process.poll() is None
         engine.gate.set()
         assert held.result().status_code == 200
-    assert gateway.process.wait(60) == 0
+    assert gateway.process.wait(SOONER) == 0
 
 
 @WORKERS
@@ -156,7 +156,7 @@ def test_true_counts_that_redis_does_not_take_are_told_at_the_end(
         gateway.process.send_signal(signal.SIGTERM)
         engine.gate.set()
         assert held.result().status_code == 200
-    assert gateway.process.wait(60) == 0
+    assert gateway.process.wait(SOONER) == 0
     assert [line["corrections_lost"] for line in gateway.lines() if line["message"] == "stopped"] == [1]
 
 
